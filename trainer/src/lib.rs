@@ -1,0 +1,3 @@
+//! Host side of xray-triage: from labelled films to the bundle the device runs.
+pub mod architecture;
+pub mod state_dict;
