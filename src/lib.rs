@@ -3,4 +3,5 @@
 //!
 //! The modules stand in the order the data flows. Research use only, not for diagnosis.
 
+pub mod picture;
 pub mod preprocess;

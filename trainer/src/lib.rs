@@ -1,3 +1,10 @@
 //! Host side of xray-triage: from labelled films to the bundle the device runs.
+
 pub mod architecture;
+pub mod augment;
+pub mod backend;
+pub mod dataset;
+pub mod network;
 pub mod state_dict;
+pub mod teacher;
+pub mod train;

@@ -1,0 +1,51 @@
+//! Where a network is trained: the backends this trainer was built with.
+
+use burn::tensor::Device;
+
+/// A backend to compute on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Backend {
+    /// The CPU, in pure Rust.
+    #[cfg(feature = "flex")]
+    Flex,
+    /// The CPU through LibTorch.
+    #[cfg(feature = "libtorch")]
+    Libtorch,
+    /// The first NVIDIA GPU through LibTorch.
+    #[cfg(feature = "libtorch")]
+    LibtorchCuda,
+    /// A GPU through Vulkan, Metal or DirectX 12.
+    #[cfg(feature = "wgpu")]
+    Wgpu,
+    /// The first NVIDIA GPU through CUDA.
+    #[cfg(feature = "cuda")]
+    Cuda,
+}
+
+impl Backend {
+    /// The device, without autodiff.
+    // Burn deprecates LibTorch in favour of its own compilers, which are several times slower on a CPU today.
+    #[cfg_attr(feature = "libtorch", allow(deprecated))]
+    pub fn device(self) -> Device {
+        match self {
+            #[cfg(feature = "flex")]
+            Backend::Flex => Device::flex(),
+            #[cfg(feature = "libtorch")]
+            Backend::Libtorch => Device::libtorch(),
+            #[cfg(feature = "libtorch")]
+            Backend::LibtorchCuda => Device::libtorch_cuda(0),
+            #[cfg(feature = "wgpu")]
+            Backend::Wgpu => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => Device::cuda(0),
+        }
+    }
+
+    /// The first of those this trainer was built with, fastest on a CPU first.
+    pub fn preferred() -> Self {
+        #[cfg(feature = "libtorch")]
+        return Backend::Libtorch;
+        #[cfg(not(feature = "libtorch"))]
+        return <Self as clap::ValueEnum>::value_variants()[0];
+    }
+}

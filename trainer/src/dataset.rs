@@ -1,0 +1,196 @@
+//! Labelled films: the manifest, and the pictures in memory.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use image::GrayImage;
+use serde::Deserialize;
+use xray_triage::picture;
+
+/// The classes in the order of the network's outputs.
+pub const LABELS: [&str; 3] = ["covid19", "pneumonia", "normal"];
+
+/// One row of a manifest.
+#[derive(Clone, Debug)]
+pub struct Film {
+    pub image_id: String,
+    pub path: PathBuf,
+    /// Position in [`LABELS`].
+    pub label: usize,
+    /// The collection the film comes from.
+    pub source: String,
+    pub patient_id: String,
+    pub view: String,
+    /// `train`, `val`, `test` or a name of the user's.
+    pub split: String,
+    /// `seed` where the paper's protocol would take the film.
+    pub protocol: String,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    image_id: String,
+    file: PathBuf,
+    label: String,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    patient_id: String,
+    #[serde(default)]
+    view: String,
+    split: String,
+    #[serde(default)]
+    protocol: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    #[error("{path}: not a manifest ({source}); it needs the columns image_id, file, label and split")]
+    Manifest { path: PathBuf, source: csv::Error },
+    #[error("{path}, film {image_id}: label `{label}` is none of covid19, pneumonia, normal")]
+    Label { path: PathBuf, image_id: String, label: String },
+    #[error(
+        "{path}: patient {patient_id} is in the splits `{first}` and `{second}`; give each patient one split, or the \
+         evaluation sees films of patients it was trained on"
+    )]
+    PatientInTwoSplits { path: PathBuf, patient_id: String, first: String, second: String },
+    #[error("{path}: no film in split `{split}`; the manifest has: {found}")]
+    EmptySplit { path: PathBuf, split: String, found: String },
+    #[error("split `{split}` has no film of class `{label}`; all three classes are needed to train")]
+    EmptyClass { split: String, label: &'static str },
+}
+
+/// A dataset's manifest.
+pub struct Manifest {
+    path: PathBuf,
+    films: Vec<Film>,
+}
+
+impl Manifest {
+    /// Reads a CSV manifest. File names in it are relative to the manifest's own folder.
+    pub fn read(path: &Path) -> Result<Self, DatasetError> {
+        let manifest = |source| DatasetError::Manifest { path: path.into(), source };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut films = Vec::new();
+        let mut splits: BTreeMap<String, String> = BTreeMap::new();
+        for row in csv::Reader::from_path(path).map_err(manifest)?.deserialize() {
+            let row: Row = row.map_err(manifest)?;
+            let Some(label) = LABELS.iter().position(|label| *label == row.label) else {
+                return Err(DatasetError::Label { path: path.into(), image_id: row.image_id, label: row.label });
+            };
+            if !row.patient_id.is_empty() {
+                let first = splits.entry(row.patient_id.clone()).or_insert_with(|| row.split.clone());
+                if *first != row.split {
+                    return Err(DatasetError::PatientInTwoSplits {
+                        path: path.into(),
+                        patient_id: row.patient_id,
+                        first: first.clone(),
+                        second: row.split,
+                    });
+                }
+            }
+            films.push(Film {
+                image_id: row.image_id,
+                path: folder.join(row.file),
+                label,
+                source: row.source,
+                patient_id: row.patient_id,
+                view: row.view,
+                split: row.split,
+                protocol: row.protocol,
+            });
+        }
+        Ok(Manifest { path: path.into(), films })
+    }
+
+    /// The films of a split.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn split(&self, name: &str) -> Result<Vec<Film>, DatasetError> {
+        let films: Vec<Film> = self.films.iter().filter(|film| film.split == name).cloned().collect();
+        if films.is_empty() {
+            let mut found: Vec<&str> = self.films.iter().map(|film| film.split.as_str()).collect();
+            found.sort_unstable();
+            found.dedup();
+            return Err(DatasetError::EmptySplit {
+                path: self.path.clone(),
+                split: name.into(),
+                found: found.join(", "),
+            });
+        }
+        Ok(films)
+    }
+}
+
+/// A film and its picture.
+pub struct LabelledPlate {
+    pub film: Film,
+    pub plate: GrayImage,
+}
+
+/// Reads the pictures. What cannot be read is logged and left out; the second value counts it.
+pub fn read_plates(films: Vec<Film>) -> (Vec<LabelledPlate>, usize) {
+    let wanted = films.len();
+    let plates: Vec<LabelledPlate> = films
+        .into_iter()
+        .filter_map(|film| match picture::read(&film.path) {
+            Ok(plate) => Some(LabelledPlate { film, plate }),
+            Err(error) => {
+                log::warn!("skipped: {error}");
+                None
+            }
+        })
+        .collect();
+    let skipped = wanted - plates.len();
+    (plates, skipped)
+}
+
+/// Checks that a training split has films of every class.
+pub fn check_classes(split: &str, plates: &[LabelledPlate]) -> Result<(), DatasetError> {
+    for (index, label) in LABELS.iter().enumerate() {
+        if !plates.iter().any(|plate| plate.film.label == index) {
+            return Err(DatasetError::EmptyClass { split: split.into(), label });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(name: &str, rows: &str) -> Result<Manifest, DatasetError> {
+        let path = std::env::temp_dir().join(format!("manifest-{name}-{}.csv", std::process::id()));
+        std::fs::write(&path, format!("image_id,file,label,patient_id,split\n{rows}")).unwrap();
+        let manifest = Manifest::read(&path);
+        std::fs::remove_file(&path).unwrap();
+        manifest
+    }
+
+    #[test]
+    fn a_patient_in_two_splits_is_refused() {
+        let error = manifest("patient", "a,a.jpg,normal,p1,train\nb,b.jpg,normal,p1,test\n").err().unwrap();
+        assert!(matches!(error, DatasetError::PatientInTwoSplits { .. }), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_label_is_refused() {
+        let error = manifest("label", "a,a.jpg,flu,p1,train\n").err().unwrap();
+        assert!(error.to_string().contains("flu"));
+    }
+
+    #[test]
+    fn an_unreadable_film_is_counted() {
+        let manifest = manifest("unreadable", "a,no-such-film.jpg,normal,p1,train\n").unwrap();
+        let (plates, skipped) = read_plates(manifest.split("train").unwrap());
+        assert_eq!((plates.len(), skipped), (0, 1));
+        assert!(check_classes("train", &plates).is_err());
+    }
+
+    #[test]
+    fn an_empty_split_names_what_there_is() {
+        let manifest = manifest("split", "a,a.jpg,normal,p1,train\n").unwrap();
+        assert!(manifest.split("holdout").unwrap_err().to_string().contains("train"));
+    }
+}

@@ -1,0 +1,419 @@
+//! The training loop.
+//!
+//! A run lives in a folder: `config.toml`, `metrics.csv` (one row an epoch), `best.safetensors` (the averaged weights
+//! with the best validation accuracy), `averaged.safetensors` (those of the newest epoch) and `checkpoint/` (all that
+//! `--resume` needs). Every random choice follows from the seed, the epoch and the position in it, so a resumed run
+//! sees the same views as an unbroken one.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+use image::GrayImage;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use xray_triage::preprocess::{self, InputSpec};
+
+use crate::architecture::Architecture;
+use crate::augment;
+use crate::dataset::{LABELS, LabelledPlate};
+use crate::network::Network;
+use crate::state_dict::{Precision, StateDict, StateDictError};
+
+/// Some epochs at one input size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Side of the input, pixels; a multiple of 32.
+    pub size: u32,
+    pub epochs: usize,
+}
+
+impl std::str::FromStr for Stage {
+    type Err = String;
+
+    /// `SIZE:EPOCHS`, for instance `128:40`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let help = || format!("`{text}` is no stage; write SIZE:EPOCHS, for instance 128:40");
+        let (size, epochs) = text.split_once(':').ok_or_else(help)?;
+        let stage = Stage {
+            size: size.parse().map_err(|_| help())?,
+            epochs: epochs.parse().map_err(|_| help())?,
+        };
+        if stage.size == 0 || stage.size % 32 != 0 {
+            return Err(format!("input size {}: it must be a multiple of 32, for instance 224", stage.size));
+        }
+        Ok(stage)
+    }
+}
+
+/// All that decides a run's outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainConfig {
+    pub seed: u64,
+    pub batch_size: usize,
+    /// Peak learning rate of AdamW: a linear warm-up over the first epoch, then a half cosine to zero.
+    pub learning_rate: f64,
+    pub weight_decay: f32,
+    /// Probability mass spread over all classes (Szegedy et al. 2016).
+    pub label_smoothing: f32,
+    /// Share of the teacher's probabilities in the target; the rest is the smoothed label.
+    pub teacher_share: f32,
+    /// Decay per step of the average over the weights that is evaluated and kept.
+    pub average_decay: f32,
+    pub augment: bool,
+    pub stages: Vec<Stage>,
+    pub architecture: Architecture,
+}
+
+impl TrainConfig {
+    fn epochs(&self) -> usize {
+        self.stages.iter().map(|stage| stage.epochs).sum()
+    }
+
+    /// The input size of an epoch.
+    fn size(&self, epoch: usize) -> u32 {
+        let mut first = 0;
+        for stage in &self.stages {
+            first += stage.epochs;
+            if epoch < first {
+                return stage.size;
+            }
+        }
+        self.stages.last().map_or(224, |stage| stage.size)
+    }
+
+    fn learning_rate(&self, step: usize, steps_per_epoch: usize) -> f64 {
+        let total = (self.epochs() * steps_per_epoch) as f64;
+        let warm_up = (step as f64 + 1.0) / steps_per_epoch as f64;
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / total).cos());
+        self.learning_rate * cosine * warm_up.min(1.0)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    #[error("{path}: {source}; the last complete checkpoint is untouched")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {reason}")]
+    Checkpoint { path: PathBuf, reason: String },
+    #[error(transparent)]
+    State(#[from] StateDictError),
+    #[error(
+        "the loss of epoch {epoch}, step {step} is not a number; the checkpoint before it is kept. Lower \
+         --learning-rate and start again with --resume"
+    )]
+    NotANumber { epoch: usize, step: usize },
+}
+
+/// One row of `metrics.csv`.
+#[derive(Clone, Debug, Serialize)]
+pub struct EpochMetrics {
+    pub epoch: usize,
+    pub size: u32,
+    pub learning_rate: f64,
+    pub train_loss: f64,
+    pub val_loss: f64,
+    pub val_accuracy: f64,
+    pub seconds: f64,
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Progress {
+    epoch: usize,
+    /// Steps of the epoch that are done.
+    step: usize,
+    loss_sum: f64,
+    best_accuracy: f64,
+    config: TrainConfig,
+}
+
+/// A training film: its plate at the current size, its label and what the teacher says of it.
+pub struct Example {
+    pub plate: GrayImage,
+    pub label: usize,
+    /// Probabilities in the order of [`LABELS`].
+    pub teacher: Option<[f32; 3]>,
+}
+
+/// Why [`run`] came back.
+#[derive(Debug, PartialEq)]
+pub enum Ended {
+    /// All epochs are done; the best validation accuracy.
+    Finished(f64),
+    /// Stopped by `stop`, checkpoint written.
+    Stopped,
+}
+
+/// Trains, or goes on with a run if `resume` is set and the folder holds a checkpoint.
+///
+/// `stop` is looked at after every step.
+pub fn run(
+    folder: &Path,
+    config: &TrainConfig,
+    resume: bool,
+    device: &Device,
+    train: &[Example],
+    val: &[LabelledPlate],
+    stop: &AtomicBool,
+) -> Result<Ended, TrainError> {
+    std::fs::create_dir_all(folder).map_err(|source| TrainError::Io { path: folder.into(), source })?;
+    let training_device = device.clone().autodiff();
+    training_device.seed(config.seed);
+    let mut network = Network::new(&config.architecture, &training_device);
+    let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(config.weight_decay).init();
+    let mut average = network.state();
+    let mut progress =
+        Progress { epoch: 0, step: 0, loss_sum: 0.0, best_accuracy: 0.0, config: config.clone() };
+    let checkpoint = folder.join("checkpoint");
+    if resume && checkpoint.exists() {
+        (network, optimizer, average, progress) = load_checkpoint(&checkpoint, network, optimizer, config)?;
+        log::info!("resumed at epoch {}, step {}", progress.epoch + 1, progress.step);
+    }
+    let steps_per_epoch = train.len().div_ceil(config.batch_size);
+    let started = Instant::now();
+    let steps_at_start = progress.epoch * steps_per_epoch + progress.step;
+
+    while progress.epoch < config.epochs() {
+        let epoch_started = Instant::now();
+        let size = config.size(progress.epoch);
+        let outcome = std::thread::scope(|scope| -> Result<Ended, TrainError> {
+            let (sender, batches) = mpsc::sync_channel(2);
+            let first = progress.step;
+            let epoch = progress.epoch;
+            scope.spawn(move || {
+                for step in first..steps_per_epoch {
+                    if sender.send(batch(train, config, epoch, step)).is_err() {
+                        return;
+                    }
+                }
+            });
+            for (input, target) in batches {
+                let step = progress.epoch * steps_per_epoch + progress.step;
+                let rate = config.learning_rate(step, steps_per_epoch);
+                let loss = cross_entropy(&network, input, target, size as usize, &training_device);
+                let loss_value = f64::from(loss.clone().into_scalar::<f32>());
+                if !loss_value.is_finite() {
+                    return Err(TrainError::NotANumber { epoch: progress.epoch + 1, step: progress.step + 1 });
+                }
+                let gradients = GradientsParams::from_grads(loss.backward(), &network);
+                network = optimizer.step(rate, network.clone(), gradients);
+                // The average starts as a plain mean, so that the first weights do not linger in it.
+                let decay = config.average_decay.min((1.0 + step as f32) / (10.0 + step as f32));
+                blend(&mut average, &network.state(), decay);
+                progress.loss_sum += loss_value;
+                progress.step += 1;
+                report_step(&progress, steps_per_epoch, steps_at_start, started);
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(Ended::Stopped);
+                }
+            }
+            Ok(Ended::Finished(0.0))
+        })?;
+        if outcome == Ended::Stopped {
+            save_checkpoint(&checkpoint, &network, &optimizer, &average, &progress)?;
+            return Ok(Ended::Stopped);
+        }
+
+        let averaged = Network::new(&config.architecture, device).with_state(&average)?;
+        let (val_loss, val_accuracy) = validate(&averaged, val, &InputSpec::imagenet(size), device);
+        let metrics = EpochMetrics {
+            epoch: progress.epoch + 1,
+            size,
+            learning_rate: config.learning_rate((progress.epoch + 1) * steps_per_epoch - 1, steps_per_epoch),
+            train_loss: progress.loss_sum / steps_per_epoch as f64,
+            val_loss,
+            val_accuracy,
+            seconds: epoch_started.elapsed().as_secs_f64(),
+        };
+        append_metrics(&folder.join("metrics.csv"), &metrics)?;
+        log::info!(
+            "epoch {} at {size} px: train loss {:.4}, val loss {val_loss:.4}, val accuracy {:.1} %, {:.0} s",
+            metrics.epoch, metrics.train_loss, 100.0 * val_accuracy, metrics.seconds
+        );
+        // Later sizes come closer to what runs on the device: the best of the last size is what counts.
+        let first_of_size = progress.epoch == 0 || config.size(progress.epoch - 1) != size;
+        average.metadata.insert(
+            "architecture".into(),
+            serde_json::to_string(&config.architecture).expect("an architecture is plain data"),
+        );
+        average.save(&folder.join("averaged.safetensors"), Precision::Single)?;
+        if val_accuracy >= progress.best_accuracy || first_of_size {
+            progress.best_accuracy = val_accuracy;
+            average.save(&folder.join("best.safetensors"), Precision::Single)?;
+        }
+        progress.epoch += 1;
+        progress.step = 0;
+        progress.loss_sum = 0.0;
+        save_checkpoint(&checkpoint, &network, &optimizer, &average, &progress)?;
+    }
+    Ok(Ended::Finished(progress.best_accuracy))
+}
+
+/// Input values `[batch, 3, size, size]` and target probabilities `[batch, classes]` of one step.
+fn batch(train: &[Example], config: &TrainConfig, epoch: usize, step: usize) -> (Vec<f32>, Vec<f32>) {
+    let spec = InputSpec::imagenet(config.size(epoch));
+    let mut order: Vec<usize> = (0..train.len()).collect();
+    order.shuffle(&mut rng(config.seed, epoch, usize::MAX));
+    let (mut input, mut target) = (Vec::new(), Vec::new());
+    for &index in order.iter().skip(step * config.batch_size).take(config.batch_size) {
+        let example = &train[index];
+        if config.augment {
+            let base = augment::base(&example.plate, spec.size);
+            input.extend(augment::random_view(&base, &spec, &mut rng(config.seed, epoch, index)));
+        } else {
+            input.extend(preprocess::tensor(&example.plate, &spec));
+        }
+        target.extend(target_of(example, config));
+    }
+    (input, target)
+}
+
+fn rng(seed: u64, epoch: usize, index: usize) -> impl Rng {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&(epoch as u64).to_le_bytes());
+    key[16..24].copy_from_slice(&(index as u64).to_le_bytes());
+    ChaCha8Rng::from_seed(key)
+}
+
+fn target_of(example: &Example, config: &TrainConfig) -> [f32; 3] {
+    std::array::from_fn(|class| {
+        let one_hot = if class == example.label { 1.0 } else { 0.0 };
+        let smoothed = one_hot * (1.0 - config.label_smoothing) + config.label_smoothing / LABELS.len() as f32;
+        match example.teacher {
+            Some(teacher) => smoothed * (1.0 - config.teacher_share) + teacher[class] * config.teacher_share,
+            None => smoothed,
+        }
+    })
+}
+
+/// Mean cross-entropy of a batch against target probabilities.
+fn cross_entropy(network: &Network, input: Vec<f32>, target: Vec<f32>, size: usize, device: &Device) -> Tensor<1> {
+    let batch = target.len() / LABELS.len();
+    let input = Tensor::<4>::from_data(TensorData::new(input, [batch, 3, size, size]), device);
+    let target = Tensor::<2>::from_data(TensorData::new(target, [batch, LABELS.len()]), device);
+    let log_probabilities = log_softmax(network.forward(input).logits, 1);
+    (target * log_probabilities).sum().neg() / batch as f32
+}
+
+/// Mean cross-entropy and accuracy (0..=1) over films as they are. `device` without autodiff.
+pub fn validate(network: &Network, films: &[LabelledPlate], spec: &InputSpec, device: &Device) -> (f64, f64) {
+    let (mut loss, mut correct) = (0.0, 0);
+    for chunk in films.chunks(16) {
+        let input: Vec<f32> = chunk.iter().flat_map(|film| preprocess::tensor(&film.plate, spec)).collect();
+        let size = spec.size as usize;
+        let input = Tensor::<4>::from_data(TensorData::new(input, [chunk.len(), 3, size, size]), device);
+        let log_probabilities = log_softmax(network.forward(input).logits, 1).into_data().convert::<f32>();
+        let rows = log_probabilities.try_into_vec::<f32>().expect("the data were just converted to f32");
+        for (film, row) in chunk.iter().zip(rows.chunks_exact(LABELS.len())) {
+            loss -= f64::from(row[film.film.label]);
+            let top = (0..LABELS.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+            correct += usize::from(top == Some(film.film.label));
+        }
+    }
+    (loss / films.len() as f64, correct as f64 / films.len() as f64)
+}
+
+/// `average = decay * average + (1 - decay) * newest`, parameter by parameter.
+fn blend(average: &mut StateDict, newest: &StateDict, decay: f32) {
+    for (name, parameter) in &newest.parameters {
+        if let Some(average) = average.parameters.get_mut(name) {
+            for (mean, value) in average.values.iter_mut().zip(&parameter.values) {
+                *mean = decay * *mean + (1.0 - decay) * value;
+            }
+        }
+    }
+}
+
+fn report_step(progress: &Progress, steps_per_epoch: usize, steps_at_start: usize, started: Instant) {
+    if progress.step % 10 != 0 && progress.step != steps_per_epoch {
+        return;
+    }
+    let done = progress.epoch * steps_per_epoch + progress.step - steps_at_start;
+    let per_step = started.elapsed().as_secs_f64() / done as f64;
+    // Work grows with the number of pixels; later stages are counted by theirs.
+    let config = &progress.config;
+    let work = |epoch: usize| f64::from(config.size(epoch)).powi(2) * steps_per_epoch as f64;
+    let here = f64::from(config.size(progress.epoch)).powi(2);
+    let left = here * (steps_per_epoch - progress.step) as f64
+        + (progress.epoch + 1..config.epochs()).map(work).sum::<f64>();
+    let left = Duration::from_secs_f64(left / here * per_step);
+    log::info!(
+        "epoch {}/{} step {}/{steps_per_epoch}: loss {:.4}, {:.1} images/s, about {} min left",
+        progress.epoch + 1,
+        config.epochs(),
+        progress.step,
+        progress.loss_sum / progress.step as f64,
+        config.batch_size as f64 / per_step,
+        left.as_secs().div_ceil(60)
+    );
+}
+
+fn append_metrics(path: &Path, metrics: &EpochMetrics) -> Result<(), TrainError> {
+    let io = |source| TrainError::Io { path: path.into(), source };
+    let new = !path.exists();
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
+    let mut writer = csv::WriterBuilder::new().has_headers(new).from_writer(file);
+    writer.serialize(metrics).map_err(|error| io(std::io::Error::other(error)))?;
+    writer.flush().map_err(io)
+}
+
+/// Writes a checkpoint beside the last one and then puts it in its place.
+fn save_checkpoint(
+    folder: &Path,
+    network: &Network,
+    optimizer: &ModuleOptimizer,
+    average: &StateDict,
+    progress: &Progress,
+) -> Result<(), TrainError> {
+    let next = folder.with_extension("next");
+    let last = folder.with_extension("last");
+    let io = |source| TrainError::Io { path: next.clone(), source };
+    let failed = |reason: String| TrainError::Checkpoint { path: next.clone(), reason };
+    if next.exists() {
+        std::fs::remove_dir_all(&next).map_err(io)?;
+    }
+    std::fs::create_dir_all(&next).map_err(io)?;
+    network.clone().save_file(next.join("network")).map_err(|error| failed(error.to_string()))?;
+    optimizer.to_record().save(next.join("optimizer")).map_err(|error| failed(error.to_string()))?;
+    average.save(&next.join("average.safetensors"), Precision::Single)?;
+    let text = serde_json::to_string_pretty(progress).map_err(|error| failed(error.to_string()))?;
+    std::fs::write(next.join("progress.json"), text).map_err(io)?;
+    if folder.exists() {
+        if last.exists() {
+            std::fs::remove_dir_all(&last).map_err(io)?;
+        }
+        std::fs::rename(folder, &last).map_err(io)?;
+    }
+    std::fs::rename(&next, folder).map_err(io)
+}
+
+fn load_checkpoint(
+    folder: &Path,
+    network: Network,
+    mut optimizer: ModuleOptimizer,
+    config: &TrainConfig,
+) -> Result<(Network, ModuleOptimizer, StateDict, Progress), TrainError> {
+    let failed = |reason: String| TrainError::Checkpoint { path: folder.into(), reason };
+    let text = std::fs::read_to_string(folder.join("progress.json"))
+        .map_err(|source| TrainError::Io { path: folder.join("progress.json"), source })?;
+    let progress: Progress = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    if progress.config != *config {
+        return Err(failed(
+            "the checkpoint was made with other settings; give the same ones, or another --out to start afresh".into(),
+        ));
+    }
+    let network = network.try_load_file(folder.join("network")).map_err(|error| failed(error.to_string()))?;
+    let record = burn::optim::OptimizerRecord::load(folder.join("optimizer")).map_err(|error| failed(error.to_string()))?;
+    optimizer = optimizer.load_record(record);
+    let average = StateDict::load(&folder.join("average.safetensors"))?;
+    Ok((network, optimizer, average, progress))
+}
