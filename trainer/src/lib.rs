@@ -5,6 +5,7 @@ pub mod augment;
 pub mod backend;
 pub mod dataset;
 pub mod network;
+pub mod norm_relu;
 pub mod state_dict;
 pub mod teacher;
 pub mod train;

@@ -13,6 +13,7 @@ use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::architecture::{Architecture, Attention};
+use crate::norm_relu::norm_relu;
 use crate::state_dict::{StateDict, StateDictError};
 
 /// Batch norm momentum of CBAM's spatial gate (Woo et al.'s published code); everywhere else it is 0.1.
@@ -176,7 +177,7 @@ impl Network {
 
 impl Features {
     fn forward(&self, image: Tensor<4>) -> Tensor<4> {
-        let stem = relu(self.norm0.forward(self.conv0.forward(image)));
+        let stem = norm_relu(&self.norm0, self.conv0.forward(image));
         let mut x = max_pool2d(stem, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]));
         for (index, block) in self.denseblock.iter().enumerate() {
             x = block.forward(x);
@@ -190,7 +191,7 @@ impl Features {
                 x = transition.forward(x);
             }
         }
-        relu(self.norm5.forward(x))
+        norm_relu(&self.norm5, x)
     }
 }
 
@@ -215,14 +216,14 @@ impl DenseLayer {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let narrow = self.conv1.forward(relu(self.norm1.forward(x)));
-        self.conv2.forward(relu(self.norm2.forward(narrow)))
+        let narrow = self.conv1.forward(norm_relu(&self.norm1, x));
+        self.conv2.forward(norm_relu(&self.norm2, narrow))
     }
 }
 
 impl Transition {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.conv.forward(relu(self.norm.forward(x)));
+        let x = self.conv.forward(norm_relu(&self.norm, x));
         avg_pool2d(x, AvgPoolOptions::new([2, 2]))
     }
 }
