@@ -16,7 +16,7 @@ use log::{LevelFilter, error, info};
 use crate::bundle::{self, Bundle, BundleError};
 use crate::film::Profile;
 use crate::pipeline::{Options, Record, SetupError, Triage};
-use crate::triage::{Class, Outcome};
+use crate::triage::Class;
 use crate::{DISCLAIMER, overlay};
 
 /// Some file could not be read.
@@ -351,10 +351,10 @@ fn print(record: &Record, out: &mut impl Write) -> io::Result<()> {
         let shares = Class::ALL.map(|class| format!("{} {:.1} %", class.label(), 100.0 * probabilities.of(class)));
         writeln!(out, "  {}", shares.join(", "))?;
     }
-    if let (Some(profile), Some(point), true) =
-        (record.profile, &record.operating_point, record.outcome != Outcome::Refused)
+    if let (Some(profile), Some(point), Some(thresholds)) = (record.profile, &record.operating_point, record.thresholds)
+        && record.probabilities.is_some()
     {
-        writeln!(out, "  profile {}, operating point {point}", bundle::profile_name(profile))?;
+        writeln!(out, "  profile {}, operating point {point}: {thresholds}", bundle::profile_name(profile))?;
     }
     for advice in &record.advice {
         writeln!(out, "  {advice}")?;

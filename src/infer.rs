@@ -199,3 +199,51 @@ fn wrong_shape(name: &str, found: &[usize], wanted: &str) -> InferError {
         wanted: wanted.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Bundle;
+
+    fn built_in(threads: usize) -> (Network, Vec<f32>) {
+        let bundle = Bundle::embedded().unwrap();
+        let size = bundle.manifest.input.size;
+        let tensor = (0..3 * size * size).map(|i| (i % 97) as f32 / 48.0 - 1.0).collect();
+        (Network::load(&bundle.model, size, threads).unwrap(), tensor)
+    }
+
+    #[test]
+    fn the_number_of_threads_does_not_change_the_answer() {
+        let (single, tensor) = built_in(1);
+        let (double, _) = built_in(2);
+        let (one, two) = (single.run(&tensor).unwrap(), double.run(&tensor).unwrap());
+        assert_eq!(one.logits, two.logits);
+        assert_eq!(one.cam, two.cam);
+    }
+
+    /// The definition of a CAM: up to the classifier's bias, its mean is the class's logit.
+    #[test]
+    fn logits_move_with_the_mean_of_the_cam() {
+        let (network, tensor) = built_in(1);
+        let other: Vec<f32> = tensor.iter().map(|value| -value).collect();
+        let (a, b) = (network.run(&tensor).unwrap(), network.run(&other).unwrap());
+        for class in Class::ALL {
+            let mean = |cam: &Cam| cam.map(class).iter().sum::<f32>() / cam.map(class).len() as f32;
+            let logit_change = a.logits[class as usize] - b.logits[class as usize];
+            let cam_change = mean(&a.cam) - mean(&b.cam);
+            assert!((logit_change - cam_change).abs() < 1e-3, "{class:?}: {logit_change} {cam_change}");
+        }
+    }
+
+    #[test]
+    fn bad_bytes_and_bad_tensors_are_errors() {
+        assert!(matches!(Network::load(b"no network", 224, 1), Err(InferError::Load(_))));
+        assert!(matches!(Network::load(b"", 224, 1), Err(InferError::Load(_) | InferError::Interface { .. })));
+        let (network, tensor) = built_in(1);
+        assert!(matches!(network.run(&tensor[1..]), Err(InferError::InputLength { .. })));
+        let hole = vec![f32::NAN; tensor.len()];
+        if let Ok(prediction) = network.run(&hole) {
+            assert!(prediction.logits.iter().all(|logit| logit.is_finite()));
+        }
+    }
+}

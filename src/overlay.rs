@@ -3,6 +3,8 @@
 //! Nothing is told by colour alone: a line surrounds the strongest half of the map, bars carry numbers, the verdict is
 //! a word.
 
+use std::path::Path;
+
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Rgb, RgbImage};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
@@ -25,7 +27,7 @@ const PANEL_WIDTH: i32 = SIZE.0 as i32 - PANEL_X - MARGIN;
 const BACKGROUND: Rgb<u8> = Rgb([16, 18, 22]);
 const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
 const LIGHT: Rgb<u8> = Rgb([205, 210, 216]);
-const DIM: Rgb<u8> = Rgb([120, 128, 138]);
+const DIM: Rgb<u8> = Rgb([140, 148, 158]);
 const TRACK: Rgb<u8> = Rgb([48, 53, 61]);
 const WARNING: Rgb<u8> = Rgb([255, 193, 37]);
 
@@ -43,8 +45,10 @@ const LINE_LEVEL: f32 = 0.5;
 pub fn draw(assessment: &Assessment) -> Option<RgbImage> {
     let picture = assessment.picture.as_ref()?;
     let mut canvas = RgbImage::from_pixel(SIZE.0, SIZE.1, BACKGROUND);
-    let heat = match (&assessment.cam, assessment.record.top) {
-        (Some(cam), Some(top)) => Some((top, positive_share(cam, top))),
+    // The verdict's own evidence; that of the most probable class where the verdict is no class.
+    let shown = assessment.record.outcome.class().or(assessment.record.top);
+    let heat = match (&assessment.cam, shown) {
+        (Some(cam), Some(class)) => Some((class, positive_share(cam, class))),
         _ => None,
     };
     draw_film(&mut canvas, picture, heat.as_ref().map(|(_, map)| map.as_slice()));
@@ -134,6 +138,10 @@ fn draw_panel(canvas: &mut RgbImage, record: &Record, heat: Option<&(Class, Vec<
             fill(canvas, PANEL_X, y, PANEL_WIDTH, 10, TRACK);
             let length = (probability * f64::from(PANEL_WIDTH)).round() as i32;
             fill(canvas, PANEL_X, y, length, 10, if on_top { WHITE } else { DIM });
+            if let (Class::Covid19, Some(point)) = (class, record.thresholds) {
+                let threshold = (point.covid19_at_least * f64::from(PANEL_WIDTH)).round() as i32;
+                fill(canvas, PANEL_X + threshold - 1, y - 3, 3, 16, WARNING);
+            }
             y += 16;
         }
         y += 8;
@@ -160,27 +168,35 @@ fn draw_panel(canvas: &mut RgbImage, record: &Record, heat: Option<&(Class, Vec<
         }
     }
 
-    for advice in &record.advice {
-        y = SMALL.write_wrapped(canvas, y, advice, WHITE) + 8;
-    }
-
     let profile = record.profile.map_or("-", profile_name);
+    let name = Path::new(&record.file).file_name().unwrap_or_default().to_string_lossy();
     let details = [
-        format!("profile {profile}"),
-        format!("operating point {}", record.operating_point.as_deref().unwrap_or("-")),
+        name.into_owned(),
+        format!("profile {profile}, operating point {}", record.operating_point.as_deref().unwrap_or("-")),
+        record.thresholds.map_or_else(String::new, |point| point.to_string()),
         format!("model {}", record.model.id),
         format!("xray-triage {}", record.version),
     ];
-    let band = BOLD.line() * 2 + 12;
-    let mut y = SIZE.1 as i32 - band - SMALL.line() * details.len() as i32 - 8;
+    let band_top = SIZE.1 as i32 - BOLD.line() * 2 - 12;
+    let details_top = band_top - SMALL.line() * details.len() as i32 - 8;
+    for (index, advice) in record.advice.iter().enumerate() {
+        let lines = wrap(advice, SMALL.letters_in_panel()).len() as i32;
+        if y + (lines + 1) * SMALL.line() > details_top {
+            let left = record.advice.len() - index;
+            SMALL.write(canvas, PANEL_X, y, &format!("... and {left} more"), WHITE);
+            break;
+        }
+        y = SMALL.write_wrapped(canvas, y, advice, WHITE) + 8;
+    }
+
+    let mut y = details_top;
     for detail in &details {
         SMALL.write(canvas, PANEL_X, y, detail, DIM);
         y += SMALL.line();
     }
-    let top = SIZE.1 as i32 - band;
-    fill(canvas, FILM_SIDE as i32, top, SIZE.0 as i32 - FILM_SIDE as i32, band, WARNING);
-    BOLD.write(canvas, PANEL_X, top + 6, "RESEARCH USE ONLY", BACKGROUND);
-    BOLD.write(canvas, PANEL_X, top + 6 + BOLD.line(), "NOT FOR DIAGNOSIS", BACKGROUND);
+    fill(canvas, FILM_SIDE as i32, band_top, SIZE.0 as i32 - FILM_SIDE as i32, SIZE.1 as i32 - band_top, WARNING);
+    BOLD.write(canvas, PANEL_X, band_top + 6, "RESEARCH USE ONLY", BACKGROUND);
+    BOLD.write(canvas, PANEL_X, band_top + 6 + BOLD.line(), "NOT FOR DIAGNOSIS", BACKGROUND);
 }
 
 /// Fills a rectangle; what lies outside the canvas is left out.
@@ -224,6 +240,11 @@ impl Font {
         get_raster_width(self.weight, self.height) as i32 * self.scale
     }
 
+    /// How many letters a line of the panel takes.
+    fn letters_in_panel(&self) -> usize {
+        (PANEL_WIDTH / self.letter()) as usize
+    }
+
     /// Width of a text in pixels.
     fn width(&self, text: &str) -> i32 {
         text.chars().count() as i32 * self.letter()
@@ -251,7 +272,7 @@ impl Font {
 
     /// Writes lines broken at the panel's width from `y` on; returns the y below them.
     fn write_wrapped(&self, canvas: &mut RgbImage, mut y: i32, text: &str, colour: Rgb<u8>) -> i32 {
-        for line in wrap(text, (PANEL_WIDTH / self.letter()) as usize) {
+        for line in wrap(text, self.letters_in_panel()) {
             self.write(canvas, PANEL_X, y, &line, colour);
             y += self.line();
         }

@@ -14,7 +14,7 @@ use crate::gate::{self, Quality};
 use crate::infer::{Cam, InferError, Network, Prediction};
 use crate::picture;
 use crate::preprocess::{self, InputSpec};
-use crate::triage::{self, Class, Outcome, Probabilities, Rule};
+use crate::triage::{self, Class, OperatingPoint, Outcome, Probabilities, Rule};
 
 /// Code of a record whose film was fine but whose network failed.
 const NETWORK_FAULT: &str = "network_fault";
@@ -88,6 +88,9 @@ pub struct Record {
     pub profile: Option<Profile>,
     /// The operating point used.
     pub operating_point: Option<String>,
+    /// Its thresholds.
+    #[serde(skip)]
+    pub thresholds: Option<OperatingPoint>,
     /// The model used.
     pub model: ModelName,
     /// Where the film lies in the picture.
@@ -180,6 +183,7 @@ impl Triage {
             quality: None,
             profile: self.wanted,
             operating_point: self.wanted.map(|profile| self.rule(profile).name.clone()),
+            thresholds: self.wanted.map(|profile| self.rule(profile).point),
             model: self.model.clone(),
             film: None,
             timings_ms: BTreeMap::new(),
@@ -206,6 +210,7 @@ impl Triage {
             quality: Some(quality),
             profile: Some(profile),
             operating_point: Some(rule.name.clone()),
+            thresholds: Some(rule.point),
             model: self.model.clone(),
             film: Some(film),
             timings_ms: BTreeMap::new(),

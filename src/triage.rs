@@ -1,5 +1,7 @@
 //! From the network's logits to a verdict: temperature-scaled softmax, then the rule of an operating point.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::reason::Reason;
@@ -47,6 +49,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The class this is, if it is one.
+    pub fn class(self) -> Option<Class> {
+        Class::ALL.into_iter().find(|&class| Outcome::from(class) == self)
+    }
+
     /// The one word an operator reads first.
     pub fn headline(self) -> &'static str {
         match self {
@@ -118,6 +125,14 @@ pub struct OperatingPoint {
     pub covid19_at_least: f64,
     /// A film whose highest probability is below this is referred.
     pub refer_below: f64,
+}
+
+impl fmt::Display for OperatingPoint {
+    /// The thresholds in words, as shown beside a verdict.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (covid19, refer) = (100.0 * self.covid19_at_least, 100.0 * self.refer_below);
+        write!(f, "covid19 from {covid19:.1} %, refer below {refer:.1} %")
+    }
 }
 
 /// An operating point by name, with the temperature of the capture profile it belongs to.
