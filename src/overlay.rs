@@ -172,7 +172,8 @@ fn draw_panel(canvas: &mut RgbImage, record: &Record, heat: Option<&(Class, Vec<
     let name = Path::new(&record.file).file_name().unwrap_or_default().to_string_lossy();
     let details = [
         name.into_owned(),
-        format!("profile {profile}, operating point {}", record.operating_point.as_deref().unwrap_or("-")),
+        format!("profile {profile}"),
+        format!("operating point {}", record.operating_point.as_deref().unwrap_or("-")),
         record.thresholds.map_or_else(String::new, |point| point.to_string()),
         format!("model {}", record.model.id),
         format!("xray-triage {}", record.version),
@@ -191,7 +192,8 @@ fn draw_panel(canvas: &mut RgbImage, record: &Record, heat: Option<&(Class, Vec<
 
     let mut y = details_top;
     for detail in &details {
-        SMALL.write(canvas, PANEL_X, y, detail, DIM);
+        let shown: String = detail.chars().take(SMALL.letters_in_panel()).collect();
+        SMALL.write(canvas, PANEL_X, y, &shown, DIM);
         y += SMALL.line();
     }
     fill(canvas, FILM_SIDE as i32, band_top, SIZE.0 as i32 - FILM_SIDE as i32, SIZE.1 as i32 - band_top, WARNING);
