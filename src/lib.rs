@@ -1,7 +1,22 @@
 //! The firmware library of xray-triage: a photograph of a chest X-ray film in, a calibrated three-class triage
 //! verdict and a class activation map (CAM) out.
 //!
-//! The modules stand in the order the data flows. Research use only, not for diagnosis.
+//! In the order the data flows: [`picture`] reads a file, [`film`] finds and rectifies the film (the *plate*),
+//! [`gate`] refuses what cannot be judged, [`preprocess`] makes the tensor, [`infer`] runs the network of a
+//! [`bundle`], [`triage`] turns logits into a verdict, [`overlay`] draws it. [`pipeline`] joins them, [`cli`] is the
+//! program. Research use only, not for diagnosis.
 
+pub mod bundle;
+pub mod cli;
+pub mod film;
+pub mod gate;
+pub mod infer;
+pub mod overlay;
 pub mod picture;
+pub mod pipeline;
 pub mod preprocess;
+pub mod reason;
+pub mod triage;
+
+/// The sentence that goes with every verdict, picture and export.
+pub const DISCLAIMER: &str = "Research use only, not for diagnosis.";

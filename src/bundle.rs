@@ -1,0 +1,368 @@
+//! A model as the device knows it: a folder with the network, and a manifest that says how to feed it and how to read
+//! its answers.
+//!
+//! Thresholds and temperature belong to one set of weights and one capture profile, so they travel with the weights,
+//! and the manifest names the weights' hash.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::film::Profile;
+use crate::preprocess::InputSpec;
+use crate::triage::{Class, OperatingPoint, Rule};
+
+/// The manifest format this program reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+/// The manifest's file name in a bundle.
+pub const MANIFEST_FILE: &str = "manifest.toml";
+/// The network's usual file name in a bundle.
+pub const MODEL_FILE: &str = "model.onnx";
+
+const EMBEDDED_MANIFEST: &str = include_str!("../models/densenet121-cbam/manifest.toml");
+const EMBEDDED_MODEL: &[u8] = include_bytes!("../models/densenet121-cbam/model.onnx");
+
+/// Why a bundle is not used.
+#[derive(Debug, Error)]
+pub enum BundleError {
+    /// A file of the bundle cannot be read.
+    #[error("cannot read {}: {source}. A bundle is a folder with manifest.toml and the model it names", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The manifest is no TOML, or lacks or has surplus entries.
+    #[error("{origin}: the manifest is not valid: {message}. Make the bundle again with `trainer export`")]
+    Manifest {
+        /// Which manifest.
+        origin: String,
+        /// The parser's message with line and column.
+        message: String,
+    },
+    /// The bundle was written for another version of this program.
+    #[error(
+        "{origin}: the manifest has format version {found}, this program reads version {FORMAT_VERSION}. Use a bundle \
+         and a program of the same release"
+    )]
+    FormatVersion {
+        /// Which manifest.
+        origin: String,
+        /// The version found.
+        found: i64,
+    },
+    /// An entry has a value that cannot be used.
+    #[error("{origin}: `{entry}` {problem}. Make the bundle again with `trainer export`")]
+    Entry {
+        /// Which manifest.
+        origin: String,
+        /// The entry, with dots between its tables.
+        entry: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The model is not the one the manifest was made for.
+    #[error(
+        "{origin}: the model's SHA-256 is {found}, but the manifest says {wanted}. The file is damaged or was swapped: \
+         copy the bundle again"
+    )]
+    Hash {
+        /// Which bundle.
+        origin: String,
+        /// Hash of the file.
+        found: String,
+        /// Hash in the manifest.
+        wanted: String,
+    },
+    /// The operating point asked for is not in the bundle.
+    #[error("model {id} has no operating point `{name}`; it has {}", available.join(", "))]
+    OperatingPoint {
+        /// The bundle's id.
+        id: String,
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        available: Vec<String>,
+    },
+}
+
+/// One value for each capture profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profiles<T> {
+    /// Digital radiograph files.
+    pub digital: T,
+    /// Photographs of film on a light box.
+    pub film: T,
+    /// Photographs of a screen.
+    pub screen: T,
+}
+
+impl<T> Profiles<T> {
+    /// The value for `profile`.
+    pub fn get(&self, profile: Profile) -> &T {
+        match profile {
+            Profile::Digital => &self.digital,
+            Profile::Film => &self.film,
+            Profile::Screen => &self.screen,
+        }
+    }
+
+    /// Every profile with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (Profile, &T)> {
+        [Profile::Digital, Profile::Film, Profile::Screen].into_iter().map(|profile| (profile, self.get(profile)))
+    }
+}
+
+/// A profile's name in manifests and on the command line.
+pub fn profile_name(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Digital => "digital",
+        Profile::Film => "film",
+        Profile::Screen => "screen",
+    }
+}
+
+/// How logits become a verdict for one capture profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// The logits are divided by this before the softmax. Positive.
+    pub temperature: f64,
+    /// The operating point used when none is asked for.
+    pub default_operating_point: String,
+    /// Thresholds by name. Every profile has the same names.
+    pub operating_points: BTreeMap<String, OperatingPoint>,
+}
+
+/// `manifest.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// Short name with version, shown beside every verdict.
+    pub id: String,
+    /// File name of the ONNX network within the bundle's folder.
+    pub model: String,
+    /// SHA-256 of that file, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// The classes in the order of the logits: those of [`Class::ALL`].
+    pub labels: Vec<String>,
+    /// How a plate becomes the input tensor.
+    pub input: InputSpec,
+    /// Temperature and thresholds by capture profile.
+    pub profiles: Profiles<Calibration>,
+    /// Data, protocol and date of the training, for people to read.
+    pub training: toml::Table,
+    /// Measured figures with the set they were measured on, for people to read.
+    pub metrics: toml::Table,
+}
+
+impl Manifest {
+    /// Parses and checks a manifest; `origin` names it in errors.
+    pub fn parse(text: &str, origin: &str) -> Result<Manifest, BundleError> {
+        let invalid =
+            |error: toml::de::Error| BundleError::Manifest { origin: origin.into(), message: error.to_string() };
+        // The version first: a newer manifest has entries the strict parser below would complain about.
+        let table: toml::Table = text.parse().map_err(invalid)?;
+        if let Some(found) = table.get("format_version").and_then(toml::Value::as_integer)
+            && found != i64::from(FORMAT_VERSION)
+        {
+            return Err(BundleError::FormatVersion { origin: origin.into(), found });
+        }
+        let manifest: Manifest = toml::from_str(text).map_err(invalid)?;
+        manifest.check().map_err(|(entry, problem)| BundleError::Entry { origin: origin.into(), entry, problem })?;
+        Ok(manifest)
+    }
+
+    /// The manifest as TOML.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string_pretty(self)
+    }
+
+    /// The operating point `name`, or each profile's default one, ready for [`crate::triage::decide`].
+    pub fn rules(&self, name: Option<&str>) -> Result<Profiles<Rule>, BundleError> {
+        let rule = |calibration: &Calibration| {
+            let name = name.unwrap_or(&calibration.default_operating_point);
+            match calibration.operating_points.get(name) {
+                Some(&point) => Ok(Rule { name: name.into(), temperature: calibration.temperature, point }),
+                None => Err(BundleError::OperatingPoint {
+                    id: self.id.clone(),
+                    name: name.into(),
+                    available: calibration.operating_points.keys().cloned().collect(),
+                }),
+            }
+        };
+        Ok(Profiles {
+            digital: rule(&self.profiles.digital)?,
+            film: rule(&self.profiles.film)?,
+            screen: rule(&self.profiles.screen)?,
+        })
+    }
+
+    /// Checks what the types do not say; the error is an entry and what is wrong with it.
+    fn check(&self) -> Result<(), (String, String)> {
+        let require = |right: bool, entry: &str, problem: String| {
+            if right { Ok(()) } else { Err((entry.to_string(), problem)) }
+        };
+        require(!self.id.trim().is_empty(), "id", "is empty".into())?;
+        let mut parts = Path::new(&self.model).components();
+        let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
+        require(plain, "model", format!("is {:?}, but must be a file name without a folder", self.model))?;
+        let hexadecimal =
+            self.sha256.len() == 64 && self.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        require(hexadecimal, "sha256", "must be 64 lower-case hexadecimal digits".into())?;
+        let labels = Class::ALL.map(Class::label);
+        require(self.labels == labels, "labels", format!("are {:?}, but must be {labels:?}", self.labels))?;
+
+        let input = &self.input;
+        require((32..=1024).contains(&input.size), "input.size", "must be 32 to 1024 pixels".into())?;
+        let [low, high] = input.stretch_percentiles;
+        let ordered = 0.0 <= low && low < high && high <= 100.0;
+        require(ordered, "input.stretch_percentiles", "must rise within 0 to 100".into())?;
+        require(input.mean.iter().all(|mean| mean.is_finite()), "input.mean", "must be finite".into())?;
+        let positive = input.std.iter().all(|std| std.is_finite() && *std > 0.0);
+        require(positive, "input.std", "must be positive".into())?;
+
+        for (profile, calibration) in self.profiles.iter() {
+            let entry = |name: &str| format!("profiles.{}.{name}", profile_name(profile));
+            let temperature = calibration.temperature;
+            let usable = temperature.is_finite() && temperature > 0.0;
+            require(usable, &entry("temperature"), "must be positive".into())?;
+            let points = &calibration.operating_points;
+            let same = points.keys().eq(self.profiles.digital.operating_points.keys());
+            require(same, &entry("operating_points"), "must have the names that profiles.digital has".into())?;
+            let default = &calibration.default_operating_point;
+            let known = points.contains_key(default);
+            require(known, &entry("default_operating_point"), format!("is {default:?}, which is not defined"))?;
+            for (name, point) in points {
+                for (threshold, value) in
+                    [("covid19_at_least", point.covid19_at_least), ("refer_below", point.refer_below)]
+                {
+                    let entry = entry(&format!("operating_points.{name}.{threshold}"));
+                    require((0.0..=1.0).contains(&value), &entry, "must be a probability".into())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A verified bundle: the model's bytes are those the manifest was made for.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// The checked manifest.
+    pub manifest: Manifest,
+    /// The ONNX file.
+    pub model: Cow<'static, [u8]>,
+}
+
+impl Bundle {
+    /// Reads and verifies the bundle in the folder `dir`.
+    pub fn load(dir: &Path) -> Result<Bundle, BundleError> {
+        let path = dir.join(MANIFEST_FILE);
+        let text = fs::read_to_string(&path).map_err(|source| BundleError::Read { path: path.clone(), source })?;
+        let origin = dir.display().to_string();
+        let manifest = Manifest::parse(&text, &origin)?;
+        let path = dir.join(&manifest.model);
+        let model = fs::read(&path).map_err(|source| BundleError::Read { path, source })?;
+        Bundle::verify(manifest, model.into(), &origin)
+    }
+
+    /// The bundle this program was built with.
+    pub fn embedded() -> Result<Bundle, BundleError> {
+        let origin = "built-in model";
+        Bundle::verify(Manifest::parse(EMBEDDED_MANIFEST, origin)?, EMBEDDED_MODEL.into(), origin)
+    }
+
+    fn verify(manifest: Manifest, model: Cow<'static, [u8]>, origin: &str) -> Result<Bundle, BundleError> {
+        let found = sha256_hex(&model);
+        if found != manifest.sha256 {
+            return Err(BundleError::Hash { origin: origin.into(), found, wanted: manifest.sha256 });
+        }
+        Ok(Bundle { manifest, model })
+    }
+}
+
+/// SHA-256 as 64 lower-case hexadecimal digits.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Manifest, BundleError> {
+        Manifest::parse(text, "test")
+    }
+
+    #[test]
+    fn the_built_in_bundle_verifies_and_survives_a_round_trip() {
+        let manifest = Bundle::embedded().unwrap().manifest;
+        assert_eq!(parse(&manifest.to_toml().unwrap()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn sha256_of_the_standard_example() {
+        // FIPS 180-4 example, "abc".
+        assert_eq!(sha256_hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    /// Each edit makes the manifest unusable; the error must name what is wrong.
+    #[test]
+    fn unusable_manifests_are_refused_by_name() {
+        type Edit = fn(&mut Manifest);
+        let edits: [(Edit, &str); 9] = [
+            (|m| m.id = " ".into(), "id"),
+            (|m| m.model = "../model.onnx".into(), "model"),
+            (|m| m.sha256 = "abc".into(), "sha256"),
+            (|m| m.labels.swap(0, 1), "labels"),
+            (|m| m.input.size = 0, "input.size"),
+            (|m| m.input.std[1] = 0.0, "input.std"),
+            (|m| m.profiles.film.temperature = -1.0, "profiles.film.temperature"),
+            (|m| m.profiles.screen.default_operating_point = "none".into(), "profiles.screen.default_operating_point"),
+            (
+                |m| m.profiles.film.operating_points.values_mut().for_each(|p| p.refer_below = 1.5),
+                "profiles.film.operating_points.",
+            ),
+        ];
+        for (edit, entry) in edits {
+            let mut manifest = Bundle::embedded().unwrap().manifest;
+            edit(&mut manifest);
+            let error = parse(&manifest.to_toml().unwrap()).unwrap_err();
+            assert!(matches!(error, BundleError::Entry { .. }), "{error}");
+            assert!(error.to_string().contains(entry), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_format_version_is_named_before_its_unknown_entries() {
+        let text = EMBEDDED_MANIFEST.replace("format_version = 1", "format_version = 2\nnew_entry = 1");
+        assert!(matches!(parse(&text), Err(BundleError::FormatVersion { found: 2, .. })));
+    }
+
+    #[test]
+    fn unknown_entries_and_other_text_are_refused() {
+        for text in ["new_entry = 1\n".to_string() + EMBEDDED_MANIFEST, "no manifest".into(), String::new()] {
+            assert!(matches!(parse(&text), Err(BundleError::Manifest { .. })));
+        }
+    }
+
+    #[test]
+    fn an_unknown_operating_point_names_those_there_are() {
+        let manifest = Bundle::embedded().unwrap().manifest;
+        let default = &manifest.profiles.film.default_operating_point;
+        assert_eq!(&manifest.rules(None).unwrap().film.name, default);
+        let error = manifest.rules(Some("no-such-point")).unwrap_err().to_string();
+        assert!(error.contains("no-such-point") && error.contains(default.as_str()), "{error}");
+    }
+}

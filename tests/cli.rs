@@ -1,0 +1,360 @@
+//! The command line contract on good and bad input: exit codes, JSON lines, and never a panic.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Runs the program and checks what holds whatever it is given.
+fn run(args: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_xray-triage")).args(args).output().expect("the program starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+    output
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("an exit code, not a signal")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn records(output: &Output) -> Vec<Value> {
+    stdout(output).lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
+}
+
+/// A gray picture with something to see: a bright field with soft dark lobes and fine texture.
+fn film() -> GrayImage {
+    GrayImage::from_fn(640, 560, |x, y| {
+        let lobe = |centre: f32| (-((x as f32 - centre) / 90.0).powi(2) - ((y as f32 - 280.0) / 170.0).powi(2)).exp();
+        let texture = ((x * 7 + y * 13) % 17) as f32;
+        Luma([(190.0 - 130.0 * (lobe(200.0) + lobe(440.0)) + texture) as u8])
+    })
+}
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Folder(TempDir::new().expect("a temporary folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().expect("UTF-8").to_string()
+    }
+
+    fn film(&self, name: &str) -> String {
+        film().save(self.path(name)).expect("a picture written");
+        self.text(name)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        fs::write(self.path(name), bytes).expect("a file written");
+        self.text(name)
+    }
+}
+
+fn jpeg() -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    film().write_to(&mut bytes, ImageFormat::Jpeg).expect("a JPEG");
+    bytes.into_inner()
+}
+
+/// A JPEG whose frame header says 0 x 0 pixels.
+fn jpeg_without_pixels() -> Vec<u8> {
+    let mut bytes = jpeg();
+    let header = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a baseline frame header");
+    // Marker, length and precision come first: 5 bytes.
+    bytes[header + 5..header + 9].fill(0);
+    bytes
+}
+
+fn built_in_bundle() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/densenet121-cbam")
+}
+
+/// A copy of the built-in bundle with an edited manifest.
+fn bundle(folder: &Folder, edit: impl Fn(String) -> String) -> String {
+    let manifest = fs::read_to_string(built_in_bundle().join("manifest.toml")).expect("the manifest");
+    folder.file("manifest.toml", edit(manifest).as_bytes());
+    fs::copy(built_in_bundle().join("model.onnx"), folder.path("model.onnx")).expect("the model copied");
+    folder.text("")
+}
+
+const OUTCOMES: [&str; 5] = ["covid19", "pneumonia", "normal", "refer", "refused"];
+
+/// A readable picture's record has every entry of the contract.
+fn check_record(record: &Value) {
+    let outcome = record["outcome"].as_str().expect("an outcome");
+    assert!(OUTCOMES.contains(&outcome), "{record}");
+    assert!(record.get("error").is_none(), "{record}");
+    assert!(record["quality"].is_object(), "{record}");
+    assert!(["film", "screen", "digital"].contains(&record["profile"].as_str().expect("a profile")), "{record}");
+    assert!(record["operating_point"].is_string(), "{record}");
+    assert!(record["model"]["id"].is_string(), "{record}");
+    assert_eq!(record["model"]["sha256"].as_str().map(str::len), Some(64), "{record}");
+    assert!(record["film"]["found"].is_boolean(), "{record}");
+    assert_eq!(record["film"]["corners"].as_array().map(Vec::len), Some(4), "{record}");
+    assert!(record["timings_ms"]["total"].as_f64().expect("a time") > 0.0, "{record}");
+    assert_eq!(record["version"], env!("CARGO_PKG_VERSION"));
+    if outcome == "refused" {
+        assert!(record["probabilities"].is_null() && record["top"].is_null(), "{record}");
+        assert!(!record["reasons"].as_array().expect("reasons").is_empty(), "{record}");
+    } else {
+        let probabilities = record["probabilities"].as_object().expect("probabilities");
+        assert_eq!(probabilities.len(), 3);
+        let sum: f64 = probabilities.values().map(|p| p.as_f64().expect("a number")).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{record}");
+        let top = record["top"].as_str().expect("a class");
+        let highest = probabilities[top].as_f64();
+        assert!(probabilities.values().all(|p| p.as_f64() <= highest), "{record}");
+    }
+}
+
+/// An unreadable file's record says so.
+fn check_fault(record: &Value, file: &str) {
+    assert_eq!(record["file"], file);
+    assert_eq!(record["outcome"], "refused", "{record}");
+    assert!(record["probabilities"].is_null() && record["top"].is_null(), "{record}");
+    assert_eq!(record["reasons"].as_array().map(Vec::len), Some(1), "{record}");
+    assert!(record["error"].as_str().is_some_and(|error| error.len() > 20), "{record}");
+}
+
+#[test]
+fn unreadable_files_get_a_line_and_the_others_are_still_judged() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("empty")).expect("a folder");
+    let huge = folder.text("huge.png");
+    GrayImage::from_pixel(8000, 5000, Luma([90])).save(&huge).expect("40 megapixels written");
+    let whole = jpeg();
+    let bad = [
+        folder.text("missing.jpg"),
+        folder.file("truncated.jpg", &whole[..300]),
+        folder.file("nothing.jpg", b""),
+        folder.file("no-pixels.jpg", &jpeg_without_pixels()),
+        huge,
+        folder.file("text.jpg", b"This is a letter, not a picture.\n"),
+        folder.text("empty"),
+    ];
+    let good = folder.film("good.png");
+    let mut args = vec!["triage", "--json", "--threads", "1"];
+    args.extend(bad.iter().map(String::as_str));
+    args.push(&good);
+    let output = run(&args);
+    assert_eq!(code(&output), 1);
+    let records = records(&output);
+    assert_eq!(records.len(), bad.len() + 1);
+    for (record, file) in records.iter().zip(&bad) {
+        check_fault(record, file);
+    }
+    check_record(&records[bad.len()]);
+    assert!(!output.stderr.is_empty());
+
+    // The same without JSON names every file too.
+    args.remove(1);
+    let output = run(&args);
+    assert_eq!(code(&output), 1);
+    let text = stdout(&output);
+    assert!(bad.iter().all(|file| text.contains(file.as_str())), "{text}");
+    assert_eq!(text.matches("not for diagnosis").count(), 1, "{text}");
+}
+
+#[test]
+fn sixteen_bit_png_and_jpeg_and_colour_are_read() {
+    let folder = Folder::new();
+    let sixteen = folder.text("sixteen.png");
+    DynamicImage::ImageLuma8(film()).into_luma16().save(&sixteen).expect("a 16-bit picture");
+    let colour = folder.text("colour.png");
+    DynamicImage::ImageLuma8(film()).into_rgb8().save(&colour).expect("a colour picture");
+    let jpeg = folder.file("film.JPG", &jpeg());
+    let output = run(&["triage", "--json", &sixteen, &colour, &jpeg]);
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let records = records(&output);
+    assert_eq!(records.len(), 3);
+    records.iter().for_each(check_record);
+    for record in &records[1..2] {
+        assert_eq!(record["probabilities"], records[0]["probabilities"], "the same film at another depth");
+    }
+}
+
+#[test]
+fn cmyk_is_read_or_refused_but_gets_its_line() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/cmyk.jpg");
+    let output = run(&["triage", "--json", file]);
+    let records = records(&output);
+    assert_eq!(records.len(), 1);
+    match code(&output) {
+        0 => check_record(&records[0]),
+        1 => check_fault(&records[0], file),
+        other => panic!("exit code {other}"),
+    }
+}
+
+#[test]
+fn a_folder_is_its_pictures_in_order_without_folders_within_and_cam_pictures() {
+    let folder = Folder::new();
+    folder.film("b.png");
+    folder.film("a.jpg");
+    folder.film("a.cam.png");
+    folder.file("notes.txt", b"notes");
+    fs::create_dir(folder.path("c.jpg")).expect("a folder");
+    let output = run(&["triage", "--json", &folder.text("")]);
+    assert_eq!(code(&output), 0);
+    let files: Vec<Value> = records(&output).into_iter().map(|record| record["file"].clone()).collect();
+    assert_eq!(files, [folder.text("a.jpg"), folder.text("b.png")]);
+}
+
+#[test]
+fn profiles_and_operating_points_are_obeyed() {
+    let folder = Folder::new();
+    let film = folder.film("film.png");
+    for profile in ["film", "screen", "digital"] {
+        let output = run(&["triage", "--json", "--profile", profile, &film]);
+        assert_eq!(code(&output), 0);
+        assert_eq!(records(&output)[0]["profile"], profile);
+    }
+    let output = run(&["triage", "--operating-point", "no-such-point", &film]);
+    assert_eq!(code(&output), 2);
+    assert!(stdout(&output).is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no-such-point"));
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    for args in [
+        &["triage"][..],
+        &[],
+        &["triage", "--no-such-flag", "x.png"],
+        &["triage", "--threads", "0", "x.png"],
+        &["triage", "--profile", "paper", "x.png"],
+        &["no-such-command"],
+    ] {
+        let output = run(args);
+        assert_eq!(code(&output), 2, "{args:?}");
+        assert!(stdout(&output).is_empty() && !output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn version_and_help_carry_the_disclaimer() {
+    for args in [&["--version"][..], &["--help"]] {
+        let output = run(args);
+        assert_eq!(code(&output), 0);
+        assert!(stdout(&output).contains("not for diagnosis"), "{args:?}");
+    }
+}
+
+#[test]
+fn bundles_that_do_not_verify_are_refused() {
+    type Edit = fn(String) -> String;
+    let edits: [(Edit, &str); 5] = [
+        (|text| text.replace("format_version = 1", "format_version = 99"), "format version 99"),
+        (|text| text.replace("sha256 = \"", "sha256 = \"0"), "sha256"),
+        (|text| text.replace("\"covid19\", \"pneumonia\"", "\"pneumonia\", \"covid19\""), "labels"),
+        (|text| text + "\n[surplus]\n", "surplus"),
+        (|_| "not a manifest".into(), "manifest is not valid"),
+    ];
+    let films = Folder::new();
+    let film = films.film("film.png");
+    for (edit, words) in edits {
+        let folder = Folder::new();
+        let output = run(&["triage", "--model", &bundle(&folder, edit), &film]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(code(&output), 2, "{stderr}");
+        assert!(stderr.contains(words), "{words}: {stderr}");
+        assert!(output.stdout.is_empty());
+    }
+
+    // One changed byte of the model.
+    let folder = Folder::new();
+    let dir = bundle(&folder, |text| text);
+    let mut model = fs::read(folder.path("model.onnx")).expect("the model");
+    let middle = model.len() / 2;
+    model[middle] ^= 1;
+    folder.file("model.onnx", &model);
+    for args in [&["triage", "--model", &dir, &film][..], &["model", "verify", &dir]] {
+        let output = run(args);
+        assert_eq!(code(&output), 2);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("SHA-256"));
+    }
+
+    // No model, no bundle.
+    fs::remove_file(folder.path("model.onnx")).expect("removed");
+    assert_eq!(code(&run(&["triage", "--model", &dir, &film])), 2);
+    assert_eq!(code(&run(&["triage", "--model", &films.text("nowhere"), &film])), 2);
+
+    // A network that is none, with the right hash.
+    let folder = Folder::new();
+    let old = fs::read(built_in_bundle().join("model.onnx")).expect("the model");
+    let hash = |bytes: &[u8]| xray_triage::bundle::sha256_hex(bytes);
+    let dir = bundle(&folder, |text| text.replace(&hash(&old), &hash(b"no network")));
+    folder.file("model.onnx", b"no network");
+    assert_eq!(code(&run(&["model", "verify", &dir])), 2);
+}
+
+#[test]
+fn the_built_in_model_verifies() {
+    for args in [&["model", "verify"][..], &["model", "verify", built_in_bundle().to_str().expect("UTF-8")]] {
+        let output = run(args);
+        assert_eq!(code(&output), 0);
+        assert!(stdout(&output).contains("sha256 "));
+    }
+}
+
+#[test]
+fn cam_pictures_go_where_they_are_asked_and_never_over_a_film() {
+    let folder = Folder::new();
+    let one = folder.film("one.png");
+    let two = folder.film("one.jpg");
+
+    let single = folder.text("view.png");
+    assert_eq!(code(&run(&["triage", &one, "--cam", &single])), 0);
+    let picture = image::open(&single).expect("a picture");
+    assert_eq!((picture.width(), picture.height()), xray_triage::overlay::SIZE);
+
+    // Two films of one stem do not share a picture.
+    let several = folder.path("cams");
+    assert_eq!(code(&run(&["triage", &one, &two, "--cam", several.to_str().expect("UTF-8")])), 0);
+    let mut names: Vec<_> = fs::read_dir(&several)
+        .expect("the folder made")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["one-2.cam.png", "one.cam.png"]);
+
+    let before = fs::read(&one).expect("the film");
+    let output = run(&["triage", &one, "--cam", &one]);
+    assert_eq!(code(&output), 2);
+    assert_eq!(fs::read(&one).expect("the film"), before);
+
+    // Nowhere to write to.
+    let nowhere = folder.text("no/such/folder/view.png");
+    assert_eq!(code(&run(&["triage", &one, "--cam", &nowhere])), 2);
+    let file_as_folder = folder.text("view.png/cams");
+    assert_eq!(code(&run(&["triage", &one, &two, "--cam", &file_as_folder])), 2);
+}
+
+#[test]
+fn a_closed_pipe_is_success() {
+    let folder = Folder::new();
+    let film = folder.film("film.png");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_xray-triage"))
+        .args(["triage", "--json", &film])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the program ends");
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
+}
