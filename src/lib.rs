@@ -3,4 +3,8 @@
 //!
 //! The modules stand in the order the data flows. Research use only, not for diagnosis.
 
+pub mod film;
+pub mod gate;
+pub mod picture;
 pub mod preprocess;
+pub mod reason;
