@@ -1,0 +1,342 @@
+//! Finding the film's, or the lit screen picture's, four sides in a small copy of the frame.
+//!
+//! 1. Edge points: pixels whose gradient has the polarity wanted (a film: panel outside, brighter; a screen: dark
+//!    surround outside) and whose outside looks like a panel or a dark surround.
+//! 2. For each of the four sides a Hough transform of its edge points (R. Duda, P. Hart, Use of the Hough
+//!    transformation to detect lines and curves in pictures, CACM 15(1), 1972) in slope and intercept, each point
+//!    voting only for slopes near its own gradient's (D. Ballard, Generalizing the Hough transform, 1981).
+//! 3. Every four lines that make a near-rectangle are scored by how much of each side has the wanted outside; running
+//!    sums along each line make that independent of the length.
+//! 4. The winner's sides are fitted again to sub-pixel gradient maxima, with outliers (clips, stickers) left out.
+
+use super::geometry::{Line, Point, Quad, area, is_near_rectangle};
+use super::plane::Plane;
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A film: darker than the light-box panel around it.
+    Film,
+    /// The picture on a screen: brighter than the dark surround.
+    Screen,
+}
+
+/// Steepest side, as the tangent of its angle to the frame: 25 degrees, which covers 15 degrees of rotation and the
+/// convergence of a hand-held photograph.
+const MAX_SLOPE: f32 = 0.466;
+/// Slope bin of the Hough transform: 1.1 degrees.
+const SLOPE_STEP: f32 = 0.02;
+const SLOPES: usize = (2.0 * MAX_SLOPE / SLOPE_STEP) as usize + 1;
+/// Intercept bin of the Hough transform, pixels of the small copy.
+const INTERCEPT_STEP: f32 = 2.0;
+/// Lines kept for each side.
+const LINES: usize = 14;
+/// Smallest area of the target, share of the frame.
+const MIN_AREA: f64 = 0.15;
+/// A panel pixel is at least this share of the panel's level (98th percentile of the frame).
+const PANEL: f32 = 0.6;
+/// A dark surround is at most this share of the same level.
+const DARK: f32 = 0.35;
+
+/// Sides in the order of [`Quad`]'s edges: top, right, bottom, left.
+const OUTWARD: [[f32; 2]; 4] = [[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]];
+
+/// Gray levels that the decisions are relative to.
+struct Levels {
+    /// 98th percentile: the panel, or the brightest the screen shows.
+    bright: f32,
+    /// Least step across a side.
+    step: f32,
+}
+
+/// One line that may be a side: `across = intercept + slope * along`, where *along* is measured from the frame's
+/// middle, in x for top and bottom and in y for left and right.
+struct Candidate {
+    slope: f32,
+    intercept: f32,
+    /// `good[i]`: how many of the first `i` positions along the line have the wanted outside.
+    good: Vec<u32>,
+}
+
+/// Looks for `target` in `plane`. `eager` accepts weaker evidence: the user said that there is one.
+///
+/// Returns the corners in pixels of `plane`.
+pub fn find(plane: &Plane, target: Target, eager: bool) -> Option<Quad> {
+    let (dark, bright) = (plane.percentile(2.0), plane.percentile(98.0));
+    if bright - dark < 24.0 {
+        return None;
+    }
+    let levels = Levels { bright, step: (0.08 * (bright - dark)).max(6.0) };
+    let smooth = plane.smoothed();
+    let sides: [Vec<Candidate>; 4] = std::array::from_fn(|side| candidates(&smooth, target, side, &levels));
+    let rough = best_quad(&smooth, &sides, eager)?;
+    let quad = refine(&smooth, &rough, target)?;
+    (eager || is_photographed(plane, &quad, target, &levels)).then_some(quad)
+}
+
+/// Whether the position (x, y) on a side with the outward direction `n` separates the target from its wanted outside.
+fn is_boundary(plane: &Plane, [x, y]: [f32; 2], n: [f32; 2], target: Target, levels: &Levels) -> bool {
+    let sample = |d: f32| plane.get(x + n[0] * d, y + n[1] * d);
+    let (Some(near), Some(far), Some(inner), Some(inside)) = (sample(3.0), sample(6.0), sample(-2.0), sample(-4.0))
+    else {
+        return false;
+    };
+    let (outside, inside) = (near.min(far), (inner + inside) / 2.0);
+    match target {
+        Target::Film => {
+            outside - inside >= levels.step
+                && outside >= PANEL * levels.bright
+                // A panel has no texture.
+                && (near - far).abs() <= 0.1 * levels.bright
+        }
+        Target::Screen => inside - near.max(far) >= levels.step && near.max(far) <= DARK * levels.bright,
+    }
+}
+
+/// Position on the frame of a point given along and across a side.
+fn position(plane: &Plane, side: usize, along: f32, across: f32) -> [f32; 2] {
+    if side % 2 == 0 {
+        [along + plane.width as f32 / 2.0, across]
+    } else {
+        [across, along + plane.height as f32 / 2.0]
+    }
+}
+
+/// The best lines for one side, by the Hough transform.
+fn candidates(plane: &Plane, target: Target, side: usize, levels: &Levels) -> Vec<Candidate> {
+    let n = OUTWARD[side];
+    let sign = if target == Target::Film { 1.0 } else { -1.0 };
+    let (length, extent) =
+        if side % 2 == 0 { (plane.width, plane.height) } else { (plane.height, plane.width) };
+    let edges = edge_points(plane, target, side, levels);
+
+    // Intercepts from one quarter of the extent before the frame to one quarter after it.
+    let first = -0.25 * extent as f32;
+    let bins = (1.5 * extent as f32 / INTERCEPT_STEP) as usize + 1;
+    let mut votes = vec![0u32; SLOPES * bins];
+    for &[along, across, slope] in &edges {
+        for index in 0..SLOPES {
+            let voted = index as f32 * SLOPE_STEP - MAX_SLOPE;
+            if (voted - slope).abs() <= 0.12 {
+                let bin = (across - voted * along - first) / INTERCEPT_STEP;
+                if bin >= 0.0 && (bin as usize) < bins {
+                    votes[index * bins + bin as usize] += 1;
+                }
+            }
+        }
+    }
+
+    let mut found = Vec::new();
+    while found.len() < LINES {
+        let Some((peak, &count)) = votes.iter().enumerate().max_by_key(|&(_, count)| count) else { break };
+        // At least an eighth of the side.
+        if count < length as u32 / 8 {
+            break;
+        }
+        let (index, bin) = (peak / bins, peak % bins);
+        for slope in index.saturating_sub(3)..(index + 4).min(SLOPES) {
+            votes[slope * bins + bin.saturating_sub(4)..slope * bins + (bin + 5).min(bins)].fill(0);
+        }
+        let mut slope = index as f32 * SLOPE_STEP - MAX_SLOPE;
+        let mut intercept = first + (bin as f32 + 0.5) * INTERCEPT_STEP;
+        for reach in [4.0, 2.5] {
+            (intercept, slope) = regress(&edges, intercept, slope, reach);
+        }
+        let mut good = vec![0u32; length + 1];
+        for i in 0..length {
+            let along = i as f32 + 0.5 - length as f32 / 2.0;
+            let at = position(plane, side, along, intercept + slope * along);
+            good[i + 1] = good[i] + u32::from(is_boundary(plane, at, n, target, levels));
+        }
+        found.push(Candidate { slope, intercept, good });
+    }
+    let _ = sign;
+    found
+}
+
+/// Along, across and the slope that the gradient suggests, of every pixel that may lie on the side.
+fn edge_points(plane: &Plane, target: Target, side: usize, levels: &Levels) -> Vec<[f32; 3]> {
+    let n = OUTWARD[side];
+    let sign = if target == Target::Film { 1.0 } else { -1.0 };
+    let least = levels.step / 6.0;
+    let mut edges = Vec::new();
+    for y in 1..plane.height.saturating_sub(1) {
+        for x in 1..plane.width.saturating_sub(1) {
+            let [gx, gy] = plane.gradient(x, y);
+            let outward = sign * (gx * n[0] + gy * n[1]);
+            if outward < least {
+                continue;
+            }
+            // The gradient stands on the line: its component along the side over its component across.
+            let slope = if side % 2 == 0 { -gx / gy } else { -gy / gx };
+            let (px, py) = (x as f32 + 0.5, y as f32 + 0.5);
+            if slope.abs() <= MAX_SLOPE + 0.1 && is_boundary(plane, [px, py], n, target, levels) {
+                edges.push(if side % 2 == 0 {
+                    [px - plane.width as f32 / 2.0, py, slope]
+                } else {
+                    [py - plane.height as f32 / 2.0, px, slope]
+                });
+            }
+        }
+    }
+    edges
+}
+
+/// Least-squares line through the edge points within `reach` pixels of a line; the line itself if they are too few.
+fn regress(edges: &[[f32; 3]], intercept: f32, slope: f32, reach: f32) -> (f32, f32) {
+    let (mut n, mut t, mut c, mut tt, mut tc) = (0.0f64, 0.0f64, 0.0f64, 0.0f64, 0.0f64);
+    for &[along, across, _] in edges {
+        if (across - intercept - slope * along).abs() <= reach {
+            let (along, across) = (f64::from(along), f64::from(across));
+            n += 1.0;
+            t += along;
+            c += across;
+            tt += along * along;
+            tc += along * across;
+        }
+    }
+    let spread = n * tt - t * t;
+    if n < 8.0 || spread < 1.0 {
+        return (intercept, slope);
+    }
+    let slope = (n * tc - t * c) / spread;
+    (((c - slope * t) / n) as f32, slope as f32)
+}
+
+/// The four lines that make the best target, if any is good enough.
+fn best_quad(plane: &Plane, [tops, rights, bottoms, lefts]: &[Vec<Candidate>; 4], eager: bool) -> Option<Quad> {
+    let (width, height) = (plane.width as f64, plane.height as f64);
+    let mut best = None;
+    let mut best_score = 0.0;
+    for top in tops {
+        for bottom in bottoms {
+            if bottom.intercept - top.intercept < 0.25 * height as f32 {
+                continue;
+            }
+            for left in lefts {
+                for right in rights {
+                    if right.intercept - left.intercept < 0.25 * width as f32 {
+                        continue;
+                    }
+                    let corner = |row: &Candidate, column: &Candidate| meet(plane, row, column);
+                    let quad = [corner(top, left), corner(top, right), corner(bottom, right), corner(bottom, left)];
+                    let share = area(&quad) / (width * height);
+                    if share < MIN_AREA || !is_near_rectangle(&quad) || !lies_within(plane, &quad) {
+                        continue;
+                    }
+                    let mut support = [
+                        top.support(quad[0][0], quad[1][0]),
+                        right.support(quad[1][1], quad[2][1]),
+                        bottom.support(quad[3][0], quad[2][0]),
+                        left.support(quad[0][1], quad[3][1]),
+                    ];
+                    let mean = support.iter().sum::<f64>() / 4.0;
+                    support.sort_by(f64::total_cmp);
+                    // Three sides must be plain; clips, a label or the panel's frame may hide part of one.
+                    let (weakest, second, least) = if eager { (0.15, 0.4, 0.45) } else { (0.3, 0.65, 0.7) };
+                    let score = mean + 0.25 * share.sqrt();
+                    if support[0] >= weakest && support[1] >= second && mean >= least && score > best_score {
+                        best_score = score;
+                        best = Some(quad);
+                    }
+                }
+            }
+        }
+    }
+    best
+}
+
+impl Candidate {
+    /// Share of the line between two positions (pixels from the frame's edge) that has the wanted outside.
+    fn support(&self, from: f64, to: f64) -> f64 {
+        let last = self.good.len() - 1;
+        let clamp = |at: f64| (at.max(0.0) as usize).min(last);
+        f64::from(self.good[clamp(to)] - self.good[clamp(from)]) / (to - from).max(1.0)
+    }
+}
+
+/// Where a top or bottom line meets a left or right one, in frame coordinates.
+fn meet(plane: &Plane, row: &Candidate, column: &Candidate) -> Point {
+    let (cx, cy) = (plane.width as f64 / 2.0, plane.height as f64 / 2.0);
+    let (s, a) = (f64::from(row.slope), f64::from(row.intercept));
+    let (r, b) = (f64::from(column.slope), f64::from(column.intercept));
+    // y = a + s (x - cx) and x = b + r (y - cy)
+    let y = (a + s * (b - r * cy - cx)) / (1.0 - s * r);
+    [b + r * (y - cy), y]
+}
+
+/// Whether no corner lies farther than 3 % of the frame outside it.
+fn lies_within(plane: &Plane, quad: &Quad) -> bool {
+    let (w, h) = (plane.width as f64, plane.height as f64);
+    quad.iter().all(|p| (-0.03 * w..=1.03 * w).contains(&p[0]) && (-0.03 * h..=1.03 * h).contains(&p[1]))
+}
+
+/// Fits each side to the steepest places near it and returns the corners where the sides meet.
+fn refine(plane: &Plane, rough: &Quad, target: Target) -> Option<Quad> {
+    let sign = if target == Target::Film { 1.0 } else { -1.0 };
+    let mut lines = Vec::with_capacity(4);
+    for side in 0..4 {
+        let (from, to) = (rough[side], rough[(side + 1) % 4]);
+        let length = super::geometry::distance(from, to);
+        let direction = [(to[0] - from[0]) / length, (to[1] - from[1]) / length];
+        // Clockwise on the screen: the outside is to the left of the direction of travel.
+        let n = [direction[1], -direction[0]];
+        let points: Vec<Point> = (0..=120)
+            .map(|i| 0.04 + 0.92 * f64::from(i) / 120.0)
+            .filter_map(|share| {
+                let at = [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share];
+                steepest(plane, at, n, sign).map(|d| [at[0] + n[0] * d, at[1] + n[1] * d])
+            })
+            .collect();
+        lines.push(Line::fit(&points)?);
+    }
+    let corner = |a: usize, b: usize| lines[a].meet(&lines[b]);
+    let quad = [corner(3, 0)?, corner(0, 1)?, corner(1, 2)?, corner(2, 3)?];
+    (is_near_rectangle(&quad) && lies_within(plane, &quad)).then_some(quad)
+}
+
+/// Distance along `n` (-4..=4 pixels) from `at` to the steepest rise (`sign` 1) or fall (-1), the maximum of the
+/// gradient interpolated by a parabola. `None` where there is no such maximum inside the range.
+fn steepest(plane: &Plane, at: Point, n: Point, sign: f32) -> Option<f64> {
+    const STEPS: i32 = 8;
+    const STEP: f64 = 0.5;
+    let value = |d: f64| plane.get((at[0] + n[0] * d) as f32, (at[1] + n[1] * d) as f32);
+    let mut rise = Vec::with_capacity(2 * STEPS as usize + 1);
+    for i in -STEPS..=STEPS {
+        let d = f64::from(i) * STEP;
+        rise.push(sign * (value(d + 1.0)? - value(d - 1.0)?));
+    }
+    let peak = (0..rise.len()).max_by(|&a, &b| rise[a].total_cmp(&rise[b]))?;
+    if peak == 0 || peak + 1 == rise.len() || rise[peak] < 3.0 {
+        return None;
+    }
+    let (before, top, after) = (rise[peak - 1], rise[peak], rise[peak + 1]);
+    let curvature = before - 2.0 * top + after;
+    let shift = if curvature < -1e-3 { f64::from(0.5 * (before - after) / curvature) } else { 0.0 };
+    Some((peak as f64 - f64::from(STEPS) + shift) * STEP)
+}
+
+/// Whether the surround of a well-scored quadrilateral is that of a photograph. A digital film can have a frame, too:
+/// a figure's white margin, black padding, a collimator's shadow. Those are flat, and as a rule exactly upright.
+fn is_photographed(plane: &Plane, quad: &Quad, target: Target, levels: &Levels) -> bool {
+    let tilt = (0..4)
+        .map(|side| {
+            let (a, b) = (quad[side], quad[(side + 1) % 4]);
+            let (dx, dy) = ((b[0] - a[0]).abs(), (b[1] - a[1]).abs());
+            if side % 2 == 0 { dy / dx } else { dx / dy }
+        })
+        .fold(0.0, f64::max);
+    let outside = plane.outside(quad);
+    if outside.len() < plane.values.len() / 50 {
+        return false;
+    }
+    let mean = outside.iter().sum::<f32>() / outside.len() as f32;
+    let spread = (outside.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / outside.len() as f32).sqrt();
+    match target {
+        Target::Film => tilt > 0.006 || spread > 2.0,
+        Target::Screen => {
+            let dark = outside.iter().filter(|&&v| v <= DARK * levels.bright).count();
+            tilt > 0.01 && mean > 2.0 && dark as f32 >= 0.85 * outside.len() as f32
+        }
+    }
+}
