@@ -1,3 +1,4 @@
 //! Host side of xray-triage: from labelled films to the bundle the device runs.
 pub mod architecture;
+pub mod formula;
 pub mod state_dict;
