@@ -103,8 +103,8 @@ impl StateDict {
         let views: Vec<(&str, TensorView)> = stored
             .iter()
             .map(|(name, parameter, bytes)| {
-                let view = TensorView::new(dtype, parameter.shape.clone(), bytes)
-                    .expect("byte count follows from the shape");
+                let view =
+                    TensorView::new(dtype, parameter.shape.clone(), bytes).expect("byte count follows from the shape");
                 (name.as_str(), view)
             })
             .collect();
@@ -128,9 +128,7 @@ impl StateDict {
         };
         for (name, view) in file.tensors() {
             let values = match view.dtype() {
-                Dtype::F32 => {
-                    view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-                }
+                Dtype::F32 => view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
                 Dtype::F16 => view
                     .data()
                     .as_chunks::<2>()

@@ -1,0 +1,133 @@
+//! Whether two runtimes say the same on the same inputs: tract here, onnxruntime by `golden/onnxruntime_agree.py`.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ExportError, Session};
+
+/// What a runtime gave for a list of inputs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RuntimeOutputs {
+    /// Logits of each input.
+    pub logits: Vec<Vec<f32>>,
+    /// Class activation maps of each input, class by class, row by row.
+    pub cam: Vec<Vec<f32>>,
+}
+
+impl RuntimeOutputs {
+    /// Runs a graph in tract. `model` is the ONNX file, `size` the side of its input in pixels.
+    pub fn from_tract<'a>(
+        model: &[u8],
+        size: usize,
+        inputs: impl IntoIterator<Item = &'a [f32]>,
+    ) -> Result<Self, ExportError> {
+        let session = Session::load(model, size)?;
+        let mut results = RuntimeOutputs::default();
+        for input in inputs {
+            for (name, values) in session.names().iter().zip(session.run(input)?) {
+                match name.as_str() {
+                    "logits" => results.logits.push(values),
+                    "cam" => results.cam.push(values),
+                    _ => {}
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    /// Reads what `golden/onnxruntime_agree.py` wrote.
+    pub fn read(path: &Path) -> Result<Self, ExportError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ExportError::Io { path: path.into(), source })?;
+        serde_json::from_str(&text)
+            .map_err(|error| ExportError::Outputs { path: path.into(), problem: error.to_string() })
+    }
+}
+
+/// Writes inputs for `golden/onnxruntime_agree.py`: little-endian float32 values, one input after the other.
+pub fn write_inputs<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a [f32]>) -> Result<(), ExportError> {
+    let bytes: Vec<u8> = inputs.into_iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+    std::fs::write(path, bytes).map_err(|source| ExportError::Io { path: path.into(), source })
+}
+
+/// The largest differences between two runtimes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Agreement {
+    pub inputs: usize,
+    /// Inputs with the same most probable class.
+    pub same_class: usize,
+    pub logits: f32,
+    pub cam: f32,
+    /// Of softmax probabilities.
+    pub probabilities: f32,
+}
+
+impl Agreement {
+    /// Largest difference of a logit or a map value that [`Agreement::float_agrees`] takes.
+    pub const FLOAT_TOLERANCE: f32 = 1e-3;
+    /// Largest difference of a probability that [`Agreement::int8_agrees`] takes.
+    pub const INT8_TOLERANCE: f32 = 0.03;
+
+    /// Compares outputs on the same inputs.
+    pub fn between(left: &RuntimeOutputs, right: &RuntimeOutputs) -> Result<Self, ExportError> {
+        let shape = |outputs: &RuntimeOutputs| -> Vec<usize> {
+            outputs.logits.iter().chain(&outputs.cam).map(Vec::len).collect()
+        };
+        if shape(left) != shape(right) || left.logits.len() != right.logits.len() || left.logits.is_empty() {
+            return Err(ExportError::Count { left: left.logits.len(), right: right.logits.len() });
+        }
+        let mut agreement = Agreement { inputs: left.logits.len(), ..Default::default() };
+        for (left, right) in left.logits.iter().zip(&right.logits) {
+            agreement.logits = agreement.logits.max(difference(left, right));
+            agreement.probabilities = agreement.probabilities.max(difference(&softmax(left), &softmax(right)));
+            agreement.same_class += usize::from(most_probable(left) == most_probable(right));
+        }
+        for (left, right) in left.cam.iter().zip(&right.cam) {
+            agreement.cam = agreement.cam.max(difference(left, right));
+        }
+        Ok(agreement)
+    }
+
+    /// Whether two runtimes of a float graph agree.
+    pub fn float_agrees(&self) -> bool {
+        self.logits <= Self::FLOAT_TOLERANCE && self.cam <= Self::FLOAT_TOLERANCE
+    }
+
+    /// Whether two runtimes of an int8 graph agree: the same class, and close probabilities.
+    pub fn int8_agrees(&self) -> bool {
+        self.same_class == self.inputs && self.probabilities <= Self::INT8_TOLERANCE
+    }
+}
+
+fn difference(left: &[f32], right: &[f32]) -> f32 {
+    left.iter().zip(right).fold(0.0, |largest, (left, right)| largest.max((left - right).abs()))
+}
+
+fn softmax(logits: &[f32]) -> Vec<f32> {
+    let highest = logits.iter().fold(f32::NEG_INFINITY, |highest, &logit| highest.max(logit));
+    let powers: Vec<f32> = logits.iter().map(|logit| (logit - highest).exp()).collect();
+    let sum: f32 = powers.iter().sum();
+    powers.iter().map(|power| power / sum).collect()
+}
+
+fn most_probable(logits: &[f32]) -> Option<usize> {
+    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_class_is_no_agreement() {
+        let left = RuntimeOutputs { logits: vec![vec![0.1, 0.11, -3.0]], cam: vec![vec![1.0]] };
+        let mut right = left.clone();
+        assert!(Agreement::between(&left, &right).unwrap().int8_agrees());
+        right.logits[0][0] = 0.12;
+        let agreement = Agreement::between(&left, &right).unwrap();
+        assert!(!agreement.int8_agrees() && !agreement.float_agrees());
+        assert!(agreement.probabilities < Agreement::INT8_TOLERANCE);
+        right.cam.clear();
+        assert!(Agreement::between(&left, &right).is_err());
+    }
+}
