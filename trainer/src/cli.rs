@@ -8,9 +8,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, Parser, Subcommand};
 use trainer::architecture::{Architecture, Attention};
 use trainer::backend::Backend;
-use trainer::dataset::{self, Manifest};
+use trainer::bundle;
+use trainer::dataset::{self, Film, LabelledPlate, Manifest};
+use trainer::evaluate;
+use trainer::export::Estimator;
+use trainer::export::agreement::{self, RuntimeOutputs};
+use trainer::metrics::Judged;
+use trainer::snapshot;
 use trainer::teacher;
 use trainer::train::{self, Ended, Example, Stage, TrainConfig};
+use xray_triage::bundle::Bundle;
+use xray_triage::film::Profile;
+use xray_triage::infer::Network;
+use xray_triage::picture;
+use xray_triage::pipeline::{Options, Triage};
+use xray_triage::preprocess::{self, InputSpec};
+use xray_triage::triage;
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -25,6 +38,120 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(TrainArgs),
+    Export(ExportArgs),
+    Calibrate(CalibrateArgs),
+    Evaluate(EvaluateArgs),
+    Snapshot(SnapshotArgs),
+    Agree(AgreeArgs),
+}
+
+/// Make a bundle of a run's best weights: int8 network, manifest, and the activation ranges in calibration/.
+///
+/// Prints the accuracy on `val` of the float and of the int8 network. Run `trainer calibrate` next.
+#[derive(Args)]
+struct ExportArgs {
+    /// The run's folder.
+    #[arg(long)]
+    run: PathBuf,
+    #[arg(long)]
+    manifest: PathBuf,
+    /// The bundle's folder.
+    #[arg(long)]
+    out: PathBuf,
+    /// Short name with version, shown beside every verdict.
+    #[arg(long)]
+    id: String,
+    /// Side of the input, pixels.
+    #[arg(long, default_value_t = 224)]
+    size: u32,
+    /// How activation ranges are chosen.
+    #[arg(long, value_enum, default_value_t = Estimator::Mse)]
+    estimator: Estimator,
+    /// Films of the training split to take ranges from, spread evenly over it.
+    #[arg(long, default_value_t = 128)]
+    calibration_films: usize,
+    /// Where the ranges go with their origin.
+    #[arg(long, default_value = "calibration/densenet121-cbam/quantization.toml")]
+    quantization: PathBuf,
+    /// Also write the float network here.
+    #[arg(long)]
+    float: Option<PathBuf>,
+}
+
+/// Fit temperature and operating points of each capture profile on `val` and write them into the bundle.
+#[derive(Args)]
+struct CalibrateArgs {
+    /// The bundle's folder.
+    #[arg(long)]
+    bundle: PathBuf,
+    #[arg(long)]
+    manifest: PathBuf,
+    /// Where they also go with their origin.
+    #[arg(long, default_value = "calibration/densenet121-cbam/operating-points.toml")]
+    operating_points: PathBuf,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+/// Measure a bundle on a split, through the device library.
+#[derive(Args)]
+struct EvaluateArgs {
+    /// The bundle's folder.
+    #[arg(long)]
+    bundle: PathBuf,
+    #[arg(long)]
+    manifest: PathBuf,
+    #[arg(long, default_value = "val")]
+    split: String,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Judge simulated photographs of the films instead of the files.
+    #[arg(long, value_enum)]
+    photographs: Option<Profile>,
+    /// Put the figures of all films into the bundle's manifest under this name.
+    #[arg(long)]
+    record: Option<String>,
+    #[arg(long)]
+    operating_point: Option<String>,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+/// Simulate a photograph of a film on a light box or on a screen.
+#[derive(Args)]
+struct SnapshotArgs {
+    /// The digital film.
+    film: PathBuf,
+    /// The photograph, a JPEG or PNG file.
+    out: PathBuf,
+    #[arg(long, value_enum, default_value_t = Profile::Film)]
+    kind: Profile,
+    /// How bad the photograph is, 1 to 4.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
+    level: u8,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Compare what tract makes of a network with what another runtime made of the same inputs.
+#[derive(Args)]
+struct AgreeArgs {
+    /// The network, an ONNX file.
+    #[arg(long)]
+    model: PathBuf,
+    /// A folder of pictures.
+    #[arg(long)]
+    films: PathBuf,
+    /// Side of the input, pixels.
+    #[arg(long, default_value_t = 224)]
+    size: u32,
+    /// Write the preprocessed inputs here for the other runtime, as little-endian float32, and stop.
+    #[arg(long)]
+    write_inputs: Option<PathBuf>,
+    /// What the other runtime gave, as golden/onnxruntime_agree.py writes it.
+    #[arg(long, required_unless_present = "write_inputs")]
+    outputs: Option<PathBuf>,
 }
 
 /// Train a network on the `train` split and keep the weights that do best on `val`.
@@ -75,6 +202,11 @@ pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("trainer=info,warn")).init();
     let outcome = match Cli::parse().command {
         Command::Train(args) => train(args),
+        Command::Export(args) => export(args),
+        Command::Calibrate(args) => calibrate(args),
+        Command::Evaluate(args) => evaluate(args),
+        Command::Snapshot(args) => snapshot(args),
+        Command::Agree(args) => agree(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -129,5 +261,137 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
         Ended::Finished(accuracy) => println!("finished: best validation accuracy {:.1} %", 100.0 * accuracy),
         Ended::Stopped => println!("stopped; the same command with --resume goes on"),
     }
+    Ok(())
+}
+
+fn export(args: ExportArgs) -> Result<(), AnyError> {
+    let manifest = Manifest::read(&args.manifest)?;
+    let train = manifest.split("train")?;
+    let every = train.len().div_ceil(args.calibration_films.max(1));
+    let (films, _) = dataset::read_plates(train.iter().step_by(every).cloned().collect());
+    let config = train::config_of(&args.run)?;
+    let mut training = toml::Table::try_from(&config)?;
+    training.insert("films".into(), toml::Value::Integer(train.len() as i64));
+    let (float, int8) = bundle::export(
+        &args.run.join(train::BEST_FILE),
+        &args.out,
+        &args.quantization,
+        &args.id,
+        args.size,
+        args.estimator,
+        &films,
+        training,
+    )?;
+    if let Some(path) = args.float {
+        std::fs::write(path, &float)?;
+    }
+    let (val, _) = dataset::read_plates(manifest.split("val")?);
+    let spec = InputSpec::imagenet(args.size);
+    let (float, int8) = (accuracy(&float, &spec, &val)?, accuracy(&int8, &spec, &val)?);
+    println!(
+        "val accuracy over {} films: float {:.1} %, int8 {:.1} %",
+        val.len(),
+        100.0 * float,
+        100.0 * int8
+    );
+    Ok(())
+}
+
+/// Accuracy (0..=1) of a network on plates.
+fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f64, AnyError> {
+    let network = Network::load(model, spec.size, 2)?;
+    let mut right = 0;
+    for film in films {
+        let prediction = network.run(&preprocess::tensor(&film.plate, spec))?;
+        right += usize::from(triage::probabilities(&prediction.logits, 1.0).top() == film.film.label);
+    }
+    Ok(right as f64 / films.len() as f64)
+}
+
+fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
+    let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split("val")?);
+    dataset::check_classes("val", &films)?;
+    let manifest = bundle::calibrate(&args.bundle, &args.operating_points, &films, args.threads)?;
+    for (profile, calibration) in manifest.profiles.iter() {
+        println!("{}: temperature {:.3}", xray_triage::bundle::profile_name(profile), calibration.temperature);
+        for (name, point) in &calibration.operating_points {
+            println!("  {name}: {point}");
+        }
+    }
+    Ok(())
+}
+
+fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
+    let films = Manifest::read(&args.manifest)?.split(&args.split)?;
+    let options = Options { profile: None, operating_point: args.operating_point, threads: args.threads };
+    let triage = Triage::new(&Bundle::load(&args.bundle)?, &options)?;
+    let judged = match args.photographs {
+        None | Some(Profile::Digital) => evaluate::judge(&triage, &films),
+        Some(profile) => judge_photographs(&triage, &films, profile)?,
+    };
+    let evaluation = evaluate::evaluate(&triage, &args.split, &films, &judged);
+    if let Some(name) = args.record {
+        let all = &evaluation.groups[0].metrics;
+        let mut table = toml::Table::new();
+        table.insert("films".into(), toml::Value::Integer(all.films as i64));
+        table.insert("accuracy".into(), toml::Value::Float(all.accuracy.value));
+        for class in &all.classes {
+            let recall = class.recall.map_or(f64::NAN, |recall| recall);
+            table.insert(format!("recall_{}", class.class.label()), toml::Value::Float(recall));
+        }
+        table.insert("expected_calibration_error".into(), toml::Value::Float(all.expected_calibration_error));
+        bundle::record_metrics(&args.bundle, &name, table)?;
+    }
+    match args.json {
+        true => println!("{}", serde_json::to_string(&evaluation)?),
+        false => print!("{evaluation}"),
+    }
+    Ok(())
+}
+
+/// Judges a simulated photograph of each film, levels 1 to 3 in turn.
+fn judge_photographs(triage: &Triage, films: &[Film], profile: Profile) -> Result<Vec<Judged>, AnyError> {
+    let folder = std::env::temp_dir().join(format!("trainer-photographs-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join("photograph.png");
+    let mut judged = Vec::with_capacity(films.len());
+    for (index, film) in films.iter().enumerate() {
+        match picture::read(&film.path) {
+            Ok(plate) => {
+                if let Some(photograph) = bundle::photograph(&plate, profile, index)? {
+                    photograph.save(&path)?;
+                }
+                judged.push(evaluate::judge_file(triage, film, &path));
+            }
+            // The device says what is wrong with the file itself.
+            Err(_) => judged.push(evaluate::judge_file(triage, film, &film.path)),
+        }
+    }
+    std::fs::remove_dir_all(&folder)?;
+    Ok(judged)
+}
+
+fn snapshot(args: SnapshotArgs) -> Result<(), AnyError> {
+    let film = picture::read(&args.film)?;
+    let snapshot = match args.kind {
+        Profile::Film => snapshot::film_on_lightbox(&film, args.level, args.seed),
+        Profile::Screen => snapshot::screen(&film, args.level, args.seed),
+        Profile::Digital => return Err("a digital film needs no photograph; give --kind film or screen".into()),
+    };
+    snapshot.photo.save(&args.out)?;
+    Ok(())
+}
+
+fn agree(args: AgreeArgs) -> Result<(), AnyError> {
+    let spec = InputSpec::imagenet(args.size);
+    let inputs = agreement::inputs(&args.films, &spec)?;
+    let inputs = inputs.iter().map(Vec::as_slice);
+    if let Some(path) = &args.write_inputs {
+        return Ok(agreement::write_inputs(path, inputs)?);
+    }
+    let outputs = args.outputs.ok_or("give --outputs")?;
+    let tract = RuntimeOutputs::from_tract(&std::fs::read(&args.model)?, args.size as usize, inputs)?;
+    let agreement = agreement::Agreement::between(&tract, &RuntimeOutputs::read(&outputs)?)?;
+    println!("{}", serde_json::to_string(&agreement)?);
     Ok(())
 }

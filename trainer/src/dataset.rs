@@ -6,17 +6,14 @@ use std::path::{Path, PathBuf};
 use image::GrayImage;
 use serde::Deserialize;
 use xray_triage::picture;
-
-/// The classes in the order of the network's outputs.
-pub const LABELS: [&str; 3] = ["covid19", "pneumonia", "normal"];
+use xray_triage::triage::Class;
 
 /// One row of a manifest.
 #[derive(Clone, Debug)]
 pub struct Film {
     pub image_id: String,
     pub path: PathBuf,
-    /// Position in [`LABELS`].
-    pub label: usize,
+    pub label: Class,
     /// The collection the film comes from.
     pub source: String,
     pub patient_id: String,
@@ -75,7 +72,7 @@ impl Manifest {
         let mut splits: BTreeMap<String, String> = BTreeMap::new();
         for row in csv::Reader::from_path(path).map_err(manifest)?.deserialize() {
             let row: Row = row.map_err(manifest)?;
-            let Some(label) = LABELS.iter().position(|label| *label == row.label) else {
+            let Some(label) = Class::ALL.into_iter().find(|class| class.label() == row.label) else {
                 return Err(DatasetError::Label { path: path.into(), image_id: row.image_id, label: row.label });
             };
             if !row.patient_id.is_empty() {
@@ -148,12 +145,10 @@ pub fn read_plates(films: Vec<Film>) -> (Vec<LabelledPlate>, usize) {
 
 /// Checks that a training split has films of every class.
 pub fn check_classes(split: &str, plates: &[LabelledPlate]) -> Result<(), DatasetError> {
-    for (index, label) in LABELS.iter().enumerate() {
-        if !plates.iter().any(|plate| plate.film.label == index) {
-            return Err(DatasetError::EmptyClass { split: split.into(), label });
-        }
+    match Class::ALL.into_iter().find(|class| plates.iter().all(|plate| plate.film.label != *class)) {
+        Some(class) => Err(DatasetError::EmptyClass { split: split.into(), label: class.label() }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,9 +3,13 @@
 pub mod architecture;
 pub mod augment;
 pub mod backend;
+pub mod bundle;
+pub mod calibration;
 pub mod dataset;
+pub mod evaluate;
 pub mod export;
 pub mod formula;
+pub mod metrics;
 pub mod network;
 pub mod norm_relu;
 pub mod snapshot;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use image::GrayImage;
 use image::imageops::{self, FilterType};
 use tract_onnx::prelude::*;
+use xray_triage::triage::{self, Class};
 
 use crate::dataset::LabelledPlate;
 
 /// A classifier in ONNX: input `[1, 3, side, side]` of gray in 0..=1 replicated (its normalisation is inside), output
-/// the logits `[1, 3]` in the order of [`crate::dataset::LABELS`].
+/// the logits `[1, 3]` in the order of [`Class::ALL`].
 pub struct Teacher {
     model: Arc<TypedRunnableModel>,
     side: u32,
@@ -51,8 +52,9 @@ impl Teacher {
             let output = self.model.run(tvec!(Tensor::from_shape(&[1, 3, side, side], &input)?.into()))?;
             let logits = output[0].cast_to::<f32>()?;
             let logits: [f32; 3] = logits.try_as_plain_ram()?.as_slice::<f32>()?.try_into()?;
-            for (mean, probability) in mean.iter_mut().zip(softmax(logits)) {
-                *mean += probability / 2.0;
+            let probabilities = triage::probabilities(&logits, 1.0);
+            for (mean, class) in mean.iter_mut().zip(Class::ALL) {
+                *mean += probabilities.of(class) as f32 / 2.0;
             }
         }
         Ok(mean)
@@ -90,11 +92,4 @@ pub fn soft_labels(
         writer.flush()?;
     }
     Ok(films.iter().map(|film| known[&film.film.image_id]).collect())
-}
-
-fn softmax(logits: [f32; 3]) -> [f32; 3] {
-    let top = logits.into_iter().fold(f32::MIN, f32::max);
-    let exponentials = logits.map(|logit| (logit - top).exp());
-    let sum: f32 = exponentials.iter().sum();
-    exponentials.map(|value| value / sum)
 }

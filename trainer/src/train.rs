@@ -20,12 +20,19 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use xray_triage::preprocess::{self, InputSpec};
+use xray_triage::triage::Class;
 
 use crate::architecture::Architecture;
 use crate::augment;
-use crate::dataset::{LABELS, LabelledPlate};
+use crate::dataset::LabelledPlate;
 use crate::network::Network;
 use crate::state_dict::{Precision, StateDict, StateDictError};
+
+/// The averaged weights with the best validation accuracy, in a run's folder.
+pub const BEST_FILE: &str = "best.safetensors";
+const CHECKPOINT_FOLDER: &str = "checkpoint";
+
+const CLASSES: usize = Class::ALL.len();
 
 /// Some epochs at one input size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,8 +145,8 @@ struct Progress {
 /// A training film: its plate at the current size, its label and what the teacher says of it.
 pub struct Example {
     pub plate: GrayImage,
-    pub label: usize,
-    /// Probabilities in the order of [`LABELS`].
+    pub label: Class,
+    /// Probabilities in the order of [`Class::ALL`].
     pub teacher: Option<[f32; 3]>,
 }
 
@@ -172,7 +179,7 @@ pub fn run(
     let mut average = network.state();
     let mut progress =
         Progress { epoch: 0, step: 0, loss_sum: 0.0, best_accuracy: 0.0, config: config.clone() };
-    let checkpoint = folder.join("checkpoint");
+    let checkpoint = folder.join(CHECKPOINT_FOLDER);
     if resume && checkpoint.exists() {
         (network, optimizer, average, progress) = load_checkpoint(&checkpoint, network, optimizer, config)?;
         log::info!("resumed at epoch {}, step {}", progress.epoch + 1, progress.step);
@@ -247,7 +254,7 @@ pub fn run(
         average.save(&folder.join("averaged.safetensors"), Precision::Single)?;
         if val_accuracy >= progress.best_accuracy || first_of_size {
             progress.best_accuracy = val_accuracy;
-            average.save(&folder.join("best.safetensors"), Precision::Single)?;
+            average.save(&folder.join(BEST_FILE), Precision::Single)?;
         }
         progress.epoch += 1;
         progress.step = 0;
@@ -286,8 +293,8 @@ fn rng(seed: u64, epoch: usize, index: usize) -> impl Rng {
 
 fn target_of(example: &Example, config: &TrainConfig) -> [f32; 3] {
     std::array::from_fn(|class| {
-        let one_hot = if class == example.label { 1.0 } else { 0.0 };
-        let smoothed = one_hot * (1.0 - config.label_smoothing) + config.label_smoothing / LABELS.len() as f32;
+        let one_hot = if class == example.label as usize { 1.0 } else { 0.0 };
+        let smoothed = one_hot * (1.0 - config.label_smoothing) + config.label_smoothing / CLASSES as f32;
         match example.teacher {
             Some(teacher) => smoothed * (1.0 - config.teacher_share) + teacher[class] * config.teacher_share,
             None => smoothed,
@@ -297,9 +304,9 @@ fn target_of(example: &Example, config: &TrainConfig) -> [f32; 3] {
 
 /// Mean cross-entropy of a batch against target probabilities.
 fn cross_entropy(network: &Network, input: Vec<f32>, target: Vec<f32>, size: usize, device: &Device) -> Tensor<1> {
-    let batch = target.len() / LABELS.len();
+    let batch = target.len() / CLASSES;
     let input = Tensor::<4>::from_data(TensorData::new(input, [batch, 3, size, size]), device);
-    let target = Tensor::<2>::from_data(TensorData::new(target, [batch, LABELS.len()]), device);
+    let target = Tensor::<2>::from_data(TensorData::new(target, [batch, CLASSES]), device);
     let log_probabilities = log_softmax(network.forward(input).logits, 1);
     (target * log_probabilities).sum().neg() / batch as f32
 }
@@ -313,10 +320,10 @@ pub fn validate(network: &Network, films: &[LabelledPlate], spec: &InputSpec, de
         let input = Tensor::<4>::from_data(TensorData::new(input, [chunk.len(), 3, size, size]), device);
         let log_probabilities = log_softmax(network.forward(input).logits, 1).into_data().convert::<f32>();
         let rows = log_probabilities.try_into_vec::<f32>().expect("the data were just converted to f32");
-        for (film, row) in chunk.iter().zip(rows.chunks_exact(LABELS.len())) {
-            loss -= f64::from(row[film.film.label]);
-            let top = (0..LABELS.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
-            correct += usize::from(top == Some(film.film.label));
+        for (film, row) in chunk.iter().zip(rows.chunks_exact(CLASSES)) {
+            loss -= f64::from(row[film.film.label as usize]);
+            let top = (0..CLASSES).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+            correct += usize::from(top == Some(film.film.label as usize));
         }
     }
     (loss / films.len() as f64, correct as f64 / films.len() as f64)
@@ -396,6 +403,17 @@ fn save_checkpoint(
     std::fs::rename(&next, folder).map_err(io)
 }
 
+/// The settings of the run in a folder.
+pub fn config_of(folder: &Path) -> Result<TrainConfig, TrainError> {
+    Ok(read_progress(&folder.join(CHECKPOINT_FOLDER))?.config)
+}
+
+fn read_progress(checkpoint: &Path) -> Result<Progress, TrainError> {
+    let path = checkpoint.join("progress.json");
+    let text = std::fs::read_to_string(&path).map_err(|source| TrainError::Io { path: path.clone(), source })?;
+    serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint { path, reason: error.to_string() })
+}
+
 fn load_checkpoint(
     folder: &Path,
     network: Network,
@@ -403,9 +421,7 @@ fn load_checkpoint(
     config: &TrainConfig,
 ) -> Result<(Network, ModuleOptimizer, StateDict, Progress), TrainError> {
     let failed = |reason: String| TrainError::Checkpoint { path: folder.into(), reason };
-    let text = std::fs::read_to_string(folder.join("progress.json"))
-        .map_err(|source| TrainError::Io { path: folder.join("progress.json"), source })?;
-    let progress: Progress = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    let progress = read_progress(folder)?;
     if progress.config != *config {
         return Err(failed(
             "the checkpoint was made with other settings; give the same ones, or another --out to start afresh".into(),

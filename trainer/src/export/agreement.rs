@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use xray_triage::picture;
+use xray_triage::preprocess::{self, InputSpec};
 
 use super::{ExportError, Session};
 
@@ -42,6 +44,15 @@ impl RuntimeOutputs {
         serde_json::from_str(&text)
             .map_err(|error| ExportError::Outputs { path: path.into(), problem: error.to_string() })
     }
+}
+
+/// The network inputs of all pictures in a folder, by file name.
+pub fn inputs(folder: &Path, spec: &InputSpec) -> Result<Vec<Vec<f32>>, Box<dyn std::error::Error>> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "jpg" || extension == "png"));
+    files.sort();
+    files.iter().map(|file| Ok(preprocess::tensor(&picture::read(file)?, spec))).collect()
 }
 
 /// Writes inputs for `golden/onnxruntime_agree.py`: little-endian float32 values, one input after the other.

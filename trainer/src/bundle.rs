@@ -1,0 +1,184 @@
+//! Making a bundle of a trained network: rounding, int8 quantization, calibration, manifest.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use image::GrayImage;
+use image::codecs::jpeg::JpegEncoder;
+use serde::{Deserialize, Serialize};
+use xray_triage::bundle::{Calibration, FORMAT_VERSION, MANIFEST_FILE, MODEL_FILE, Manifest, Profiles, sha256_hex};
+use xray_triage::film::{self, Profile};
+use xray_triage::infer::Network;
+use xray_triage::preprocess::{self, InputSpec};
+use xray_triage::triage::{Class, OperatingPoint};
+
+use crate::architecture::Architecture;
+use crate::calibration::{self, Scored};
+use crate::dataset::LabelledPlate;
+use crate::export::{self, Estimator, Ranges};
+use crate::snapshot;
+use crate::state_dict::{Precision, StateDict};
+
+/// The checkpoint's file name in a bundle: the weights in half floats, to export again or to train on from.
+pub const WEIGHTS_FILE: &str = "weights.safetensors";
+
+type AnyError = Box<dyn std::error::Error>;
+
+/// What the quantization of a bundle came from, kept in `calibration/`.
+#[derive(Serialize, Deserialize)]
+pub struct Quantization {
+    /// SHA-256 of the checkpoint in half floats.
+    pub weights_sha256: String,
+    /// Input side, pixels.
+    pub size: u32,
+    pub estimator: Estimator,
+    /// The films of the training split that the ranges were taken from, by image id.
+    pub films: Vec<String>,
+    pub ranges: Ranges,
+}
+
+/// What the thresholds of a bundle came from, kept in `calibration/`.
+#[derive(Serialize)]
+pub struct Provenance {
+    /// SHA-256 of the int8 network.
+    pub model_sha256: String,
+    /// The validation films, by image id.
+    pub films: Vec<String>,
+    /// How the film and screen profiles' photographs were made.
+    pub photographs: String,
+    pub profiles: Profiles<Calibration>,
+}
+
+/// A checkpoint as it ships: values rounded to half floats, and the architecture its metadata name.
+pub fn read_checkpoint(path: &Path) -> Result<(Architecture, StateDict), AnyError> {
+    let state = StateDict::load(path)?;
+    let architecture = state.metadata.get("architecture").ok_or_else(|| {
+        format!("{}: the file does not say its architecture; give a checkpoint of `trainer train`", path.display())
+    })?;
+    Ok((serde_json::from_str(architecture)?, state.rounded_to_half()))
+}
+
+/// Writes the bundle's weights, its int8 network and a manifest whose calibration is still neutral, and the ranges to
+/// `calibration_file`. Returns the float and the int8 network.
+pub fn export(
+    checkpoint: &Path,
+    folder: &Path,
+    calibration_file: &Path,
+    id: &str,
+    size: u32,
+    estimator: Estimator,
+    films: &[LabelledPlate],
+    training: toml::Table,
+) -> Result<(Vec<u8>, Vec<u8>), AnyError> {
+    let (architecture, state) = read_checkpoint(checkpoint)?;
+    std::fs::create_dir_all(folder)?;
+    let weights = folder.join(WEIGHTS_FILE);
+    state.save(&weights, Precision::Half)?;
+    let spec = InputSpec::imagenet(size);
+    let side = size as usize;
+    let inputs = films.iter().map(|film| preprocess::tensor(&film.plate, &spec));
+    let quantized = export::quantize(&architecture, &state, side, inputs, estimator)?;
+    let float = export::float_model(&architecture, &state, side)?;
+    std::fs::write(folder.join(MODEL_FILE), &quantized.model)?;
+    let quantization = Quantization {
+        weights_sha256: sha256_hex(&std::fs::read(&weights)?),
+        size,
+        estimator,
+        films: films.iter().map(|film| film.film.image_id.clone()).collect(),
+        ranges: quantized.ranges,
+    };
+    write_toml(calibration_file, &quantization)?;
+    let neutral = || Calibration {
+        temperature: 1.0,
+        default_operating_point: "balanced".into(),
+        operating_points: BTreeMap::from([(
+            "balanced".into(),
+            OperatingPoint { covid19_at_least: 0.5, refer_below: 0.0 },
+        )]),
+    };
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        id: id.into(),
+        model: MODEL_FILE.into(),
+        sha256: sha256_hex(&quantized.model),
+        labels: Class::ALL.map(|class| class.label().to_string()).to_vec(),
+        input: spec,
+        profiles: Profiles { digital: neutral(), film: neutral(), screen: neutral() },
+        training,
+        metrics: toml::Table::new(),
+    };
+    write_manifest(folder, &manifest)?;
+    Ok((float, quantized.model))
+}
+
+/// Fits temperature and operating points of every profile on validation films and writes them into the bundle's
+/// manifest and, with their origin, to `calibration_file`. Film and screen photographs are simulated ones of levels 1
+/// to 3.
+pub fn calibrate(folder: &Path, calibration_file: &Path, films: &[LabelledPlate], threads: usize) -> Result<Manifest, AnyError> {
+    let mut manifest = xray_triage::bundle::Bundle::load(folder)?.manifest;
+    let model = std::fs::read(folder.join(&manifest.model))?;
+    let network = Network::load(&model, manifest.input.size, threads)?;
+    let fit = |profile: Profile| -> Result<Calibration, AnyError> {
+        let mut scored = Vec::with_capacity(films.len());
+        for (index, film) in films.iter().enumerate() {
+            let plate = match photograph(&film.plate, profile, index)? {
+                Some(frame) => film::rectify(&frame, Some(profile)).plate,
+                None => film.plate.clone(),
+            };
+            let prediction = network.run(&preprocess::tensor(&plate, &manifest.input))?;
+            scored.push(Scored { logits: prediction.logits, truth: film.film.label });
+        }
+        Ok(calibration::fit(&scored))
+    };
+    let profiles =
+        Profiles { digital: fit(Profile::Digital)?, film: fit(Profile::Film)?, screen: fit(Profile::Screen)? };
+    let provenance = Provenance {
+        model_sha256: manifest.sha256.clone(),
+        films: films.iter().map(|film| film.film.image_id.clone()).collect(),
+        photographs: "simulated: film on a light box and screen, levels 1 to 3 in turn, JPEG, seed = position in the list"
+            .into(),
+        profiles: profiles.clone(),
+    };
+    write_toml(calibration_file, &provenance)?;
+    manifest.profiles = profiles;
+    write_manifest(folder, &manifest)?;
+    Ok(manifest)
+}
+
+/// A simulated photograph of a film for a profile, as gray after JPEG, levels 1 to 3 in turn; none for the digital one.
+pub fn photograph(plate: &GrayImage, profile: Profile, index: usize) -> Result<Option<GrayImage>, image::ImageError> {
+    let level = (index % 3 + 1) as u8;
+    let snapshot = match profile {
+        Profile::Digital => return Ok(None),
+        Profile::Film => snapshot::film_on_lightbox(plate, level, index as u64),
+        Profile::Screen => snapshot::screen(plate, level, index as u64),
+    };
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, 90).encode_image(&snapshot.photo)?;
+    Ok(Some(image::load_from_memory(&jpeg)?.into_luma8()))
+}
+
+/// Puts figures into the bundle's manifest under `name`.
+pub fn record_metrics(folder: &Path, name: &str, metrics: toml::Table) -> Result<(), AnyError> {
+    let mut manifest = xray_triage::bundle::Bundle::load(folder)?.manifest;
+    manifest.metrics.insert(name.into(), toml::Value::Table(metrics));
+    write_manifest(folder, &manifest)
+}
+
+fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), AnyError> {
+    write_whole(&folder.join(MANIFEST_FILE), &manifest.to_toml()?)
+}
+
+fn write_toml(path: &Path, value: &impl Serialize) -> Result<(), AnyError> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    write_whole(path, &toml::to_string_pretty(value)?)
+}
+
+/// Beside the target first, then renamed over it: a stop at any moment leaves the old file or the new one.
+fn write_whole(path: &Path, text: &str) -> Result<(), AnyError> {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, text)?;
+    Ok(std::fs::rename(&partial, path)?)
+}
