@@ -2,7 +2,7 @@
 
     python golden/onnxruntime_agree.py MODEL.onnx INPUTS.f32 OUTPUTS.json
 
-with onnxruntime (used with 1.30) and numpy. INPUTS.f32 is what the trainer writes: preprocessed inputs as
+with onnxruntime (used with 1.32.0) and numpy. INPUTS.f32 is what the trainer writes: preprocessed inputs as
 little-endian float32, one after the other. OUTPUTS.json is what it reads back.
 """
 

@@ -41,8 +41,7 @@ impl RuntimeOutputs {
     /// Reads what `golden/onnxruntime_agree.py` wrote.
     pub fn read(path: &Path) -> Result<Self, ExportError> {
         let text = std::fs::read_to_string(path).map_err(|source| ExportError::Io { path: path.into(), source })?;
-        serde_json::from_str(&text)
-            .map_err(|error| ExportError::Outputs { path: path.into(), problem: error.to_string() })
+        serde_json::from_str(&text).map_err(|error| ExportError::File { path: path.into(), problem: error.to_string() })
     }
 }
 
@@ -59,6 +58,19 @@ pub fn inputs(folder: &Path, spec: &InputSpec) -> Result<Vec<Vec<f32>>, Box<dyn 
 pub fn write_inputs<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a [f32]>) -> Result<(), ExportError> {
     let bytes: Vec<u8> = inputs.into_iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
     std::fs::write(path, bytes).map_err(|source| ExportError::Io { path: path.into(), source })
+}
+
+/// Reads what [`write_inputs`] wrote. `size` is the side of an input in pixels.
+pub fn read_inputs(path: &Path, size: usize) -> Result<Vec<Vec<f32>>, ExportError> {
+    let bytes = std::fs::read(path).map_err(|source| ExportError::Io { path: path.into(), source })?;
+    let (values, rest) = bytes.as_chunks::<4>();
+    let length = 3 * size * size;
+    if values.is_empty() || !rest.is_empty() || values.len() % length != 0 {
+        let problem = format!("{} bytes are no whole number of inputs of 3 x {size} x {size} float32", bytes.len());
+        return Err(ExportError::File { path: path.into(), problem });
+    }
+    let values: Vec<f32> = values.iter().map(|value| f32::from_le_bytes(*value)).collect();
+    Ok(values.chunks(length).map(<[f32]>::to_vec).collect())
 }
 
 /// The largest differences between two runtimes.
@@ -128,6 +140,17 @@ fn most_probable(logits: &[f32]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn written_inputs_read_back() {
+        let inputs = vec![vec![0.5; 12], vec![-1.25; 12]];
+        let path = std::env::temp_dir().join(format!("agreement-{}.f32", std::process::id()));
+        write_inputs(&path, inputs.iter().map(Vec::as_slice)).unwrap();
+        let (read, other) = (read_inputs(&path, 2), read_inputs(&path, 3));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(read.unwrap(), inputs);
+        assert!(other.unwrap_err().to_string().contains("96 bytes"));
+    }
 
     #[test]
     fn a_changed_class_is_no_agreement() {

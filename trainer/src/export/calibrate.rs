@@ -71,7 +71,7 @@ impl Histogram {
     fn add(&mut self, values: &[f32]) {
         if self.bins.is_empty() {
             self.bins = vec![0; Self::BINS];
-            self.limit = 1.0;
+            self.limit = f32::MIN_POSITIVE;
         }
         for &value in values {
             self.low = self.low.min(value);
@@ -167,6 +167,14 @@ mod tests {
         let whole = filled(&[&large, &small]);
         assert_eq!((grown.limit, &grown.bins), (whole.limit, &whole.bins));
         assert_eq!(grown.range(Estimator::MinMax), [-5.0, 37.25]);
+    }
+
+    #[test]
+    fn small_values_are_resolved() {
+        let values: Vec<f32> = (0..100_000).map(|i| i as f32 * 1e-9).collect();
+        let histogram = filled(&[&[0.0], &values]);
+        let [low, high] = histogram.range(Estimator::Percentile);
+        assert!(low == 0.0 && (0.99e-4..1e-4).contains(&high), "{high}");
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub enum ExportError {
     #[error("{path}: cannot be read or written: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path}: {problem}")]
-    Outputs { path: PathBuf, problem: String },
+    File { path: PathBuf, problem: String },
     #[error("{left} and {right} results cannot be compared; run both runtimes on the same inputs")]
     Count { left: usize, right: usize },
 }
