@@ -112,8 +112,8 @@ fn cut_out(frame: &GrayImage, quad: &Quad, flatten: bool) -> Option<GrayImage> {
     Some(GrayImage::from_fn(columns, rows, |column, row| {
         let mut sum = 0.0;
         for (dx, dy) in [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)] {
-            let [x, y] = map
-                .apply([(f64::from(column) + dx) / f64::from(columns), (f64::from(row) + dy) / f64::from(rows)]);
+            let [x, y] =
+                map.apply([(f64::from(column) + dx) / f64::from(columns), (f64::from(row) + dy) / f64::from(rows)]);
             sum += plane.sample(x as f32, y as f32);
         }
         let centre = [(f64::from(column) + 0.5) / f64::from(columns), (f64::from(row) + 0.5) / f64::from(rows)];

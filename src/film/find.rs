@@ -95,19 +95,14 @@ fn is_boundary(plane: &Plane, [x, y]: [f32; 2], n: [f32; 2], target: Target, lev
 
 /// Position on the frame of a point given along and across a side.
 fn position(plane: &Plane, side: usize, along: f32, across: f32) -> [f32; 2] {
-    if side % 2 == 0 {
-        [along + plane.width as f32 / 2.0, across]
-    } else {
-        [across, along + plane.height as f32 / 2.0]
-    }
+    if side % 2 == 0 { [along + plane.width as f32 / 2.0, across] } else { [across, along + plane.height as f32 / 2.0] }
 }
 
 /// The best lines for one side, by the Hough transform.
 fn candidates(plane: &Plane, target: Target, side: usize, levels: &Levels) -> Vec<Candidate> {
     let n = OUTWARD[side];
     let sign = if target == Target::Film { 1.0 } else { -1.0 };
-    let (length, extent) =
-        if side % 2 == 0 { (plane.width, plane.height) } else { (plane.height, plane.width) };
+    let (length, extent) = if side % 2 == 0 { (plane.width, plane.height) } else { (plane.height, plane.width) };
     let edges = edge_points(plane, target, side, levels);
 
     // Intercepts from one quarter of the extent before the frame to one quarter after it.

@@ -7,6 +7,7 @@ little-endian float32, one after the other. OUTPUTS.json is what it reads back.
 """
 
 import argparse
+import hashlib
 import json
 
 import numpy as np
@@ -29,12 +30,14 @@ def main():
     if inputs.size == 0 or inputs.size % np.prod(shape):
         parser.error(f"{arguments.inputs}: {inputs.size} values are no whole number of inputs of shape {shape}")
 
+    with open(arguments.model, "rb") as file:
+        model_sha256 = hashlib.sha256(file.read()).hexdigest()
     results = {"logits": [], "cam": []}
     for image in inputs.reshape(-1, *shape):
         for name, values in zip(results, session.run(list(results), {"image": image})):
             results[name].append(values.ravel().tolist())
     with open(arguments.outputs, "w") as file:
-        json.dump(results, file)
+        json.dump({"model_sha256": model_sha256, **results}, file)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ use std::path::Path;
 use image::GrayImage;
 use image::codecs::jpeg::JpegEncoder;
 use serde::{Deserialize, Serialize};
-use xray_triage::bundle::{Calibration, FORMAT_VERSION, MANIFEST_FILE, MODEL_FILE, Manifest, Profiles, sha256_hex};
+use xray_triage::bundle::{
+    Bundle, Calibration, FORMAT_VERSION, MANIFEST_FILE, MODEL_FILE, Manifest, Profiles, sha256_hex,
+};
 use xray_triage::film::{self, Profile};
 use xray_triage::infer::Network;
 use xray_triage::preprocess::{self, InputSpec};
@@ -37,11 +39,23 @@ pub struct Quantization {
     pub ranges: Ranges,
 }
 
+/// How a network computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Arithmetic {
+    /// The quantized network, as on the device.
+    Int8,
+    /// The float network made of the bundle's weights.
+    Float,
+}
+
 /// What the thresholds of a bundle came from, kept in `calibration/`.
 #[derive(Serialize)]
 pub struct Provenance {
     /// SHA-256 of the int8 network.
     pub model_sha256: String,
+    /// The network whose logits were fitted.
+    pub arithmetic: Arithmetic,
     /// The validation films, by image id.
     pub films: Vec<String>,
     /// How the film and screen profiles' photographs were made.
@@ -111,12 +125,28 @@ pub fn export(
     Ok((float, quantized.model))
 }
 
+/// The float network of a bundle's weights.
+pub fn float_model(folder: &Path) -> Result<Vec<u8>, AnyError> {
+    let manifest = Bundle::load(folder)?.manifest;
+    let (architecture, state) = read_checkpoint(&folder.join(WEIGHTS_FILE))?;
+    Ok(export::float_model(&architecture, &state, manifest.input.size as usize)?)
+}
+
 /// Fits temperature and operating points of every profile on validation films and writes them into the bundle's
 /// manifest and, with their origin, to `calibration_file`. Film and screen photographs are simulated ones of levels 1
 /// to 3.
-pub fn calibrate(folder: &Path, calibration_file: &Path, films: &[LabelledPlate], threads: usize) -> Result<Manifest, AnyError> {
-    let mut manifest = xray_triage::bundle::Bundle::load(folder)?.manifest;
-    let model = std::fs::read(folder.join(&manifest.model))?;
+pub fn calibrate(
+    folder: &Path,
+    calibration_file: &Path,
+    films: &[LabelledPlate],
+    arithmetic: Arithmetic,
+    threads: usize,
+) -> Result<Manifest, AnyError> {
+    let Bundle { mut manifest, model, .. } = Bundle::load(folder)?;
+    let model = match arithmetic {
+        Arithmetic::Int8 => model.into_owned(),
+        Arithmetic::Float => float_model(folder)?,
+    };
     let network = Network::load(&model, manifest.input.size, threads)?;
     let fit = |profile: Profile| -> Result<Calibration, AnyError> {
         let mut scored = Vec::with_capacity(films.len());
@@ -134,9 +164,10 @@ pub fn calibrate(folder: &Path, calibration_file: &Path, films: &[LabelledPlate]
         Profiles { digital: fit(Profile::Digital)?, film: fit(Profile::Film)?, screen: fit(Profile::Screen)? };
     let provenance = Provenance {
         model_sha256: manifest.sha256.clone(),
+        arithmetic,
         films: films.iter().map(|film| film.film.image_id.clone()).collect(),
-        photographs: "simulated: film on a light box and screen, levels 1 to 3 in turn, JPEG, seed = position in the list"
-            .into(),
+        photographs:
+            "simulated: film on a light box and screen, levels 1 to 3 in turn, JPEG, seed = position in the list".into(),
         profiles: profiles.clone(),
     };
     write_toml(calibration_file, &provenance)?;
@@ -160,7 +191,7 @@ pub fn photograph(plate: &GrayImage, profile: Profile, index: usize) -> Result<O
 
 /// Puts figures into the bundle's manifest under `name`.
 pub fn record_metrics(folder: &Path, name: &str, metrics: toml::Table) -> Result<(), AnyError> {
-    let mut manifest = xray_triage::bundle::Bundle::load(folder)?.manifest;
+    let mut manifest = Bundle::load(folder)?.manifest;
     manifest.metrics.insert(name.into(), toml::Value::Table(metrics));
     write_manifest(folder, &manifest)
 }

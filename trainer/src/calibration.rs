@@ -142,9 +142,9 @@ mod tests {
             let threshold = calibration.operating_points[name].covid19_at_least;
             let of: Vec<&Scored> =
                 films.iter().filter(|film| (film.truth == Class::Covid19) == class_is_covid).collect();
-            let called = of.iter().filter(|film| {
-                triage::probabilities(&film.logits, calibration.temperature).covid19 >= threshold
-            });
+            let called = of
+                .iter()
+                .filter(|film| triage::probabilities(&film.logits, calibration.temperature).covid19 >= threshold);
             called.count() as f64 / of.len() as f64
         };
         assert!(share("screening", true) >= SCREENING_SENSITIVITY);

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, Parser, Subcommand};
 use trainer::architecture::{Architecture, Attention};
 use trainer::backend::Backend;
-use trainer::bundle;
+use trainer::bundle::{self, Arithmetic};
 use trainer::dataset::{self, Film, LabelledPlate, Manifest};
 use trainer::evaluate;
 use trainer::export::Estimator;
-use trainer::export::agreement::{self, RuntimeOutputs};
+use trainer::export::agreement;
 use trainer::metrics::Judged;
 use trainer::snapshot;
 use trainer::teacher;
@@ -42,12 +42,12 @@ enum Command {
     Calibrate(CalibrateArgs),
     Evaluate(EvaluateArgs),
     Snapshot(SnapshotArgs),
-    Agree(AgreeArgs),
+    Dump(DumpArgs),
 }
 
 /// Make a bundle of a run's best weights: int8 network, manifest, and the activation ranges in calibration/.
 ///
-/// Prints the accuracy on `val` of the float and of the int8 network. Run `trainer calibrate` next.
+/// Run `trainer calibrate` next.
 #[derive(Args)]
 struct ExportArgs {
     /// The run's folder.
@@ -76,6 +76,9 @@ struct ExportArgs {
     /// Also write the float network here.
     #[arg(long)]
     float: Option<PathBuf>,
+    /// Print the accuracy on `val` of the float and of the int8 network; takes minutes.
+    #[arg(long)]
+    compare: bool,
 }
 
 /// Fit temperature and operating points of each capture profile on `val` and write them into the bundle.
@@ -89,6 +92,10 @@ struct CalibrateArgs {
     /// Where they also go with their origin.
     #[arg(long, default_value = "calibration/densenet121-cbam/operating-points.toml")]
     operating_points: PathBuf,
+    /// The network whose logits are fitted. The float one is many times faster on processors without int8
+    /// instructions, and its probabilities are close to the int8 one's (see docs/design/export.md).
+    #[arg(long, value_enum, default_value_t = Arithmetic::Int8)]
+    network: Arithmetic,
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
@@ -134,68 +141,18 @@ struct SnapshotArgs {
     seed: u64,
 }
 
-/// Compare what tract makes of a network with what another runtime made of the same inputs.
+/// Write what another runtime needs to be compared with tract: the preprocessed inputs (inputs.f32), float.onnx and
+/// int8.onnx.
 #[derive(Args)]
-struct AgreeArgs {
-    /// The network, an ONNX file.
+struct DumpArgs {
+    /// The bundle's folder.
     #[arg(long)]
-    model: PathBuf,
+    bundle: PathBuf,
     /// A folder of pictures.
     #[arg(long)]
     films: PathBuf,
-    /// Side of the input, pixels.
-    #[arg(long, default_value_t = 224)]
-    size: u32,
-    /// Write the preprocessed inputs here for the other runtime, as little-endian float32, and stop.
-    #[arg(long)]
-    write_inputs: Option<PathBuf>,
-    /// What the other runtime gave, as golden/onnxruntime_agree.py writes it.
-    #[arg(long, required_unless_present = "write_inputs")]
-    outputs: Option<PathBuf>,
-}
-
-/// Train a network on the `train` split and keep the weights that do best on `val`.
-#[derive(Args)]
-struct TrainArgs {
-    /// The dataset's manifest.csv.
-    #[arg(long)]
-    manifest: PathBuf,
-    /// The run's folder: settings, metrics.csv, checkpoints.
     #[arg(long)]
     out: PathBuf,
-    /// Go on from the folder's checkpoint.
-    #[arg(long)]
-    resume: bool,
-    #[arg(long, value_enum, default_value_t = Attention::Cbam)]
-    attention: Attention,
-    /// Epochs at an input size, as SIZE:EPOCHS; several with commas, small sizes first.
-    #[arg(long, value_delimiter = ',', default_value = "128:60,224:6")]
-    stages: Vec<Stage>,
-    #[arg(long, default_value_t = 32)]
-    batch_size: usize,
-    /// Peak learning rate of AdamW.
-    #[arg(long, default_value_t = 1e-3)]
-    learning_rate: f64,
-    #[arg(long, default_value_t = 2e-2)]
-    weight_decay: f32,
-    #[arg(long, default_value_t = 0.1)]
-    label_smoothing: f32,
-    /// A classifier in ONNX whose probabilities are mixed into the targets.
-    #[arg(long)]
-    teacher: Option<PathBuf>,
-    /// Share of the teacher's probabilities in the targets.
-    #[arg(long, default_value_t = 0.5)]
-    teacher_share: f32,
-    /// Decay per step of the averaged weights.
-    #[arg(long, default_value_t = 0.995)]
-    average_decay: f32,
-    /// Train on the films as they are, as the paper does.
-    #[arg(long)]
-    no_augment: bool,
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    #[arg(long, value_enum)]
-    backend: Option<Backend>,
 }
 
 pub fn main() -> ExitCode {
@@ -206,7 +163,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate(args),
         Command::Evaluate(args) => evaluate(args),
         Command::Snapshot(args) => snapshot(args),
-        Command::Agree(args) => agree(args),
+        Command::Dump(args) => dump(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -231,7 +188,7 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
     std::fs::create_dir_all(&args.out)?;
     let soft_labels = match &args.teacher {
         Some(teacher) => {
-            let labels = teacher::soft_labels(teacher, &train_plates, &args.out.join("teacher.csv"))?;
+            let labels = teacher::soft_labels(teacher, &train_plates, &args.out)?;
             labels.into_iter().map(Some).collect()
         }
         None => vec![None; train_plates.len()],
@@ -282,18 +239,16 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
         &films,
         training,
     )?;
-    if let Some(path) = args.float {
+    if let Some(path) = &args.float {
         std::fs::write(path, &float)?;
+    }
+    if !args.compare {
+        return Ok(());
     }
     let (val, _) = dataset::read_plates(manifest.split("val")?);
     let spec = InputSpec::imagenet(args.size);
     let (float, int8) = (accuracy(&float, &spec, &val)?, accuracy(&int8, &spec, &val)?);
-    println!(
-        "val accuracy over {} films: float {:.1} %, int8 {:.1} %",
-        val.len(),
-        100.0 * float,
-        100.0 * int8
-    );
+    println!("val accuracy over {} films: float {:.1} %, int8 {:.1} %", val.len(), 100.0 * float, 100.0 * int8);
     Ok(())
 }
 
@@ -311,7 +266,7 @@ fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f
 fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
     let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split("val")?);
     dataset::check_classes("val", &films)?;
-    let manifest = bundle::calibrate(&args.bundle, &args.operating_points, &films, args.threads)?;
+    let manifest = bundle::calibrate(&args.bundle, &args.operating_points, &films, args.network, args.threads)?;
     for (profile, calibration) in manifest.profiles.iter() {
         println!("{}: temperature {:.3}", xray_triage::bundle::profile_name(profile), calibration.temperature);
         for (name, point) in &calibration.operating_points {
@@ -382,16 +337,12 @@ fn snapshot(args: SnapshotArgs) -> Result<(), AnyError> {
     Ok(())
 }
 
-fn agree(args: AgreeArgs) -> Result<(), AnyError> {
-    let spec = InputSpec::imagenet(args.size);
-    let inputs = agreement::inputs(&args.films, &spec)?;
-    let inputs = inputs.iter().map(Vec::as_slice);
-    if let Some(path) = &args.write_inputs {
-        return Ok(agreement::write_inputs(path, inputs)?);
-    }
-    let outputs = args.outputs.ok_or("give --outputs")?;
-    let tract = RuntimeOutputs::from_tract(&std::fs::read(&args.model)?, args.size as usize, inputs)?;
-    let agreement = agreement::Agreement::between(&tract, &RuntimeOutputs::read(&outputs)?)?;
-    println!("{}", serde_json::to_string(&agreement)?);
+fn dump(args: DumpArgs) -> Result<(), AnyError> {
+    let bundle = Bundle::load(&args.bundle)?;
+    let inputs = agreement::inputs(&args.films, &bundle.manifest.input)?;
+    std::fs::create_dir_all(&args.out)?;
+    agreement::write_inputs(&args.out.join("inputs.f32"), inputs.iter().map(Vec::as_slice))?;
+    std::fs::write(args.out.join("float.onnx"), bundle::float_model(&args.bundle)?)?;
+    std::fs::write(args.out.join("int8.onnx"), &bundle.model)?;
     Ok(())
 }

@@ -98,9 +98,8 @@ impl Network {
         let mut transition = Vec::new();
         let (mut cbam, mut se) = (Vec::new(), Vec::new());
         for (index, layers) in architecture.blocks.iter().enumerate() {
-            let denselayer = (0..*layers)
-                .map(|layer| DenseLayer::new(channels + layer * growth, architecture, device))
-                .collect();
+            let denselayer =
+                (0..*layers).map(|layer| DenseLayer::new(channels + layer * growth, architecture, device)).collect();
             denseblock.push(DenseBlock { denselayer });
             channels += layers * growth;
             let hidden = channels / architecture.reduction;
@@ -118,7 +117,10 @@ impl Network {
                 }),
             }
             if index + 1 < architecture.blocks.len() {
-                transition.push(Transition { norm: norm(channels, device), conv: conv(channels, channels / 2, 1, 1, device) });
+                transition.push(Transition {
+                    norm: norm(channels, device),
+                    conv: conv(channels, channels / 2, 1, 1, device),
+                });
                 channels /= 2;
             }
         }

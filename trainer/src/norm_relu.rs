@@ -19,9 +19,8 @@ pub fn norm_relu(norm: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
     let (output, mean, variance) = train(norm, x);
     let count = (batch * height * width) as f64;
     let unbiased = variance.detach() * (count / (count - 1.0).max(1.0));
-    let blend = |running: Tensor<1>, newest: Tensor<1>| {
-        (running * (1.0 - norm.momentum) + newest * norm.momentum).detach()
-    };
+    let blend =
+        |running: Tensor<1>, newest: Tensor<1>| (running * (1.0 - norm.momentum) + newest * norm.momentum).detach();
     norm.running_mean.update(blend(norm.running_mean.value_sync(), mean.detach()));
     norm.running_var.update(blend(norm.running_var.value_sync(), unbiased));
     output
@@ -86,12 +85,25 @@ mod libtorch {
         _held: [TchTensor; 2],
     }
 
-    fn record(x: TchTensor, gamma: TchTensor, beta: TchTensor, epsilon: f64) -> (TchTensor, TchTensor, TchTensor, Recorded) {
+    fn record(
+        x: TchTensor,
+        gamma: TchTensor,
+        beta: TchTensor,
+        epsilon: f64,
+    ) -> (TchTensor, TchTensor, TchTensor, Recorded) {
         let leaf = |tensor: &TchTensor| tensor.tensor.detach().set_requires_grad(true);
         let inputs = [leaf(&x), leaf(&gamma), leaf(&beta)];
         let none = None::<&tch::Tensor>;
-        let (normed, mean, inverse_deviation) =
-            tch::Tensor::native_batch_norm(&inputs[0], Some(&inputs[1]), Some(&inputs[2]), none, none, true, 0.0, epsilon);
+        let (normed, mean, inverse_deviation) = tch::Tensor::native_batch_norm(
+            &inputs[0],
+            Some(&inputs[1]),
+            Some(&inputs[2]),
+            none,
+            none,
+            true,
+            0.0,
+            epsilon,
+        );
         let output = normed.relu();
         let variance = inverse_deviation.detach().square().reciprocal() - epsilon;
         let result = TchTensor::new(output.detach());
@@ -101,7 +113,12 @@ mod libtorch {
     }
 
     impl NormRelu for LibTorch {
-        fn norm_relu(x: TchTensor, gamma: TchTensor, beta: TchTensor, epsilon: f64) -> (TchTensor, TchTensor, TchTensor) {
+        fn norm_relu(
+            x: TchTensor,
+            gamma: TchTensor,
+            beta: TchTensor,
+            epsilon: f64,
+        ) -> (TchTensor, TchTensor, TchTensor) {
             let (output, mean, variance, _) = record(x, gamma, beta, epsilon);
             (output, mean, variance)
         }
@@ -117,12 +134,14 @@ mod libtorch {
             let lift = |tensor: TchTensor| <Self as burn::backend::AutodiffBackend>::from_inner(tensor);
             match Step.prepare::<C>([x.node(), gamma.node(), beta.node()]).compute_bound().stateful() {
                 OpsKind::Tracked(prep) => {
-                    let (output, mean, variance, recorded) = record(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), epsilon);
+                    let (output, mean, variance, recorded) =
+                        record(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), epsilon);
                     let recorded = std::sync::Arc::new(std::sync::Mutex::new(Some(recorded)));
                     (prep.finish(recorded, output), lift(mean), lift(variance))
                 }
                 OpsKind::UnTracked(prep) => {
-                    let (output, mean, variance, _) = record(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), epsilon);
+                    let (output, mean, variance, _) =
+                        record(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), epsilon);
                     (prep.finish(output), lift(mean), lift(variance))
                 }
             }

@@ -146,27 +146,21 @@ pub fn film_on_lightbox(film: &GrayImage, level: u8, seed: u64) -> Snapshot {
 
     // Clips bite the upper edge: offset from the film's middle, width, reach below the edge.
     let clips: Vec<[f64; 3]> = (0..rng.random_range(0..=3))
-        .map(|_| {
-            [rng.random_range(-0.8..0.8) * half[0], rng.random_range(15.0..45.0), rng.random_range(4.0..12.0)]
-        })
+        .map(|_| [rng.random_range(-0.8..0.8) * half[0], rng.random_range(15.0..45.0), rng.random_range(4.0..12.0)])
         .collect();
     let clip_radiance = rng.random_range(0.01..0.15);
     let glare = Glare::draw(&mut rng, level, half);
 
     let radiance = |[x, y]: Point| {
         let on_panel = x > panel[0] && y > panel[1] && x < panel[2] && y < panel[3];
-        let clipped = clips.iter().any(|c| {
-            (x - c[0]).abs() < c[1] / 2.0 && y < -half[1] + c[2] && y > -half[1] - 25.0
-        });
+        let clipped = clips.iter().any(|c| (x - c[0]).abs() < c[1] / 2.0 && y < -half[1] + c[2] && y > -half[1] - 25.0);
         let colour = if clipped {
             [clip_radiance; 3]
         } else if !on_panel {
             let (dx, dy) = ((x.abs() - panel[2].abs()).max(0.0), (y.abs() - panel[3].abs()).max(0.0));
             [if dx.max(dy) < housing_mm { housing } else { room }; 3]
         } else {
-            let light = 1.0
-                - fall[0] * (x - middle[0]).powi(2)
-                - fall[1] * (y - middle[1]).powi(2)
+            let light = 1.0 - fall[0] * (x - middle[0]).powi(2) - fall[1] * (y - middle[1]).powi(2)
                 + tube.0 * (std::f64::consts::TAU * (x / tube.1 + tube.2)).cos();
             let light = light.max(0.05);
             if !on_sheet([x, y], half, 5.0) {
@@ -412,7 +406,8 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
 /// Separable Gaussian blur; the border repeats.
 fn blur(values: &mut [f32], width: usize, sigma: f64) {
     let reach = (3.0 * sigma).ceil() as isize;
-    let mut kernel: Vec<f32> = (-reach..=reach).map(|i| (-(i * i) as f64 / (2.0 * sigma * sigma)).exp() as f32).collect();
+    let mut kernel: Vec<f32> =
+        (-reach..=reach).map(|i| (-(i * i) as f64 / (2.0 * sigma * sigma)).exp() as f32).collect();
     let sum: f32 = kernel.iter().sum();
     kernel.iter_mut().for_each(|weight| *weight /= sum);
     let height = values.len() / width;

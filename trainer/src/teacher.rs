@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use image::GrayImage;
 use image::imageops::{self, FilterType};
 use tract_onnx::prelude::*;
+use xray_triage::bundle::sha256_hex;
 use xray_triage::triage::{self, Class};
 
 use crate::dataset::LabelledPlate;
@@ -32,7 +33,8 @@ impl Teacher {
             .model_for_path(path)
             .and_then(|model| model.into_optimized())
             .map_err(|error| failed(format!("{error:#}")))?;
-        let shape = model.input_fact(0).map_err(|error| failed(error.to_string()))?.shape.as_concrete().map(<[_]>::to_vec);
+        let shape =
+            model.input_fact(0).map_err(|error| failed(error.to_string()))?.shape.as_concrete().map(<[_]>::to_vec);
         let side = match shape.as_deref() {
             Some([1, 3, height, width]) if height == width => *width as u32,
             other => return Err(failed(format!("its input is {other:?}"))),
@@ -61,15 +63,18 @@ impl Teacher {
     }
 }
 
-/// The teacher's probabilities for each film, from the table at `cache` where it has them; new ones are added to it.
+/// The teacher's probabilities for each film. They are kept in a table in `folder`, named after the teacher's hash,
+/// and taken from there the next time.
 ///
 /// # Errors
 /// The table cannot be read or written, or the teacher fails on a plate.
 pub fn soft_labels(
     teacher: &Path,
     films: &[LabelledPlate],
-    cache: &Path,
+    folder: &Path,
 ) -> Result<Vec<[f32; 3]>, Box<dyn std::error::Error>> {
+    let hash = sha256_hex(&std::fs::read(teacher)?);
+    let cache = &folder.join(format!("teacher-{}.csv", &hash[..12]));
     let mut known: HashMap<String, [f32; 3]> = HashMap::new();
     if cache.exists() {
         for row in csv::Reader::from_path(cache)?.deserialize() {

@@ -1,8 +1,8 @@
 //! The training loop.
 //!
-//! A run lives in a folder: `config.toml`, `metrics.csv` (one row an epoch), `best.safetensors` (the averaged weights
-//! with the best validation accuracy), `averaged.safetensors` (those of the newest epoch) and `checkpoint/` (all that
-//! `--resume` needs). Every random choice follows from the seed, the epoch and the position in it, so a resumed run
+//! A run lives in a folder: `metrics.csv` (one row an epoch), `best.safetensors` (the averaged weights with the best
+//! validation accuracy), `averaged.safetensors` (those of the newest epoch) and `checkpoint/` (the settings and all
+//! that `--resume` needs). Every random choice follows from the seed, the epoch and the position in it, so a resumed run
 //! sees the same views as an unbroken one.
 
 use std::path::{Path, PathBuf};
@@ -49,10 +49,7 @@ impl std::str::FromStr for Stage {
     fn from_str(text: &str) -> Result<Self, String> {
         let help = || format!("`{text}` is no stage; write SIZE:EPOCHS, for instance 128:40");
         let (size, epochs) = text.split_once(':').ok_or_else(help)?;
-        let stage = Stage {
-            size: size.parse().map_err(|_| help())?,
-            epochs: epochs.parse().map_err(|_| help())?,
-        };
+        let stage = Stage { size: size.parse().map_err(|_| help())?, epochs: epochs.parse().map_err(|_| help())? };
         if stage.size == 0 || stage.size % 32 != 0 {
             return Err(format!("input size {}: it must be a multiple of 32, for instance 224", stage.size));
         }
@@ -177,10 +174,16 @@ pub fn run(
     let mut network = Network::new(&config.architecture, &training_device);
     let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(config.weight_decay).init();
     let mut average = network.state();
-    let mut progress =
-        Progress { epoch: 0, step: 0, loss_sum: 0.0, best_accuracy: 0.0, config: config.clone() };
+    let mut progress = Progress { epoch: 0, step: 0, loss_sum: 0.0, best_accuracy: 0.0, config: config.clone() };
     let checkpoint = folder.join(CHECKPOINT_FOLDER);
-    if resume && checkpoint.exists() {
+    recover_checkpoint(&checkpoint)?;
+    if checkpoint.exists() && !resume {
+        return Err(TrainError::Checkpoint {
+            path: checkpoint,
+            reason: "a run is here already; go on with it by --resume, or give another --out".into(),
+        });
+    }
+    if checkpoint.exists() {
         (network, optimizer, average, progress) = load_checkpoint(&checkpoint, network, optimizer, config)?;
         log::info!("resumed at epoch {}, step {}", progress.epoch + 1, progress.step);
     }
@@ -243,7 +246,10 @@ pub fn run(
         append_metrics(&folder.join("metrics.csv"), &metrics)?;
         log::info!(
             "epoch {} at {size} px: train loss {:.4}, val loss {val_loss:.4}, val accuracy {:.1} %, {:.0} s",
-            metrics.epoch, metrics.train_loss, 100.0 * val_accuracy, metrics.seconds
+            metrics.epoch,
+            metrics.train_loss,
+            100.0 * val_accuracy,
+            metrics.seconds
         );
         // Later sizes come closer to what runs on the device: the best of the last size is what counts.
         let first_of_size = progress.epoch == 0 || config.size(progress.epoch - 1) != size;
@@ -350,8 +356,8 @@ fn report_step(progress: &Progress, steps_per_epoch: usize, steps_at_start: usiz
     let config = &progress.config;
     let work = |epoch: usize| f64::from(config.size(epoch)).powi(2) * steps_per_epoch as f64;
     let here = f64::from(config.size(progress.epoch)).powi(2);
-    let left = here * (steps_per_epoch - progress.step) as f64
-        + (progress.epoch + 1..config.epochs()).map(work).sum::<f64>();
+    let left =
+        here * (steps_per_epoch - progress.step) as f64 + (progress.epoch + 1..config.epochs()).map(work).sum::<f64>();
     let left = Duration::from_secs_f64(left / here * per_step);
     log::info!(
         "epoch {}/{} step {}/{steps_per_epoch}: loss {:.4}, {:.1} images/s, about {} min left",
@@ -414,6 +420,15 @@ fn read_progress(checkpoint: &Path) -> Result<Progress, TrainError> {
     serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint { path, reason: error.to_string() })
 }
 
+/// A stop between the two renames of [`save_checkpoint`] leaves the last checkpoint under its old name.
+fn recover_checkpoint(folder: &Path) -> Result<(), TrainError> {
+    let last = folder.with_extension("last");
+    if !folder.exists() && last.exists() {
+        std::fs::rename(&last, folder).map_err(|source| TrainError::Io { path: last, source })?;
+    }
+    Ok(())
+}
+
 fn load_checkpoint(
     folder: &Path,
     network: Network,
@@ -428,7 +443,8 @@ fn load_checkpoint(
         ));
     }
     let network = network.try_load_file(folder.join("network")).map_err(|error| failed(error.to_string()))?;
-    let record = burn::optim::OptimizerRecord::load(folder.join("optimizer")).map_err(|error| failed(error.to_string()))?;
+    let record =
+        burn::optim::OptimizerRecord::load(folder.join("optimizer")).map_err(|error| failed(error.to_string()))?;
     optimizer = optimizer.load_record(record);
     let average = StateDict::load(&folder.join("average.safetensors"))?;
     Ok((network, optimizer, average, progress))

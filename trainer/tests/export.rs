@@ -23,6 +23,7 @@ fn golden(name: &str) -> Golden {
         outputs: RuntimeOutputs {
             logits: vec![serde_json::from_value(json["logits"].clone()).unwrap()],
             cam: vec![cam.into_iter().flatten().flatten().collect()],
+            ..Default::default()
         },
     }
 }

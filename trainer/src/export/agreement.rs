@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use xray_triage::bundle::sha256_hex;
 use xray_triage::picture;
 use xray_triage::preprocess::{self, InputSpec};
 
@@ -11,6 +12,8 @@ use super::{ExportError, Session};
 /// What a runtime gave for a list of inputs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RuntimeOutputs {
+    /// SHA-256 of the ONNX file.
+    pub model_sha256: String,
     /// Logits of each input.
     pub logits: Vec<Vec<f32>>,
     /// Class activation maps of each input, class by class, row by row.
@@ -25,7 +28,7 @@ impl RuntimeOutputs {
         inputs: impl IntoIterator<Item = &'a [f32]>,
     ) -> Result<Self, ExportError> {
         let session = Session::load(model, size)?;
-        let mut results = RuntimeOutputs::default();
+        let mut results = RuntimeOutputs { model_sha256: sha256_hex(model), ..Default::default() };
         for input in inputs {
             for (name, values) in session.names().iter().zip(session.run(input)?) {
                 match name.as_str() {
@@ -58,19 +61,6 @@ pub fn inputs(folder: &Path, spec: &InputSpec) -> Result<Vec<Vec<f32>>, Box<dyn 
 pub fn write_inputs<'a>(path: &Path, inputs: impl IntoIterator<Item = &'a [f32]>) -> Result<(), ExportError> {
     let bytes: Vec<u8> = inputs.into_iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
     std::fs::write(path, bytes).map_err(|source| ExportError::Io { path: path.into(), source })
-}
-
-/// Reads what [`write_inputs`] wrote. `size` is the side of an input in pixels.
-pub fn read_inputs(path: &Path, size: usize) -> Result<Vec<Vec<f32>>, ExportError> {
-    let bytes = std::fs::read(path).map_err(|source| ExportError::Io { path: path.into(), source })?;
-    let (values, rest) = bytes.as_chunks::<4>();
-    let length = 3 * size * size;
-    if values.is_empty() || !rest.is_empty() || values.len() % length != 0 {
-        let problem = format!("{} bytes are no whole number of inputs of 3 x {size} x {size} float32", bytes.len());
-        return Err(ExportError::File { path: path.into(), problem });
-    }
-    let values: Vec<f32> = values.iter().map(|value| f32::from_le_bytes(*value)).collect();
-    Ok(values.chunks(length).map(<[f32]>::to_vec).collect())
 }
 
 /// The largest differences between two runtimes.
@@ -142,19 +132,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn written_inputs_read_back() {
-        let inputs = vec![vec![0.5; 12], vec![-1.25; 12]];
-        let path = std::env::temp_dir().join(format!("agreement-{}.f32", std::process::id()));
-        write_inputs(&path, inputs.iter().map(Vec::as_slice)).unwrap();
-        let (read, other) = (read_inputs(&path, 2), read_inputs(&path, 3));
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(read.unwrap(), inputs);
-        assert!(other.unwrap_err().to_string().contains("96 bytes"));
-    }
-
-    #[test]
     fn a_changed_class_is_no_agreement() {
-        let left = RuntimeOutputs { logits: vec![vec![0.1, 0.11, -3.0]], cam: vec![vec![1.0]] };
+        let left = RuntimeOutputs { logits: vec![vec![0.1, 0.11, -3.0]], cam: vec![vec![1.0]], ..Default::default() };
         let mut right = left.clone();
         assert!(Agreement::between(&left, &right).unwrap().int8_agrees());
         right.logits[0][0] = 0.12;

@@ -1,0 +1,42 @@
+//! The shipped network, float and int8, in tract and in onnxruntime on twenty films: tests/agreement/README.md.
+
+use std::path::PathBuf;
+
+use trainer::bundle::float_model;
+use trainer::export::agreement::{self, Agreement, RuntimeOutputs};
+use xray_triage::bundle::Bundle;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// tract's outputs for `model` against onnxruntime's in `outputs`.
+fn compare(model: &[u8], bundle: &Bundle, outputs: &str) -> Agreement {
+    let films = root().join("tests/agreement");
+    let input = &bundle.manifest.input;
+    let inputs = agreement::inputs(&films, input).unwrap();
+    let tract = RuntimeOutputs::from_tract(model, input.size as usize, inputs.iter().map(Vec::as_slice)).unwrap();
+    let onnxruntime = RuntimeOutputs::read(&films.join(outputs)).unwrap();
+    assert_eq!(
+        tract.model_sha256, onnxruntime.model_sha256,
+        "onnxruntime ran another network: do again what tests/agreement/README.md says"
+    );
+    let agreement = Agreement::between(&tract, &onnxruntime).unwrap();
+    println!("{outputs}: {agreement:?}");
+    assert_eq!(agreement.inputs, 20);
+    agreement
+}
+
+#[test]
+fn the_float_network_agrees() {
+    let folder = root().join("models/densenet121-cbam");
+    let agreement = compare(&float_model(&folder).unwrap(), &Bundle::load(&folder).unwrap(), "onnxruntime-float.json");
+    assert!(agreement.logits <= Agreement::FLOAT_TOLERANCE, "{agreement:?}");
+}
+
+#[test]
+fn the_int8_network_agrees() {
+    let bundle = Bundle::load(&root().join("models/densenet121-cbam")).unwrap();
+    let agreement = compare(&bundle.model, &bundle, "onnxruntime-int8.json");
+    assert!(agreement.int8_agrees(), "{agreement:?}");
+}

@@ -1,0 +1,175 @@
+//! The Burn network against PyTorch's results for the same weights (`golden/reference.py`), and its training loop.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::{Tensor, TensorData};
+use image::{GrayImage, Luma};
+use trainer::architecture::{Architecture, Attention};
+use trainer::backend::Backend;
+use trainer::dataset::{Film, LabelledPlate};
+use trainer::formula;
+use trainer::network::Network;
+use trainer::state_dict::StateDict;
+use trainer::train::{self, Ended, Example, Stage, TrainConfig};
+use xray_triage::triage::Class;
+
+/// Largest difference from PyTorch of a logit or a class activation map value.
+const TOLERANCE: f32 = 1e-4;
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().try_into_vec().unwrap()
+}
+
+fn largest_difference(left: &[f32], right: &[f32]) -> f32 {
+    assert_eq!(left.len(), right.len());
+    left.iter().zip(right).fold(0.0, |largest, (left, right)| largest.max((left - right).abs()))
+}
+
+#[test]
+fn the_network_equals_pytorch() {
+    let device = Backend::preferred().device();
+    for name in ["tiny-none", "tiny-se", "tiny-cbam", "densenet121-cbam"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name).with_extension("json");
+        let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let architecture: Architecture = serde_json::from_value(golden["architecture"].clone()).unwrap();
+        let size: usize = serde_json::from_value(golden["size"].clone()).unwrap();
+        let logits: Vec<f32> = serde_json::from_value(golden["logits"].clone()).unwrap();
+        let cam: Vec<Vec<Vec<f32>>> = serde_json::from_value(golden["cam"].clone()).unwrap();
+        let cam: Vec<f32> = cam.into_iter().flatten().flatten().collect();
+
+        let network = Network::new(&architecture, &device).with_state(&formula::state(&architecture)).unwrap();
+        let image = Tensor::<4>::from_data(TensorData::new(formula::image(size), [1, 3, size, size]), &device);
+        let output = network.forward(image);
+        let found_cam = values(network.cam(output.features));
+        let difference = largest_difference(&values(output.logits), &logits);
+        let cam_difference = largest_difference(&found_cam, &cam);
+        println!("{name}: logits differ by at most {difference}, maps by {cam_difference}");
+        assert!(difference <= TOLERANCE && cam_difference <= TOLERANCE, "{name}: {difference}, {cam_difference}");
+    }
+}
+
+#[test]
+fn parameters_have_torchvisions_names_and_shapes() {
+    let device = Backend::preferred().device();
+    for attention in [Attention::None, Attention::Se, Attention::Cbam] {
+        let architecture = Architecture::tiny(attention);
+        let state = Network::new(&architecture, &device).state();
+        let found: Vec<(String, Vec<usize>)> =
+            state.parameters.into_iter().map(|(name, parameter)| (name, parameter.shape)).collect();
+        let mut expected = architecture.parameter_shapes();
+        expected.sort();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_foreign_checkpoint_is_refused() {
+    let device = Backend::preferred().device();
+    let network = Network::new(&Architecture::tiny(Attention::Cbam), &device);
+    let foreign = formula::state(&Architecture::tiny(Attention::Se));
+    assert!(network.with_state(&foreign).unwrap_err().to_string().contains("another architecture"));
+}
+
+/// Films that a network can tell apart: bright on the left, on the right, or below.
+fn film(class: Class, number: u32) -> GrayImage {
+    GrayImage::from_fn(40, 40, |x, y| {
+        let lit = match class {
+            Class::Covid19 => x < 20,
+            Class::Pneumonia => x >= 20,
+            Class::Normal => y >= 20,
+        };
+        Luma([if lit { 180 } else { 40 } + ((x * 7 + y * 13 + number * 29) % 50) as u8])
+    })
+}
+
+fn examples() -> Vec<Example> {
+    (0..12)
+        .map(|number| {
+            let label = Class::ALL[number as usize % 3];
+            Example { plate: film(label, number), label, teacher: None }
+        })
+        .collect()
+}
+
+fn validation() -> Vec<LabelledPlate> {
+    (20..26)
+        .map(|number| {
+            let label = Class::ALL[number as usize % 3];
+            let film_row = Film {
+                image_id: number.to_string(),
+                path: PathBuf::new(),
+                label,
+                source: String::new(),
+                patient_id: String::new(),
+                view: String::new(),
+                split: "val".into(),
+                protocol: String::new(),
+            };
+            LabelledPlate { film: film_row, plate: film(label, number) }
+        })
+        .collect()
+}
+
+fn config(epochs: usize) -> TrainConfig {
+    TrainConfig {
+        seed: 7,
+        batch_size: 6,
+        learning_rate: 3e-3,
+        weight_decay: 1e-3,
+        label_smoothing: 0.05,
+        teacher_share: 0.0,
+        average_decay: 0.5,
+        augment: false,
+        stages: vec![Stage { size: 32, epochs }],
+        architecture: Architecture::tiny(Attention::Cbam),
+    }
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("training-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    folder
+}
+
+fn run(folder: &Path, config: &TrainConfig, resume: bool, stop: bool) -> Result<Ended, train::TrainError> {
+    let device = Backend::preferred().device();
+    train::run(folder, config, resume, &device, &examples(), &validation(), &AtomicBool::new(stop))
+}
+
+#[test]
+fn training_learns_what_there_is_to_learn() {
+    let folder = folder("learns");
+    let ended = run(&folder, &config(40), false, false).unwrap();
+    let rows = std::fs::read_to_string(folder.join("metrics.csv")).unwrap().lines().count();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(ended, Ended::Finished(1.0));
+    assert_eq!(rows, 41, "a heading and a row an epoch");
+}
+
+#[test]
+fn a_run_stopped_after_every_step_ends_like_an_unbroken_one() {
+    let (whole, broken) = (folder("whole"), folder("broken"));
+    run(&whole, &config(3), false, false).unwrap();
+    let mut stops = 0;
+    while run(&broken, &config(3), true, true).unwrap() == Ended::Stopped {
+        stops += 1;
+    }
+    let [whole_state, broken_state] =
+        [&whole, &broken].map(|folder| StateDict::load(&folder.join("averaged.safetensors")).unwrap());
+    std::fs::remove_dir_all(&whole).unwrap();
+    std::fs::remove_dir_all(&broken).unwrap();
+    assert_eq!(stops, 6, "two steps an epoch");
+    assert_eq!(whole_state, broken_state);
+}
+
+#[test]
+fn a_folder_with_a_run_is_not_overwritten_and_other_settings_do_not_resume() {
+    let folder = folder("taken");
+    run(&folder, &config(1), false, true).unwrap();
+    let error = run(&folder, &config(1), false, false).unwrap_err().to_string();
+    assert!(error.contains("--resume"), "{error}");
+    let error = run(&folder, &config(2), true, false).unwrap_err().to_string();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(error.contains("other settings"), "{error}");
+}
