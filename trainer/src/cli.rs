@@ -155,6 +155,50 @@ struct DumpArgs {
     out: PathBuf,
 }
 
+/// Train a network on the `train` split and keep the weights that do best on `val`.
+#[derive(Args)]
+struct TrainArgs {
+    /// The dataset's manifest.csv.
+    #[arg(long)]
+    manifest: PathBuf,
+    /// The run's folder: settings, metrics.csv, checkpoints.
+    #[arg(long)]
+    out: PathBuf,
+    /// Go on from the folder's checkpoint.
+    #[arg(long)]
+    resume: bool,
+    #[arg(long, value_enum, default_value_t = Attention::Cbam)]
+    attention: Attention,
+    /// Epochs at an input size, as SIZE:EPOCHS; several with commas, small sizes first.
+    #[arg(long, value_delimiter = ',', default_value = "128:60,224:6")]
+    stages: Vec<Stage>,
+    #[arg(long, default_value_t = 32)]
+    batch_size: usize,
+    /// Peak learning rate of AdamW.
+    #[arg(long, default_value_t = 1e-3)]
+    learning_rate: f64,
+    #[arg(long, default_value_t = 2e-2)]
+    weight_decay: f32,
+    #[arg(long, default_value_t = 0.1)]
+    label_smoothing: f32,
+    /// A classifier in ONNX whose probabilities are mixed into the targets.
+    #[arg(long)]
+    teacher: Option<PathBuf>,
+    /// Share of the teacher's probabilities in the targets.
+    #[arg(long, default_value_t = 0.5)]
+    teacher_share: f32,
+    /// Decay per step of the averaged weights.
+    #[arg(long, default_value_t = 0.995)]
+    average_decay: f32,
+    /// Train on the films as they are, as the paper does.
+    #[arg(long)]
+    no_augment: bool,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[arg(long, value_enum)]
+    backend: Option<Backend>,
+}
+
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("trainer=info,warn")).init();
     let outcome = match Cli::parse().command {
