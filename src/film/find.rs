@@ -5,11 +5,12 @@
 //! 2. For each of the four sides a Hough transform of its edge points (R. Duda, P. Hart, Use of the Hough
 //!    transformation to detect lines and curves in pictures, CACM 15(1), 1972) in slope and intercept, each point
 //!    voting only for slopes near its own gradient's (D. Ballard, Generalizing the Hough transform, 1981).
-//! 3. Every four lines that make a near-rectangle are scored by how much of each side has the wanted outside; running
-//!    sums along each line make that independent of the length.
+//! 3. Every four lines that make a near-rectangle are scored by how much of each side has the wanted outside, by their
+//!    size and by how little they are distorted; running sums along each line make that independent of the length.
 //! 4. The winner's sides are fitted again to sub-pixel gradient maxima, with outliers (clips, stickers) left out.
 
-use super::geometry::{Line, Point, Quad, area, is_near_rectangle};
+use super::geometry::{Homography, Line, Point, Quad, area, is_near_rectangle};
+use super::light::PanelLight;
 use super::plane::Plane;
 
 /// What is looked for.
@@ -41,6 +42,9 @@ const DARK: f32 = 0.35;
 /// Sides in the order of [`Quad`]'s edges: top, right, bottom, left.
 const OUTWARD: [[f32; 2]; 4] = [[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]];
 
+/// Largest difference of the slopes of a screen's opposite sides (8 degrees).
+const MAX_SCREEN_CONVERGENCE: f32 = 0.14;
+
 /// Gray levels that the decisions are relative to.
 struct Levels {
     /// 98th percentile: the panel, or the brightest the screen shows.
@@ -69,7 +73,7 @@ pub fn find(plane: &Plane, target: Target, eager: bool) -> Option<Quad> {
     let levels = Levels { bright, step: (0.08 * (bright - dark)).max(6.0) };
     let smooth = plane.smoothed();
     let sides: [Vec<Candidate>; 4] = std::array::from_fn(|side| candidates(&smooth, target, side, &levels));
-    let rough = best_quad(&smooth, &sides, eager)?;
+    let rough = best_quad(&smooth, target, &sides, eager)?;
     let quad = refine(&smooth, &rough, target)?;
     (eager || is_photographed(plane, &quad, target, &levels)).then_some(quad)
 }
@@ -77,7 +81,7 @@ pub fn find(plane: &Plane, target: Target, eager: bool) -> Option<Quad> {
 /// Whether the position (x, y) on a side with the outward direction `n` separates the target from its wanted outside.
 fn is_boundary(plane: &Plane, [x, y]: [f32; 2], n: [f32; 2], target: Target, levels: &Levels) -> bool {
     let sample = |d: f32| plane.get(x + n[0] * d, y + n[1] * d);
-    let (Some(near), Some(far), Some(inner), Some(inside)) = (sample(3.0), sample(6.0), sample(-2.0), sample(-4.0))
+    let (Some(near), Some(far), Some(inner), Some(inside)) = (sample(2.5), sample(4.5), sample(-2.0), sample(-4.0))
     else {
         return false;
     };
@@ -101,7 +105,6 @@ fn position(plane: &Plane, side: usize, along: f32, across: f32) -> [f32; 2] {
 /// The best lines for one side, by the Hough transform.
 fn candidates(plane: &Plane, target: Target, side: usize, levels: &Levels) -> Vec<Candidate> {
     let n = OUTWARD[side];
-    let sign = if target == Target::Film { 1.0 } else { -1.0 };
     let (length, extent) = if side % 2 == 0 { (plane.width, plane.height) } else { (plane.height, plane.width) };
     let edges = edge_points(plane, target, side, levels);
 
@@ -145,7 +148,6 @@ fn candidates(plane: &Plane, target: Target, side: usize, levels: &Levels) -> Ve
         }
         found.push(Candidate { slope, intercept, good });
     }
-    let _ = sign;
     found
 }
 
@@ -199,7 +201,12 @@ fn regress(edges: &[[f32; 3]], intercept: f32, slope: f32, reach: f32) -> (f32, 
 }
 
 /// The four lines that make the best target, if any is good enough.
-fn best_quad(plane: &Plane, [tops, rights, bottoms, lefts]: &[Vec<Candidate>; 4], eager: bool) -> Option<Quad> {
+fn best_quad(
+    plane: &Plane,
+    target: Target,
+    [tops, rights, bottoms, lefts]: &[Vec<Candidate>; 4],
+    eager: bool,
+) -> Option<Quad> {
     let (width, height) = (plane.width as f64, plane.height as f64);
     let mut best = None;
     let mut best_score = 0.0;
@@ -213,6 +220,14 @@ fn best_quad(plane: &Plane, [tops, rights, bottoms, lefts]: &[Vec<Candidate>; 4]
                     if right.intercept - left.intercept < 0.25 * width as f32 {
                         continue;
                     }
+                    let (rows, columns) = ((top.slope - bottom.slope).abs(), (left.slope - right.slope).abs());
+                    // A screen's picture often fades to black at its rim. What then looks like its sides is the
+                    // patient's outline, which narrows more than the perspective of a photograph does.
+                    if target == Target::Screen && rows.max(columns) > MAX_SCREEN_CONVERGENCE {
+                        continue;
+                    }
+                    let skew = (top.slope + bottom.slope + left.slope + right.slope).abs() / 2.0;
+                    let distortion = f64::from(rows + columns + skew);
                     let corner = |row: &Candidate, column: &Candidate| meet(plane, row, column);
                     let quad = [corner(top, left), corner(top, right), corner(bottom, right), corner(bottom, left)];
                     let share = area(&quad) / (width * height);
@@ -229,7 +244,7 @@ fn best_quad(plane: &Plane, [tops, rights, bottoms, lefts]: &[Vec<Candidate>; 4]
                     support.sort_by(f64::total_cmp);
                     // Three sides must be plain; clips, a label or the panel's frame may hide part of one.
                     let (weakest, second, least) = if eager { (0.15, 0.4, 0.45) } else { (0.3, 0.65, 0.7) };
-                    let score = mean + 0.25 * share.sqrt();
+                    let score = mean + 0.25 * share.sqrt() - 0.5 * distortion;
                     if support[0] >= weakest && support[1] >= second && mean >= least && score > best_score {
                         best_score = score;
                         best = Some(quad);
@@ -312,26 +327,57 @@ fn steepest(plane: &Plane, at: Point, n: Point, sign: f32) -> Option<f64> {
 }
 
 /// Whether the surround of a well-scored quadrilateral is that of a photograph. A digital film can have a frame, too:
-/// a figure's white margin, black padding, a collimator's shadow. Those are flat, and as a rule exactly upright.
+/// a figure's white margin, black padding, the collimator's shadow. The limits stand between what the digital films of
+/// the data set and simulated photographs show.
 fn is_photographed(plane: &Plane, quad: &Quad, target: Target, levels: &Levels) -> bool {
-    let tilt = (0..4)
+    let outside = plane.outside(quad);
+    let share = |count: usize, of: usize| count as f32 / of.max(1) as f32;
+    if share(outside.len(), plane.values.len()) < 0.02 {
+        return false;
+    }
+    let mean = outside.iter().sum::<f32>() / outside.len() as f32;
+    let spread = (outside.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / outside.len() as f32).sqrt();
+    let tilt = tilt(quad);
+    let Some(map) = Homography::from_unit_square(quad) else { return false };
+    match target {
+        Target::Film => {
+            let light = PanelLight::measure(plane, &map);
+            let inside = plane.inside(quad);
+            let glaring = share(inside.iter().filter(|&&v| f64::from(v) > 0.97 * light.mean).count(), inside.len());
+            // A white margin is flat and upright.
+            (tilt > 0.006 || spread > 2.0)
+                && light.sides >= 3
+                // The panel is smooth, and nothing on the film is as bright, unless a lamp is reflected there.
+                && (light.roughness < 0.014 && glaring < 0.1 || light.roughness < 0.05 && glaring < 0.0005)
+        }
+        Target::Screen => {
+            let dark = share(outside.iter().filter(|&&v| v <= DARK * levels.bright).count(), outside.len());
+            // Black padding is blacker than a dark room, and flat; a collimator's shadow has letters and limbs in it.
+            tilt > 0.01 && mean > 8.0 && spread < 28.0 && dark >= 0.85 && !is_panel(plane, &map, levels)
+        }
+    }
+}
+
+/// The largest tangent of a side's angle to the frame.
+fn tilt(quad: &Quad) -> f64 {
+    (0..4)
         .map(|side| {
             let (a, b) = (quad[side], quad[(side + 1) % 4]);
             let (dx, dy) = ((b[0] - a[0]).abs(), (b[1] - a[1]).abs());
             if side % 2 == 0 { dy / dx } else { dx / dy }
         })
-        .fold(0.0, f64::max);
-    let outside = plane.outside(quad);
-    if outside.len() < plane.values.len() / 50 {
-        return false;
-    }
-    let mean = outside.iter().sum::<f32>() / outside.len() as f32;
-    let spread = (outside.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / outside.len() as f32).sqrt();
-    match target {
-        Target::Film => tilt > 0.006 || spread > 2.0,
-        Target::Screen => {
-            let dark = outside.iter().filter(|&&v| v <= DARK * levels.bright).count();
-            tilt > 0.01 && mean > 2.0 && dark as f32 >= 0.85 * outside.len() as f32
-        }
-    }
+        .fold(0.0, f64::max)
+}
+
+/// Whether the rim of what `map` maps the unit square to is bright all round: a light-box panel, not a screen.
+fn is_panel(plane: &Plane, map: &Homography, levels: &Levels) -> bool {
+    let rim = (0..48).flat_map(|step| {
+        let share = (f64::from(step) + 0.5) / 48.0;
+        [[share, 0.02], [0.98, share], [share, 0.98], [0.02, share]]
+    });
+    let bright = rim.filter(|&at| {
+        let [x, y] = map.apply(at);
+        plane.get(x as f32, y as f32).is_some_and(|gray| gray >= 0.8 * levels.bright)
+    });
+    bright.count() >= 130
 }

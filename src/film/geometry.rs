@@ -94,6 +94,14 @@ pub struct Line {
 }
 
 impl Line {
+    /// The line from `a` to `b`; distances are positive on its right as seen on the screen, which is the inside of a
+    /// clockwise outline.
+    pub fn through(a: Point, b: Point) -> Line {
+        let length = distance(a, b);
+        let normal = [(a[1] - b[1]) / length, (b[0] - a[0]) / length];
+        Line { normal, offset: normal[0] * a[0] + normal[1] * a[1] }
+    }
+
     /// Total least squares with outliers left out: fit, drop what lies beyond 2.5 robust standard deviations
     /// (1.4826 x the median distance, at least 0.3 pixels), fit again, five times. `None` for fewer than 8 points.
     pub fn fit(points: &[Point]) -> Option<Line> {
@@ -162,11 +170,7 @@ mod tests {
     #[test]
     fn the_crossing_of_the_diagonals_stays_the_crossing() {
         let map = Homography::from_unit_square(&QUAD).unwrap();
-        let through = |a: Point, b: Point| {
-            let normal = [(b[1] - a[1]) / distance(a, b), (a[0] - b[0]) / distance(a, b)];
-            Line { normal, offset: normal[0] * a[0] + normal[1] * a[1] }
-        };
-        let crossing = through(QUAD[0], QUAD[2]).meet(&through(QUAD[1], QUAD[3])).unwrap();
+        let crossing = Line::through(QUAD[0], QUAD[2]).meet(&Line::through(QUAD[1], QUAD[3])).unwrap();
         assert!(distance(map.apply([0.5, 0.5]), crossing) < 1e-9);
     }
 

@@ -2,7 +2,7 @@
 
 use image::GrayImage;
 
-use super::geometry::{Point, Quad};
+use super::geometry::{Line, Quad};
 use crate::preprocess::percentile;
 
 /// Gray values 0..=255, row by row.
@@ -86,14 +86,21 @@ impl Plane {
 
     /// The values more than 3 pixels outside a clockwise convex quadrilateral.
     pub fn outside(&self, quad: &Quad) -> Vec<f32> {
-        let beyond = |p: Point| {
-            (0..4).any(|side| {
-                let (a, b) = (quad[side], quad[(side + 1) % 4]);
-                let cross = (b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0]);
-                cross < -3.0 * super::geometry::distance(a, b)
-            })
+        self.by_depth(quad, |depth| depth < -3.0)
+    }
+
+    /// The values more than 3 pixels inside a clockwise convex quadrilateral.
+    pub fn inside(&self, quad: &Quad) -> Vec<f32> {
+        self.by_depth(quad, |depth| depth > 3.0)
+    }
+
+    /// The values whose distance from the nearest side, negative outside, is wanted.
+    fn by_depth(&self, quad: &Quad, wanted: impl Fn(f64) -> bool) -> Vec<f32> {
+        let lines: [Line; 4] = std::array::from_fn(|side| Line::through(quad[side], quad[(side + 1) % 4]));
+        let depth = |index: usize| {
+            let p = [(index % self.width) as f64 + 0.5, (index / self.width) as f64 + 0.5];
+            lines.iter().map(|line| line.distance(p)).fold(f64::INFINITY, f64::min)
         };
-        let at = |index: usize| [(index % self.width) as f64 + 0.5, (index / self.width) as f64 + 0.5];
-        self.values.iter().enumerate().filter(|&(index, _)| beyond(at(index))).map(|(_, &value)| value).collect()
+        self.values.iter().enumerate().filter(|&(index, _)| wanted(depth(index))).map(|(_, &value)| value).collect()
     }
 }

@@ -44,7 +44,8 @@ struct Level {
     full_well: f64,
     /// Panel's radiance times exposure, 1 = saturation.
     exposure: [f64; 2],
-    /// Largest relative fall of the panel's light from the middle to an edge of the film.
+    /// Largest relative fall of the panel's light from its brightest place to the farthest edge of the film, in x and
+    /// in y.
     panel_fall: f64,
     /// Largest radiance of a reflected lamp.
     glare: f64,
@@ -65,7 +66,7 @@ const LEVELS: [Level; 4] = [
         blur_px: [0.5, 0.8],
         full_well: 9_000.0,
         exposure: [0.75, 0.95],
-        panel_fall: 0.12,
+        panel_fall: 0.15,
         glare: 0.02,
         margin_mm: [25.0, 70.0],
         veil: [0.002, 0.005],
@@ -78,7 +79,7 @@ const LEVELS: [Level; 4] = [
         blur_px: [0.6, 1.2],
         full_well: 5_000.0,
         exposure: [0.7, 1.2],
-        panel_fall: 0.25,
+        panel_fall: 0.3,
         glare: 0.1,
         margin_mm: [15.0, 60.0],
         veil: [0.003, 0.01],
@@ -104,7 +105,7 @@ const LEVELS: [Level; 4] = [
         blur_px: [1.5, 4.0],
         full_well: 1_000.0,
         exposure: [0.3, 2.2],
-        panel_fall: 0.55,
+        panel_fall: 0.5,
         glare: 0.8,
         margin_mm: [4.0, 40.0],
         veil: [0.01, 0.04],
@@ -138,7 +139,8 @@ pub fn film_on_lightbox(film: &GrayImage, level: u8, seed: u64) -> Snapshot {
     let margin = [0; 4].map(|_| rng.random_range(level.margin_mm[0]..level.margin_mm[1]));
     let panel = [-half[0] - margin[0], -half[1] - margin[1], half[0] + margin[2], half[1] + margin[3]];
     let middle = half.map(|h| h * rng.random_range(-0.5..0.5));
-    let fall = half.map(|h| level.panel_fall * rng.random_range(0.3..1.0) / (h * h));
+    let farthest = [half[0] + middle[0].abs(), half[1] + middle[1].abs()];
+    let fall = farthest.map(|mm| level.panel_fall * rng.random_range(0.3..1.0) / (mm * mm));
     let tube = (level.panel_fall * 0.1, rng.random_range(110.0..170.0), rng.random_range(0.0..1.0));
     let housing = rng.random_range(0.01..0.06);
     let room = rng.random_range(0.002..0.02);
@@ -162,7 +164,7 @@ pub fn film_on_lightbox(film: &GrayImage, level: u8, seed: u64) -> Snapshot {
         } else {
             let light = 1.0 - fall[0] * (x - middle[0]).powi(2) - fall[1] * (y - middle[1]).powi(2)
                 + tube.0 * (std::f64::consts::TAU * (x / tube.1 + tube.2)).cos();
-            let light = light.max(0.05);
+            let light = light.max(0.1);
             if !on_sheet([x, y], half, 5.0) {
                 [light; 3]
             } else {
@@ -183,8 +185,8 @@ pub fn film_on_lightbox(film: &GrayImage, level: u8, seed: u64) -> Snapshot {
     camera.photograph(&mut rng, level, radiance, |_| [1.0; 3])
 }
 
-/// A hand-held photograph of a screen on which a viewer shows `film`: black background, a gray bar of buttons above,
-/// a dark frame around the screen, a dim room, and the moire of the screen's pixels against the camera's. `level` as
+/// A hand-held photograph of a screen on which a viewer shows `film`: black background, half the time a gray bar
+/// of buttons above, a dark frame around the screen, a dim room, and the moire of the screen's pixels against the camera's. `level` as
 /// in [`film_on_lightbox`].
 ///
 /// The grid of red, green and blue stripes (pitch 0.2 to 0.3 mm) modulates each channel by
@@ -200,8 +202,8 @@ pub fn screen(film: &GrayImage, level: u8, seed: u64) -> Snapshot {
     let grays = transmittances(1.0, rng.random_range(0.001..0.004), 2.2);
     let black = grays[0];
     let side = rng.random_range(10.0..90.0);
-    let bar = rng.random_range(8.0..16.0);
-    let shown = [half[0] + side, half[1] + rng.random_range(1.0..8.0)];
+    let bar = if rng.random_bool(0.5) { rng.random_range(8.0..16.0) } else { 0.0 };
+    let shown = [half[0] + side, half[1] + rng.random_range(1.0..25.0)];
     let bar_gray = rng.random_range(0.03..0.25);
     let frame_mm = rng.random_range(8.0..25.0);
     let frame = rng.random_range(0.003..0.02);
