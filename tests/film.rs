@@ -81,7 +81,9 @@ fn photographs_are_recognised_and_their_corners_found() {
             let result = rectify(&frame, wanted);
             assert!(result.film.found && result.profile == profile, "{name}: {:?}", result.profile);
             let error = corner_error(&frame, &result.film.corners, &truth);
-            assert!(error < 0.01, "{name}: {error} of the diagonal");
+            // Where a screen's picture is black at its rim, its side is the lit part's.
+            let limit = if profile == Profile::Film { 0.005 } else { 0.04 };
+            assert!(error < limit, "{name}: {error} of the diagonal");
             assert_eq!(assess(&result.plate, &result.film).refusals(), [], "{name}");
         }
         assert!(rectify(&frame, Some(Profile::Digital)).plate == frame);

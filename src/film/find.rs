@@ -97,15 +97,20 @@ fn is_boundary(plane: &Plane, [x, y]: [f32; 2], n: [f32; 2], target: Target, lev
     }
 }
 
+/// Whether a side is the top or the bottom.
+fn is_row(side: usize) -> bool {
+    side == 0 || side == 2
+}
+
 /// Position on the frame of a point given along and across a side.
 fn position(plane: &Plane, side: usize, along: f32, across: f32) -> [f32; 2] {
-    if side % 2 == 0 { [along + plane.width as f32 / 2.0, across] } else { [across, along + plane.height as f32 / 2.0] }
+    if is_row(side) { [along + plane.width as f32 / 2.0, across] } else { [across, along + plane.height as f32 / 2.0] }
 }
 
 /// The best lines for one side, by the Hough transform.
 fn candidates(plane: &Plane, target: Target, side: usize, levels: &Levels) -> Vec<Candidate> {
     let n = OUTWARD[side];
-    let (length, extent) = if side % 2 == 0 { (plane.width, plane.height) } else { (plane.height, plane.width) };
+    let (length, extent) = if is_row(side) { (plane.width, plane.height) } else { (plane.height, plane.width) };
     let edges = edge_points(plane, target, side, levels);
 
     // Intercepts from one quarter of the extent before the frame to one quarter after it.
@@ -165,10 +170,10 @@ fn edge_points(plane: &Plane, target: Target, side: usize, levels: &Levels) -> V
                 continue;
             }
             // The gradient stands on the line: its component along the side over its component across.
-            let slope = if side % 2 == 0 { -gx / gy } else { -gy / gx };
+            let slope = if is_row(side) { -gx / gy } else { -gy / gx };
             let (px, py) = (x as f32 + 0.5, y as f32 + 0.5);
             if slope.abs() <= MAX_SLOPE + 0.1 && is_boundary(plane, [px, py], n, target, levels) {
-                edges.push(if side % 2 == 0 {
+                edges.push(if is_row(side) {
                     [px - plane.width as f32 / 2.0, py, slope]
                 } else {
                     [py - plane.height as f32 / 2.0, px, slope]
@@ -364,7 +369,7 @@ fn tilt(quad: &Quad) -> f64 {
         .map(|side| {
             let (a, b) = (quad[side], quad[(side + 1) % 4]);
             let (dx, dy) = ((b[0] - a[0]).abs(), (b[1] - a[1]).abs());
-            if side % 2 == 0 { dy / dx } else { dx / dy }
+            if is_row(side) { dy / dx } else { dx / dy }
         })
         .fold(0.0, f64::max)
 }

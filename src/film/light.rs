@@ -108,9 +108,8 @@ fn least_squares(samples: &[(Point, f64)], terms: usize) -> Option<[f64; 6]> {
         for row in 0..terms {
             if row != column {
                 let share = rows[row][column] / rows[column][column];
-                for k in column..7 {
-                    rows[row][k] -= share * rows[column][k];
-                }
+                let pivot = rows[column];
+                rows[row].iter_mut().zip(pivot).for_each(|(value, pivot)| *value -= share * pivot);
             }
         }
     }

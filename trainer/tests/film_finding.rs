@@ -1,0 +1,101 @@
+//! How well the device finds films in simulated photographs, and that the simulation is what it says.
+
+use std::path::Path;
+
+use image::{DynamicImage, GrayImage, Luma};
+use trainer::snapshot::{Snapshot, film_on_lightbox, screen};
+use xray_triage::film::{Profile, rectify};
+use xray_triage::picture;
+
+/// The stored digital films and one drawn film, so that the content varies in shape, too.
+fn films() -> Vec<GrayImage> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/films");
+    let mut films: Vec<GrayImage> = ["nih_00001872_004", "nih_00002817_010", "nih_00003040_000", "nih_00005639_003"]
+        .iter()
+        .map(|name| picture::read(&folder.join(format!("{name}.jpg"))).unwrap_or_else(|error| panic!("{error}")))
+        .collect();
+    films.push(drawn_chest());
+    films
+}
+
+/// Two dark lungs with ribs in a light body before black air, 350 x 430.
+fn drawn_chest() -> GrayImage {
+    GrayImage::from_fn(350, 430, |x, y| {
+        let (x, y) = (f64::from(x) / 350.0 - 0.5, f64::from(y) / 430.0 - 0.5);
+        let body = x.abs() < 0.44 - 0.15 * (-y - 0.3).max(0.0);
+        let lung = ((x.abs() - 0.21) / 0.15).powi(2) + ((y + 0.05) / 0.33).powi(2) < 1.0;
+        let rib = ((y + 0.4 * x * x) * 55.0).sin() > 0.6;
+        Luma([match (body, lung, rib) {
+            (false, ..) => 8,
+            (true, true, false) => 70,
+            (true, true, true) => 105,
+            (true, false, _) => 190,
+        }])
+    })
+}
+
+/// Largest distance of a found corner from the true one, share of the diagonal; `None` if nothing was found or it was
+/// taken for something else.
+fn corner_error(snapshot: &Snapshot, profile: Profile) -> Option<f32> {
+    let frame = DynamicImage::ImageRgb8(snapshot.photo.clone()).into_luma8();
+    let result = rectify(&frame, None);
+    let diagonal = (frame.width() as f32).hypot(frame.height() as f32);
+    let distance = |(a, b): (&[f32; 2], &[f32; 2])| (a[0] - b[0]).hypot(a[1] - b[1]);
+    (result.film.found && result.profile == profile)
+        .then(|| result.film.corners.iter().zip(&snapshot.corners).map(distance).fold(0.0, f32::max) / diagonal)
+}
+
+#[test]
+fn films_on_a_light_box_are_found() {
+    for level in 1..=3 {
+        let films = films();
+        let errors: Vec<_> = (0..15)
+            .map(|seed| {
+                let snapshot = film_on_lightbox(&films[seed as usize % films.len()], level, 1_000 + seed);
+                corner_error(&snapshot, Profile::Film)
+            })
+            .collect();
+        let good = errors.iter().filter(|error| error.is_some_and(|error| error <= 0.015)).count();
+        assert!(good >= 14, "level {level}: {good} of 15 within 1.5 % of the diagonal: {errors:?}");
+    }
+}
+
+#[test]
+fn screens_are_never_taken_for_light_boxes() {
+    for (seed, film) in films().iter().enumerate() {
+        for level in 1..=3 {
+            let snapshot = screen(film, level, seed as u64);
+            assert_eq!(corner_error(&snapshot, Profile::Film), None, "level {level}, film {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_seed_makes_the_same_photograph_again() {
+    let film = drawn_chest();
+    for kind in [film_on_lightbox, screen] {
+        let (first, again, other) = (kind(&film, 2, 7), kind(&film, 2, 7), kind(&film, 2, 8));
+        assert!(first.photo == again.photo && first.corners == again.corners);
+        assert!(first.photo != other.photo && first.corners != other.corners);
+        assert_eq!(first.photo.width().max(first.photo.height()), 1600);
+    }
+}
+
+#[test]
+fn the_true_corners_are_where_the_film_ends() {
+    // A black film: just inside each corner it is dark, just outside the panel shines.
+    let film = GrayImage::from_pixel(300, 300, Luma([0]));
+    for seed in 0..5 {
+        let Snapshot { photo, corners } = film_on_lightbox(&film, 1, seed);
+        let middle = [0, 1].map(|i| corners.iter().map(|p| p[i]).sum::<f32>() / 4.0);
+        let gray = |corner: [f32; 2], reach: f32| {
+            let [x, y] = [0, 1].map(|i| (middle[i] + (corner[i] - middle[i]) * reach) as u32);
+            photo[(x, y)].0[1]
+        };
+        // The upper corners may be under a clip.
+        for corner in [corners[2], corners[3]] {
+            assert!(gray(corner, 1.02) > 120, "seed {seed}: panel of {}", gray(corner, 1.02));
+            assert!(gray(corner, 0.94) < 70, "seed {seed}: film of {}", gray(corner, 0.94));
+        }
+    }
+}
