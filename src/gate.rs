@@ -1,7 +1,8 @@
 //! The quality gate: what is measured on a plate before the network sees it, and what is refused.
 //!
-//! The limits lie well outside what real films show. Measured on the 1,346 digital films of the training,
-//! validation and test splits.
+//! The limits lie well outside what real films show. Measured on the 1,029 digital films of the training and
+//! validation splits, sharpness on the 317 of the test split, too. Of these 1,346 films 3 are refused, all as too small
+//! (156 and 157 pixels).
 
 use image::GrayImage;
 use image::imageops::{self, FilterType};
