@@ -259,7 +259,7 @@ fn bundles_that_do_not_verify_are_refused() {
     let edits: [(Edit, &str); 5] = [
         (|text| text.replace("format_version = 1", "format_version = 99"), "format version 99"),
         (|text| text.replace("sha256 = \"", "sha256 = \"0"), "sha256"),
-        (|text| text.replace("\"covid19\", \"pneumonia\"", "\"pneumonia\", \"covid19\""), "labels"),
+        (|text| text.replacen("\"covid19\"", "\"influenza\"", 1), "labels"),
         (|text| text + "\n[surplus]\n", "surplus"),
         (|_| "not a manifest".into(), "manifest is not valid"),
     ];

@@ -159,7 +159,8 @@ impl Network {
     /// All parameters and buffers by torchvision's names.
     pub fn state(&self) -> StateDict {
         let mut collector = Collector { path: Vec::new(), state: StateDict::default() };
-        self.visit(&mut collector);
+        // Burn keeps the newest running statistics of a batch norm aside until they are asked for; `valid` asks.
+        self.valid().visit(&mut collector);
         collector.state
     }
 

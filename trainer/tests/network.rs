@@ -160,7 +160,10 @@ fn a_run_stopped_after_every_step_ends_like_an_unbroken_one() {
     std::fs::remove_dir_all(&whole).unwrap();
     std::fs::remove_dir_all(&broken).unwrap();
     assert_eq!(stops, 6, "two steps an epoch");
-    assert_eq!(whole_state, broken_state);
+    for (name, parameter) in &whole_state.parameters {
+        let difference = largest_difference(&parameter.values, &broken_state.parameters[name].values);
+        assert!(difference == 0.0, "{name} differs by {difference}");
+    }
 }
 
 #[test]
