@@ -335,7 +335,7 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
         table.insert("films".into(), toml::Value::Integer(all.films as i64));
         table.insert("accuracy".into(), toml::Value::Float(all.accuracy.value));
         for class in &all.classes {
-            let recall = class.recall.map_or(f64::NAN, |recall| recall);
+            let recall = class.recall.unwrap_or(f64::NAN);
             table.insert(format!("recall_{}", class.class.label()), toml::Value::Float(recall));
         }
         table.insert("expected_calibration_error".into(), toml::Value::Float(all.expected_calibration_error));

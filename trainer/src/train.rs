@@ -194,7 +194,7 @@ pub fn run(
     while progress.epoch < config.epochs() {
         let epoch_started = Instant::now();
         let size = config.size(progress.epoch);
-        let outcome = std::thread::scope(|scope| -> Result<Ended, TrainError> {
+        let stopped = std::thread::scope(|scope| -> Result<bool, TrainError> {
             let (sender, batches) = mpsc::sync_channel(2);
             let first = progress.step;
             let epoch = progress.epoch;
@@ -222,12 +222,12 @@ pub fn run(
                 progress.step += 1;
                 report_step(&progress, steps_per_epoch, steps_at_start, started);
                 if stop.load(Ordering::Relaxed) {
-                    return Ok(Ended::Stopped);
+                    return Ok(true);
                 }
             }
-            Ok(Ended::Finished(0.0))
+            Ok(false)
         })?;
-        if outcome == Ended::Stopped {
+        if stopped {
             save_checkpoint(&checkpoint, &network, &optimizer, &average, &progress)?;
             return Ok(Ended::Stopped);
         }
