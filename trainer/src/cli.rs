@@ -15,9 +15,10 @@ use trainer::export::Estimator;
 use trainer::export::agreement;
 use trainer::metrics::Judged;
 use trainer::snapshot;
+use trainer::state_dict::StateDict;
 use trainer::teacher;
 use trainer::train::{self, Ended, Example, Stage, TrainConfig};
-use xray_triage::bundle::Bundle;
+use xray_triage::bundle::{Bundle, sha256_hex};
 use xray_triage::film::Profile;
 use xray_triage::infer::Network;
 use xray_triage::picture;
@@ -181,6 +182,9 @@ struct TrainArgs {
     weight_decay: f32,
     #[arg(long, default_value_t = 0.1)]
     label_smoothing: f32,
+    /// Weights to start from instead of random ones: safetensors with torchvision's names, a run's or a bundle's.
+    #[arg(long)]
+    initial_weights: Option<PathBuf>,
     /// A classifier in ONNX whose probabilities are mixed into the targets.
     #[arg(long)]
     teacher: Option<PathBuf>,
@@ -242,6 +246,10 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
         .zip(soft_labels)
         .map(|(film, teacher)| Example { plate: film.plate, label: film.film.label, teacher })
         .collect();
+    let initial = match &args.initial_weights {
+        Some(path) => Some((sha256_hex(&std::fs::read(path)?), StateDict::load(path)?)),
+        None => None,
+    };
     let config = TrainConfig {
         seed: args.seed,
         batch_size: args.batch_size.max(1),
@@ -253,12 +261,15 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
         augment: !args.no_augment,
         stages: args.stages,
         architecture: Architecture::densenet121(args.attention),
+        initial_weights: initial.as_ref().map(|(hash, _)| hash.clone()),
     };
+    let films = train::Films { train: &examples, val: &val_plates };
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
     ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
     let device = args.backend.unwrap_or(Backend::preferred()).device();
-    match train::run(&args.out, &config, args.resume, &device, &examples, &val_plates, &stop)? {
+    match train::run(&args.out, &config, args.resume, &device, initial.as_ref().map(|(_, state)| state), &films, &stop)?
+    {
         Ended::Finished(accuracy) => println!("finished: best validation accuracy {:.1} %", 100.0 * accuracy),
         Ended::Stopped => println!("stopped; the same command with --resume goes on"),
     }

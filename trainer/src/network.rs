@@ -13,7 +13,7 @@ use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::architecture::{Architecture, Attention};
-use crate::norm_relu::norm_relu;
+use crate::kernels::{convolve, norm_relu};
 use crate::state_dict::{StateDict, StateDictError};
 
 /// Batch norm momentum of CBAM's spatial gate (Woo et al.'s published code); everywhere else it is 0.1.
@@ -180,7 +180,7 @@ impl Network {
 
 impl Features {
     fn forward(&self, image: Tensor<4>) -> Tensor<4> {
-        let stem = norm_relu(&self.norm0, self.conv0.forward(image));
+        let stem = norm_relu(&self.norm0, convolve(&self.conv0, image));
         let mut x = max_pool2d(stem, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]));
         for (index, block) in self.denseblock.iter().enumerate() {
             x = block.forward(x);
@@ -219,14 +219,14 @@ impl DenseLayer {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let narrow = self.conv1.forward(norm_relu(&self.norm1, x));
-        self.conv2.forward(norm_relu(&self.norm2, narrow))
+        let narrow = convolve(&self.conv1, norm_relu(&self.norm1, x));
+        convolve(&self.conv2, norm_relu(&self.norm2, narrow))
     }
 }
 
 impl Transition {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.conv.forward(norm_relu(&self.norm, x));
+        let x = convolve(&self.conv, norm_relu(&self.norm, x));
         avg_pool2d(x, AvgPoolOptions::new([2, 2]))
     }
 }
@@ -237,7 +237,7 @@ impl Cbam {
         let channel = sigmoid(gate(global_mean(&x)) + gate(global_max(&x)));
         let x = x * channel.unsqueeze_dims(&[2, 3]);
         let pooled = Tensor::cat(vec![x.clone().max_dim(1), x.clone().mean_dim(1)], 1);
-        let spatial = sigmoid(self.spatial_norm.forward(self.spatial_conv.forward(pooled)));
+        let spatial = sigmoid(self.spatial_norm.forward(convolve(&self.spatial_conv, pooled)));
         x * spatial
     }
 }

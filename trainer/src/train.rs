@@ -74,6 +74,8 @@ pub struct TrainConfig {
     pub augment: bool,
     pub stages: Vec<Stage>,
     pub architecture: Architecture,
+    /// SHA-256 of the weights the run started from; `None` for random ones.
+    pub initial_weights: Option<String>,
 }
 
 impl TrainConfig {
@@ -147,6 +149,13 @@ pub struct Example {
     pub teacher: Option<[f32; 3]>,
 }
 
+/// The films of a run.
+pub struct Films<'a> {
+    pub train: &'a [Example],
+    /// What decides which weights are kept.
+    pub val: &'a [LabelledPlate],
+}
+
 /// Why [`run`] came back.
 #[derive(Debug, PartialEq)]
 pub enum Ended {
@@ -158,20 +167,24 @@ pub enum Ended {
 
 /// Trains, or goes on with a run if `resume` is set and the folder holds a checkpoint.
 ///
-/// `stop` is looked at after every step.
+/// A new run starts from `initial`, or from random weights. `stop` is looked at after every step.
 pub fn run(
     folder: &Path,
     config: &TrainConfig,
     resume: bool,
     device: &Device,
-    train: &[Example],
-    val: &[LabelledPlate],
+    initial: Option<&StateDict>,
+    films: &Films,
     stop: &AtomicBool,
 ) -> Result<Ended, TrainError> {
+    let Films { train, val } = *films;
     std::fs::create_dir_all(folder).map_err(|source| TrainError::Io { path: folder.into(), source })?;
     let training_device = device.clone().autodiff();
     training_device.seed(config.seed);
     let mut network = Network::new(&config.architecture, &training_device);
+    if let Some(initial) = initial {
+        network = network.with_state(initial)?;
+    }
     let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(config.weight_decay).init();
     let mut average = network.state();
     let mut progress = Progress { epoch: 0, step: 0, loss_sum: 0.0, best_accuracy: 0.0, config: config.clone() };

@@ -11,7 +11,7 @@ use trainer::dataset::{Film, LabelledPlate};
 use trainer::formula;
 use trainer::network::Network;
 use trainer::state_dict::StateDict;
-use trainer::train::{self, Ended, Example, Stage, TrainConfig};
+use trainer::train::{self, Ended, Example, Films, Stage, TrainConfig};
 use xray_triage::triage::Class;
 
 /// Largest difference from PyTorch of a logit or a class activation map value.
@@ -123,6 +123,7 @@ fn config(epochs: usize) -> TrainConfig {
         augment: false,
         stages: vec![Stage { size: 32, epochs }],
         architecture: Architecture::tiny(Attention::Cbam),
+        initial_weights: None,
     }
 }
 
@@ -133,8 +134,19 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn run(folder: &Path, config: &TrainConfig, resume: bool, stop: bool) -> Result<Ended, train::TrainError> {
-    let device = Backend::preferred().device();
-    train::run(folder, config, resume, &device, &examples(), &validation(), &AtomicBool::new(stop))
+    run_from(None, folder, config, resume, stop)
+}
+
+fn run_from(
+    initial: Option<&StateDict>,
+    folder: &Path,
+    config: &TrainConfig,
+    resume: bool,
+    stop: bool,
+) -> Result<Ended, train::TrainError> {
+    let (train, val) = (examples(), validation());
+    let films = Films { train: &train, val: &val };
+    train::run(folder, config, resume, &Backend::preferred().device(), initial, &films, &AtomicBool::new(stop))
 }
 
 #[test]
@@ -145,6 +157,25 @@ fn training_learns_what_there_is_to_learn() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(ended, Ended::Finished(1.0));
     assert_eq!(rows, 41, "a heading and a row an epoch");
+}
+
+#[test]
+fn a_run_goes_on_from_the_weights_it_is_given_and_refuses_those_of_another_architecture() {
+    let (first, second) = (folder("first"), folder("second"));
+    run(&first, &config(40), false, false).unwrap();
+    let learned = StateDict::load(&first.join(train::BEST_FILE)).unwrap();
+    let hardly = TrainConfig { learning_rate: 1e-7, ..config(1) };
+    let from_learned = run_from(Some(&learned), &second, &hardly, false, false).unwrap();
+    std::fs::remove_dir_all(&second).unwrap();
+    let from_random = run(&second, &hardly, false, false).unwrap();
+    std::fs::remove_dir_all(&second).unwrap();
+    let other = TrainConfig { architecture: Architecture::tiny(Attention::Se), ..config(1) };
+    let error = run_from(Some(&learned), &second, &other, false, false).unwrap_err().to_string();
+    std::fs::remove_dir_all(&first).unwrap();
+    std::fs::remove_dir_all(&second).unwrap();
+    assert_eq!(from_learned, Ended::Finished(1.0));
+    assert_ne!(from_random, Ended::Finished(1.0));
+    assert!(error.contains("another architecture"), "{error}");
 }
 
 #[test]

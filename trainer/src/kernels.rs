@@ -1,11 +1,23 @@
-//! Batch norm and ReLU in one step, the pair before every convolution of a DenseNet.
+//! The operations that training time goes into: convolution, and the batch norm and ReLU before it.
 //!
-//! Burn composes batch norm of element-wise operations, each a pass over the largest maps of the network; on a CPU they
-//! take most of a training step. On LibTorch the pair runs as LibTorch's own kernels, forward and backward.
+//! Burn composes batch norm of element-wise operations, each a pass over the largest maps of the network, and the
+//! gradient of a convolution's weights of a convolution with a kernel as large as the map; on a CPU they take most of a
+//! training step. On LibTorch both run as LibTorch's own kernels, forward and backward.
 
 use burn::nn::BatchNorm;
+use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
+
+/// `conv` of `x`: `[batch, channels, height, width]`, for a convolution of one group without bias and dilation whose
+/// stride and padding are the same along both axes: all those of this network.
+pub fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    #[cfg(feature = "libtorch")]
+    if x.device().is_autodiff() && libtorch::runs(&x) {
+        return libtorch::convolve(conv, x);
+    }
+    conv.forward(x)
+}
 
 /// `relu(batch_norm(x))`, `x`: `[batch, channels, height, width]`.
 ///
@@ -40,6 +52,8 @@ fn train(norm: &BatchNorm, x: Tensor<4>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
 // Burn deprecates LibTorch in favour of its own compilers, which are several times slower on a CPU today.
 #[allow(deprecated)]
 mod libtorch {
+    use std::sync::{Arc, Mutex};
+
     use burn::backend::autodiff::checkpoint::base::Checkpointer;
     use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     use burn::backend::autodiff::grads::Gradients;
@@ -48,10 +62,18 @@ mod libtorch {
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, LibTorch, backend_extension};
     use burn::nn::BatchNorm;
+    use burn::nn::conv::Conv2d;
     use burn::tensor::Tensor;
 
     #[backend_extension(LibTorch, Autodiff)]
-    pub trait NormRelu: Backend {
+    pub trait Kernels: Backend {
+        fn convolution(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            stride: usize,
+            padding: usize,
+        ) -> FloatTensor<Self>;
+
         /// The output, the batch's mean and its biased variance.
         fn norm_relu(
             x: FloatTensor<Self>,
@@ -65,8 +87,17 @@ mod libtorch {
         matches!(x.device().as_dispatch().clone().inner(), DispatchDevice::LibTorch(_))
     }
 
+    pub fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+        let [_, _, kernel, _] = conv.weight.dims();
+        // Every convolution of this network keeps the size or, with a stride, divides it: the padding is half the kernel.
+        let (stride, padding) = (conv.stride[0], kernel / 2);
+        let output =
+            <Dispatch as Kernels>::convolution(x.into_dispatch(), conv.weight.val().into_dispatch(), stride, padding);
+        Tensor::from_dispatch(output)
+    }
+
     pub fn train(norm: &BatchNorm, x: Tensor<4>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-        let (output, mean, variance) = <Dispatch as NormRelu>::norm_relu(
+        let (output, mean, variance) = <Dispatch as Kernels>::norm_relu(
             x.into_dispatch(),
             norm.gamma.val().into_dispatch(),
             norm.beta.val().into_dispatch(),
@@ -75,23 +106,34 @@ mod libtorch {
         (Tensor::from_dispatch(output), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
     }
 
-    /// A forward pass recorded by LibTorch, to be differentiated by it.
+    /// A forward pass of `N` inputs recorded by LibTorch, to be differentiated by it.
     #[derive(Debug)]
-    struct Recorded {
-        /// x, gamma, beta as LibTorch's leaves.
-        inputs: [tch::Tensor; 3],
+    struct Recorded<const N: usize> {
+        /// LibTorch's leaves.
+        inputs: [tch::Tensor; N],
         output: tch::Tensor,
-        /// Keeps Burn from reusing the memory of x and of the output while LibTorch still needs it.
-        _held: [TchTensor; 2],
+        /// Keeps Burn from reusing memory that LibTorch still needs.
+        _held: [TchTensor; N],
     }
 
-    fn record(
+    /// A tensor of Burn's as a leaf of LibTorch's.
+    fn leaf(tensor: &TchTensor) -> tch::Tensor {
+        tensor.tensor.detach().set_requires_grad(true)
+    }
+
+    fn record_convolution(x: TchTensor, weight: TchTensor, stride: usize, padding: usize) -> (TchTensor, Recorded<2>) {
+        let inputs = [leaf(&x), leaf(&weight)];
+        let [stride, padding] = [stride, padding].map(|value| [value as i64; 2]);
+        let output = inputs[0].conv2d(&inputs[1], None::<&tch::Tensor>, stride, padding, [1, 1], 1);
+        (TchTensor::new(output.detach()), Recorded { inputs, output, _held: [x, weight] })
+    }
+
+    fn record_norm_relu(
         x: TchTensor,
         gamma: TchTensor,
         beta: TchTensor,
         epsilon: f64,
-    ) -> (TchTensor, TchTensor, TchTensor, Recorded) {
-        let leaf = |tensor: &TchTensor| tensor.tensor.detach().set_requires_grad(true);
+    ) -> (TchTensor, TchTensor, TchTensor, Recorded<3>) {
         let inputs = [leaf(&x), leaf(&gamma), leaf(&beta)];
         let none = None::<&tch::Tensor>;
         let (normed, mean, inverse_deviation) = tch::Tensor::native_batch_norm(
@@ -107,24 +149,43 @@ mod libtorch {
         let output = normed.relu();
         let variance = inverse_deviation.detach().square().reciprocal() - epsilon;
         let result = TchTensor::new(output.detach());
-        let recorded = Recorded { inputs, output, _held: [x, result.clone()] };
+        // ReLU's gradient needs its output; gamma and beta stay what they are until the gradients are there.
+        let recorded = Recorded { inputs, output, _held: [x, result.clone(), gamma] };
         // A copy: LibTorch needs its own mean untouched, and Burn may update what it is given in place.
         (result, TchTensor::new(mean.detach().copy()), TchTensor::new(variance), recorded)
     }
 
-    impl NormRelu for LibTorch {
+    impl Kernels for LibTorch {
+        fn convolution(x: TchTensor, weight: TchTensor, stride: usize, padding: usize) -> TchTensor {
+            record_convolution(x, weight, stride, padding).0
+        }
+
         fn norm_relu(
             x: TchTensor,
             gamma: TchTensor,
             beta: TchTensor,
             epsilon: f64,
         ) -> (TchTensor, TchTensor, TchTensor) {
-            let (output, mean, variance, _) = record(x, gamma, beta, epsilon);
+            let (output, mean, variance, _) = record_norm_relu(x, gamma, beta, epsilon);
             (output, mean, variance)
         }
     }
 
-    impl<C: CheckpointStrategy> NormRelu for Autodiff<LibTorch, C> {
+    impl<C: CheckpointStrategy> Kernels for Autodiff<LibTorch, C> {
+        fn convolution(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            stride: usize,
+            padding: usize,
+        ) -> FloatTensor<Self> {
+            let preparation = Step.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful();
+            let (output, recorded) = record_convolution(x.into_primitive(), weight.into_primitive(), stride, padding);
+            match preparation {
+                OpsKind::Tracked(preparation) => preparation.finish(once(recorded), output),
+                OpsKind::UnTracked(preparation) => preparation.finish(output),
+            }
+        }
+
         fn norm_relu(
             x: FloatTensor<Self>,
             gamma: FloatTensor<Self>,
@@ -132,29 +193,31 @@ mod libtorch {
             epsilon: f64,
         ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
             let lift = |tensor: TchTensor| <Self as burn::backend::AutodiffBackend>::from_inner(tensor);
-            match Step.prepare::<C>([x.node(), gamma.node(), beta.node()]).compute_bound().stateful() {
-                OpsKind::Tracked(prep) => {
-                    let (output, mean, variance, recorded) =
-                        record(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), epsilon);
-                    let recorded = std::sync::Arc::new(std::sync::Mutex::new(Some(recorded)));
-                    (prep.finish(recorded, output), lift(mean), lift(variance))
-                }
-                OpsKind::UnTracked(prep) => {
-                    let (output, mean, variance, _) =
-                        record(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), epsilon);
-                    (prep.finish(output), lift(mean), lift(variance))
-                }
-            }
+            let preparation = Step.prepare::<C>([x.node(), gamma.node(), beta.node()]).compute_bound().stateful();
+            let (output, mean, variance, recorded) =
+                record_norm_relu(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), epsilon);
+            let output = match preparation {
+                OpsKind::Tracked(preparation) => preparation.finish(once(recorded), output),
+                OpsKind::UnTracked(preparation) => preparation.finish(output),
+            };
+            (output, lift(mean), lift(variance))
         }
+    }
+
+    /// Burn wants states it can clone; a recorded pass can be differentiated once.
+    type Once<T> = Arc<Mutex<Option<T>>>;
+
+    fn once<T>(value: T) -> Once<T> {
+        Arc::new(Mutex::new(Some(value)))
     }
 
     #[derive(Debug)]
     struct Step;
 
-    impl Backward<LibTorch, 3> for Step {
-        type State = std::sync::Arc<std::sync::Mutex<Option<Recorded>>>;
+    impl<const N: usize> Backward<LibTorch, N> for Step {
+        type State = Once<Recorded<N>>;
 
-        fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
             let grad = grads.consume::<LibTorch>(&ops.node);
             let recorded = ops.state.lock().expect("no thread panics while it holds this lock").take();
             let recorded = recorded.expect("a step is differentiated once");
