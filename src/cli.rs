@@ -1,23 +1,27 @@
-//! The command line: `xray-triage triage`, `xray-triage model`.
+//! The command line: `xray-triage triage`, `xray-triage run`, `xray-triage model`.
 //!
 //! Results go to stdout, everything else through [`log`] to stderr. Exit codes: 0 every film got an outcome, 1 some
-//! file could not be read, 2 usage or set-up error.
+//! file could not be read, 2 usage or set-up error, or hardware that failed.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use log::{LevelFilter, error, info};
+use log::{LevelFilter, error, info, warn};
 
+use crate::appliance::{self, ApplianceError, Hardware};
 use crate::bundle::{self, Bundle, BundleError};
+use crate::camera::{self, CameraError, SimulatedCamera};
+use crate::display::{self, NoDisplay, SimulatedDisplay};
 use crate::film::Profile;
+use crate::panel::{self, PanelError, Pins, SimulatedPanel};
 use crate::pipeline::{Options, Record, SetupError, Triage};
 use crate::triage::Class;
-use crate::{DISCLAIMER, overlay};
+use crate::{DISCLAIMER, overlay, picture};
 
 /// Some file could not be read.
 const UNREADABLE: u8 = 1;
@@ -49,6 +53,8 @@ struct Cli {
 enum Command {
     /// Judge film pictures.
     Triage(TriageArgs),
+    /// Be the box: judge the film on the light box whenever the button is pressed.
+    Run(RunArgs),
     /// Look after models.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -68,6 +74,44 @@ struct TriageArgs {
     /// Draw film, activation map and verdict as PNG: the file to write for a single FILE, else a folder.
     #[arg(long, value_name = "OUT")]
     cam: Option<PathBuf>,
+    #[command(flatten)]
+    judge: JudgeArgs,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// No hardware: this folder's pictures in turn for the camera, screen.cam.png in it for the display, the Enter key
+    /// for the button, the log (-v) for the LEDs.
+    #[arg(long, value_name = "DIR")]
+    simulate: Option<PathBuf>,
+    /// The camera.
+    #[arg(long, value_name = "DEVICE", default_value = "/dev/video0")]
+    camera: PathBuf,
+    /// The display's framebuffer. Without one the LEDs and the records have to do.
+    #[arg(long, value_name = "DEVICE", default_value = "/dev/fb0")]
+    display: PathBuf,
+    /// GPIO number (BCM) of the button, which connects it to ground.
+    #[arg(long, value_name = "GPIO", default_value_t = 17)]
+    button_pin: u8,
+    /// GPIO number of the LED that says: ready.
+    #[arg(long, value_name = "GPIO", default_value_t = 27)]
+    ready_pin: u8,
+    /// GPIO number of the LED that asks for attention.
+    #[arg(long, value_name = "GPIO", default_value_t = 22)]
+    attention_pin: u8,
+    /// How the pictures are taken.
+    #[arg(long, value_enum, default_value_t = ProfileChoice::Film)]
+    profile: ProfileChoice,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    judge: JudgeArgs,
+}
+
+/// What decides a verdict, beside the picture.
+#[derive(Args)]
+struct JudgeArgs {
     /// Model bundle (a folder) to use instead of the built-in one.
     #[arg(long, value_name = "BUNDLE")]
     model: Option<PathBuf>,
@@ -116,6 +160,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         _ if cli.version => version(&mut stdout),
         Some(Command::Triage(args)) => triage(&args, &mut stdout),
+        Some(Command::Run(args)) => run(&args, &mut stdout),
         Some(Command::Model(ModelCommand::Verify { bundle })) => verify(bundle.as_deref(), &mut stdout),
         None => Cli::command().error(clap::error::ErrorKind::MissingSubcommand, "no command given").exit(),
     };
@@ -139,6 +184,12 @@ enum Failure {
     Setup(#[from] SetupError),
     #[error("cannot write {}: {source}. Choose another place with --cam", path.display())]
     Cam { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Camera(#[from] CameraError),
+    #[error(transparent)]
+    Panel(#[from] PanelError),
+    #[error("cannot simulate with {}: {reason}. Name a folder of pictures", path.display())]
+    Simulation { path: PathBuf, reason: String },
     #[error("--cam {} would overwrite a film. Choose another name", .0.display())]
     CamOverFilm(PathBuf),
 }
@@ -183,15 +234,11 @@ fn verify(dir: Option<&Path>, out: &mut impl Write) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-fn triage(args: &TriageArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
-    let jobs = list(&args.inputs);
-    let targets = match &args.cam {
-        Some(cam) => cam_targets(cam, args, &jobs)?,
-        None => vec![None; jobs.len()],
-    };
+/// The judgement that the arguments ask for.
+fn set_up(args: &JudgeArgs, profile: ProfileChoice) -> Result<Triage, Failure> {
     let defaults = Options::default();
     let options = Options {
-        profile: match args.profile {
+        profile: match profile {
             ProfileChoice::Film => Some(Profile::Film),
             ProfileChoice::Screen => Some(Profile::Screen),
             ProfileChoice::Digital => Some(Profile::Digital),
@@ -202,6 +249,51 @@ fn triage(args: &TriageArgs, out: &mut impl Write) -> Result<ExitCode, Failure> 
     };
     let triage = Triage::new(&load(args.model.as_deref())?, &options)?;
     info!("model {} on {} threads", triage.model().id, options.threads);
+    Ok(triage)
+}
+
+fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
+    let mut hardware = match &args.simulate {
+        Some(folder) => simulated(folder)?,
+        None => Hardware {
+            camera: camera::open(&args.camera)?,
+            display: display::open(&args.display).unwrap_or_else(|error| {
+                warn!("{error}. Going on without a display");
+                Box::new(NoDisplay)
+            }),
+            panel: panel::open(Pins { button: args.button_pin, ready: args.ready_pin, attention: args.attention_pin })?,
+        },
+    };
+    let triage = set_up(&args.judge, args.profile)?;
+    let report = |record: &Record| {
+        if args.json { print_json(record, out) } else { print(record, out) }.and_then(|()| out.flush())
+    };
+    appliance::run(&triage, &mut hardware, report).map_err(|error| match error {
+        ApplianceError::Panel(error) => Failure::Panel(error),
+        ApplianceError::Report(error) => Failure::Stdout(error),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn simulated(folder: &Path) -> Result<Hardware, Failure> {
+    let unusable = |reason: String| Failure::Simulation { path: folder.into(), reason };
+    let pictures = pictures(folder).map_err(|error| unusable(error.to_string()))?;
+    let camera =
+        SimulatedCamera::new(pictures).ok_or_else(|| unusable("it has no .jpg, .jpeg or .png file".to_string()))?;
+    Ok(Hardware {
+        camera: Box::new(camera),
+        display: Box::new(SimulatedDisplay::new(&folder.join(format!("screen{CAM_ENDING}")))),
+        panel: Box::new(SimulatedPanel::new(io::stdin().lock())),
+    })
+}
+
+fn triage(args: &TriageArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
+    let jobs = list(&args.inputs);
+    let targets = match &args.cam {
+        Some(cam) => cam_targets(cam, args, &jobs)?,
+        None => vec![None; jobs.len()],
+    };
+    let triage = set_up(&args.judge, args.profile)?;
 
     let mut unreadable = false;
     for (job, target) in jobs.iter().zip(targets) {
@@ -219,7 +311,7 @@ fn triage(args: &TriageArgs, out: &mut impl Write) -> Result<ExitCode, Failure> 
         }
         if args.json { print_json(&record, out) } else { print(&record, out) }.map_err(Failure::Stdout)?;
         if let Some((path, picture)) = picture {
-            write_png(&path, &picture).map_err(|source| Failure::Cam { path: path.clone(), source })?;
+            picture::write_png(&path, &picture).map_err(|source| Failure::Cam { path: path.clone(), source })?;
             info!("wrote {}", path.display());
         }
     }
@@ -319,25 +411,6 @@ fn free_target(folder: &Path, film: &Path, taken: &mut HashSet<PathBuf>) -> Path
         number += 1;
     }
     name(number)
-}
-
-/// Writes beside the target and renames, so that the target is never half a picture.
-fn write_png(path: &Path, picture: &image::RgbImage) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let mut png = io::Cursor::new(Vec::new());
-    picture.write_to(&mut png, image::ImageFormat::Png).map_err(io::Error::other)?;
-    let written = File::create(&part).and_then(|mut file| {
-        file.write_all(png.get_ref())?;
-        file.sync_all()?;
-        fs::rename(&part, path)
-    });
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&part);
-    }
-    written
 }
 
 fn print_json(record: &Record, out: &mut impl Write) -> io::Result<()> {

@@ -3,15 +3,19 @@
 //!
 //! In the order the data flows: [`picture`] reads a file, [`film`] finds and rectifies the film (the *plate*),
 //! [`gate`] refuses what cannot be judged, [`preprocess`] makes the tensor, [`infer`] runs the network of a
-//! [`bundle`], [`triage`] turns logits into a verdict, [`overlay`] draws it. [`pipeline`] joins them, [`cli`] is the
-//! program. Research use only, not for diagnosis.
+//! [`bundle`], [`triage`] turns logits into a verdict, [`overlay`] draws it. [`pipeline`] joins them. [`appliance`] is the
+//! box, on a [`camera`], a [`display`] and a [`panel`] with a button; [`cli`] is the program. Research use only, not for diagnosis.
 
+pub mod appliance;
 pub mod bundle;
+pub mod camera;
 pub mod cli;
+pub mod display;
 pub mod film;
 pub mod gate;
 pub mod infer;
 pub mod overlay;
+pub mod panel;
 pub mod picture;
 pub mod pipeline;
 pub mod preprocess;

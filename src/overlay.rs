@@ -56,6 +56,19 @@ pub fn draw(assessment: &Assessment) -> Option<RgbImage> {
     Some(canvas)
 }
 
+/// A screen of words alone: a heading and what to do.
+pub fn notice(heading: &str, text: &str) -> RgbImage {
+    let mut canvas = RgbImage::from_pixel(SIZE.0, SIZE.1, BACKGROUND);
+    HEADLINE.write(&mut canvas, MARGIN, MARGIN, heading, WHITE);
+    let width = (SIZE.0 as i32 - 2 * MARGIN) / BOLD.letter();
+    let top = MARGIN + HEADLINE.line() + BOLD.line();
+    for (line, y) in wrap(text, width as usize).iter().zip((top..).step_by(BOLD.line() as usize)) {
+        BOLD.write(&mut canvas, MARGIN, y, line, LIGHT);
+    }
+    draw_disclaimer(&mut canvas);
+    canvas
+}
+
 /// The positive part of a class's map as a share of its highest value, 0..=1; all 0 if nothing is positive.
 fn positive_share(cam: &Cam, class: Class) -> Vec<f32> {
     let highest = cam.map(class).iter().copied().fold(0.0, f32::max);
@@ -178,8 +191,7 @@ fn draw_panel(canvas: &mut RgbImage, record: &Record, heat: Option<&(Class, Vec<
         format!("model {}", record.model.id),
         format!("xray-triage {}", record.version),
     ];
-    let band_top = SIZE.1 as i32 - BOLD.line() * 2 - 12;
-    let details_top = band_top - SMALL.line() * details.len() as i32 - 8;
+    let details_top = disclaimer_top() - SMALL.line() * details.len() as i32 - 8;
     for (index, advice) in record.advice.iter().enumerate() {
         let lines = wrap(advice, SMALL.letters_in_panel()).len() as i32;
         if y + (lines + 1) * SMALL.line() > details_top {
@@ -196,9 +208,20 @@ fn draw_panel(canvas: &mut RgbImage, record: &Record, heat: Option<&(Class, Vec<
         SMALL.write(canvas, PANEL_X, y, &shown, DIM);
         y += SMALL.line();
     }
-    fill(canvas, FILM_SIDE as i32, band_top, SIZE.0 as i32 - FILM_SIDE as i32, SIZE.1 as i32 - band_top, WARNING);
-    BOLD.write(canvas, PANEL_X, band_top + 6, "RESEARCH USE ONLY", BACKGROUND);
-    BOLD.write(canvas, PANEL_X, band_top + 6 + BOLD.line(), "NOT FOR DIAGNOSIS", BACKGROUND);
+    draw_disclaimer(canvas);
+}
+
+/// Upper edge of the disclaimer's band.
+fn disclaimer_top() -> i32 {
+    SIZE.1 as i32 - BOLD.line() * 2 - 12
+}
+
+/// The band at the bottom right that every screen has.
+fn draw_disclaimer(canvas: &mut RgbImage) {
+    let top = disclaimer_top();
+    fill(canvas, FILM_SIDE as i32, top, SIZE.0 as i32 - FILM_SIDE as i32, SIZE.1 as i32 - top, WARNING);
+    BOLD.write(canvas, PANEL_X, top + 6, "RESEARCH USE ONLY", BACKGROUND);
+    BOLD.write(canvas, PANEL_X, top + 6 + BOLD.line(), "NOT FOR DIAGNOSIS", BACKGROUND);
 }
 
 /// Fills a rectangle; what lies outside the canvas is left out.

@@ -191,6 +191,11 @@ impl Triage {
         }
     }
 
+    /// Judges a frame from a camera; `origin` stands in the record where a picture's file name stands.
+    pub fn assess(&self, frame: GrayImage, origin: String) -> Assessment {
+        self.assess_frame(frame, origin, Clock::start())
+    }
+
     fn assess_frame(&self, frame: GrayImage, file: String, mut clock: Clock) -> Assessment {
         let film::Rectified { plate, film, profile } = film::rectify(&frame, self.wanted);
         clock.lap("film");

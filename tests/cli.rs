@@ -1,6 +1,7 @@
 //! The command line contract on good and bad input: exit codes, JSON lines, and never a panic.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -357,4 +358,51 @@ fn a_closed_pipe_is_success() {
     let output = child.wait_with_output().expect("the program ends");
     assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
+}
+
+/// The box in simulation: the answer to as many presses of the button as there are lines in `presses`.
+fn run_simulated(folder: &Folder, presses: &str) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_xray-triage"));
+    program.args(["run", "--json", "-v", "--simulate"]).arg(folder.0.path());
+    let mut child = program
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // Dropped after writing: the end of the text switches the box off.
+    child.stdin.take().expect("a pipe").write_all(presses.as_bytes()).expect("the program reads");
+    child.wait_with_output().expect("the program ends")
+}
+
+#[test]
+fn the_simulated_box_judges_a_film_at_each_press_and_outlives_a_camera_fault() {
+    let folder = Folder::new();
+    folder.file("a.png", b"not a picture");
+    folder.film("b.png");
+    let output = run_simulated(&folder, "\n\n\n");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(code(&output), 0, "{log}");
+    let records = records(&output);
+    assert_eq!(records.len(), 3);
+    assert_eq!(records[0]["reasons"][0], "camera_fault");
+    assert!(records[0]["error"].as_str().is_some_and(|error| error.contains("a.png")), "{}", records[0]);
+    assert!(records[1]["file"].as_str().is_some_and(|file| file.ends_with("b.png")), "{}", records[1]);
+    assert_eq!(records[1]["profile"], "film");
+    assert!(records[1]["quality"].is_object());
+    assert_eq!(records[2]["outcome"], "refused", "the pictures come in turn, and the display's is none of them");
+    let screen = image::open(folder.path("screen.cam.png")).expect("the last screen");
+    assert_eq!((screen.width(), screen.height()), (1024, 640));
+    assert!(log.contains("LEDs: ready on, attention on") && log.contains("LEDs: ready off, attention on"), "{log}");
+}
+
+#[test]
+fn a_box_without_pictures_or_hardware_does_not_start() {
+    let folder = Folder::new();
+    let output = run_simulated(&folder, "");
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Name a folder of pictures"));
+    let output = run(&["run", "--camera", "/dev/no-such-camera"]);
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("camera /dev/no-such-camera"));
 }
