@@ -116,13 +116,19 @@ mod libtorch {
         _held: [TchTensor; N],
     }
 
-    /// A tensor of Burn's as a leaf of LibTorch's.
-    fn leaf(tensor: &TchTensor) -> tch::Tensor {
-        tensor.tensor.detach().set_requires_grad(true)
+    /// A tensor as the leaf of a record.
+    fn leaf(tensor: &tch::Tensor) -> tch::Tensor {
+        tensor.detach().set_requires_grad(true)
+    }
+
+    /// The same tensor with its channels side by side in memory, which LibTorch's convolutions and norms keep: its CPU
+    /// kernels are faster so.
+    fn channels_last(x: &tch::Tensor) -> tch::Tensor {
+        x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
     }
 
     fn record_convolution(x: TchTensor, weight: TchTensor, stride: usize, padding: usize) -> (TchTensor, Recorded<2>) {
-        let inputs = [leaf(&x), leaf(&weight)];
+        let inputs = [&channels_last(&x.tensor), &weight.tensor].map(leaf);
         let [stride, padding] = [stride, padding].map(|value| [value as i64; 2]);
         let output = inputs[0].conv2d(&inputs[1], None::<&tch::Tensor>, stride, padding, [1, 1], 1);
         (TchTensor::new(output.detach()), Recorded { inputs, output, _held: [x, weight] })
@@ -134,7 +140,7 @@ mod libtorch {
         beta: TchTensor,
         epsilon: f64,
     ) -> (TchTensor, TchTensor, TchTensor, Recorded<3>) {
-        let inputs = [leaf(&x), leaf(&gamma), leaf(&beta)];
+        let inputs = [&x.tensor, &gamma.tensor, &beta.tensor].map(leaf);
         let none = None::<&tch::Tensor>;
         let (normed, mean, inverse_deviation) = tch::Tensor::native_batch_norm(
             &inputs[0],
