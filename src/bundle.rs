@@ -15,18 +15,22 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::film::Profile;
+use crate::film_space::FilmSpace;
 use crate::preprocess::InputSpec;
 use crate::triage::{Class, OperatingPoint, Rule};
 
 /// The manifest format this program reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// The manifest's file name in a bundle.
 pub const MANIFEST_FILE: &str = "manifest.toml";
 /// The network's usual file name in a bundle.
 pub const MODEL_FILE: &str = "model.onnx";
+/// The film space's usual file name in a bundle.
+pub const FILM_SPACE_FILE: &str = "film-space.json";
 
 const EMBEDDED_MANIFEST: &str = include_str!("../models/densenet121-cbam/manifest.toml");
 const EMBEDDED_MODEL: &[u8] = include_bytes!("../models/densenet121-cbam/model.onnx");
+const EMBEDDED_FILM_SPACE: &[u8] = include_bytes!("../models/densenet121-cbam/film-space.json");
 
 /// Why a bundle is not used.
 #[derive(Debug, Error)]
@@ -68,14 +72,16 @@ pub enum BundleError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The model is not the one the manifest was made for.
+    /// A file is not the one the manifest was made for.
     #[error(
-        "{origin}: the model's SHA-256 is {found}, but the manifest says {wanted}. The file is damaged or was swapped: \
-         copy the bundle again"
+        "{origin}: the SHA-256 of {file} is {found}, but the manifest says {wanted}. The file is damaged or was \
+         swapped: copy the bundle again"
     )]
     Hash {
         /// Which bundle.
         origin: String,
+        /// Which of its files.
+        file: String,
         /// Hash of the file.
         found: String,
         /// Hash in the manifest.
@@ -138,8 +144,20 @@ pub struct Calibration {
     pub temperature: f64,
     /// The operating point used when none is asked for.
     pub default_operating_point: String,
+    /// A plate farther than this from the film space ([`FilmSpace::distance`]) is refused. 0..=1.
+    pub unfamiliar_above: f64,
     /// Thresholds by name. Every profile has the same names.
     pub operating_points: BTreeMap<String, OperatingPoint>,
+}
+
+/// A file of a bundle beside the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleFile {
+    /// Its name within the bundle's folder.
+    pub file: String,
+    /// Its SHA-256, 64 lower-case hexadecimal digits.
+    pub sha256: String,
 }
 
 /// `manifest.toml`.
@@ -158,6 +176,8 @@ pub struct Manifest {
     pub labels: Vec<String>,
     /// How a plate becomes the input tensor.
     pub input: InputSpec,
+    /// The [`FilmSpace`] as JSON.
+    pub film_space: BundleFile,
     /// Temperature and thresholds by capture profile.
     pub profiles: Profiles<Calibration>,
     /// Data, protocol and date of the training, for people to read.
@@ -193,7 +213,12 @@ impl Manifest {
         let rule = |calibration: &Calibration| {
             let name = name.unwrap_or(&calibration.default_operating_point);
             match calibration.operating_points.get(name) {
-                Some(&point) => Ok(Rule { name: name.into(), temperature: calibration.temperature, point }),
+                Some(&point) => Ok(Rule {
+                    name: name.into(),
+                    temperature: calibration.temperature,
+                    unfamiliar_above: calibration.unfamiliar_above,
+                    point,
+                }),
                 None => Err(BundleError::OperatingPoint {
                     id: self.id.clone(),
                     name: name.into(),
@@ -214,12 +239,16 @@ impl Manifest {
             if right { Ok(()) } else { Err((entry.to_string(), problem)) }
         };
         require(!self.id.trim().is_empty(), "id", "is empty".into())?;
-        let mut parts = Path::new(&self.model).components();
-        let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
-        require(plain, "model", format!("is {:?}, but must be a file name without a folder", self.model))?;
-        let hexadecimal =
-            self.sha256.len() == 64 && self.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        require(hexadecimal, "sha256", "must be 64 lower-case hexadecimal digits".into())?;
+        let space = &self.film_space;
+        for (entry, file) in [("model", &self.model), ("film_space.file", &space.file)] {
+            let mut parts = Path::new(file).components();
+            let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
+            require(plain, entry, format!("is {file:?}, but must be a file name without a folder"))?;
+        }
+        for (entry, hash) in [("sha256", &self.sha256), ("film_space.sha256", &space.sha256)] {
+            let hexadecimal = hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            require(hexadecimal, entry, "must be 64 lower-case hexadecimal digits".into())?;
+        }
         let labels = Class::ALL.map(Class::label);
         require(self.labels == labels, "labels", format!("are {:?}, but must be {labels:?}", self.labels))?;
 
@@ -237,6 +266,8 @@ impl Manifest {
             let temperature = calibration.temperature;
             let usable = temperature.is_finite() && temperature > 0.0;
             require(usable, &entry("temperature"), "must be positive".into())?;
+            let within = (0.0..=1.0).contains(&calibration.unfamiliar_above);
+            require(within, &entry("unfamiliar_above"), "must be 0 to 1".into())?;
             let points = &calibration.operating_points;
             let same = points.keys().eq(self.profiles.digital.operating_points.keys());
             require(same, &entry("operating_points"), "must have the names that profiles.digital has".into())?;
@@ -256,39 +287,66 @@ impl Manifest {
     }
 }
 
-/// A verified bundle: the model's bytes are those the manifest was made for.
+/// A verified bundle: its files are those the manifest was made for.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     /// The checked manifest.
     pub manifest: Manifest,
     /// The ONNX file.
     pub model: Cow<'static, [u8]>,
+    /// What frontal chest films look like.
+    pub film_space: FilmSpace,
 }
 
 impl Bundle {
     /// Reads and verifies the bundle in the folder `dir`.
     pub fn load(dir: &Path) -> Result<Bundle, BundleError> {
+        let read = |name: &str| {
+            let path = dir.join(name);
+            fs::read(&path).map_err(|source| BundleError::Read { path, source })
+        };
         let path = dir.join(MANIFEST_FILE);
-        let text = fs::read_to_string(&path).map_err(|source| BundleError::Read { path: path.clone(), source })?;
+        let text = fs::read_to_string(&path).map_err(|source| BundleError::Read { path, source })?;
         let origin = dir.display().to_string();
         let manifest = Manifest::parse(&text, &origin)?;
-        let path = dir.join(&manifest.model);
-        let model = fs::read(&path).map_err(|source| BundleError::Read { path, source })?;
-        Bundle::verify(manifest, model.into(), &origin)
+        let (model, film_space) = (read(&manifest.model)?, read(&manifest.film_space.file)?);
+        Bundle::verify(manifest, model.into(), &film_space, &origin)
     }
 
     /// The bundle this program was built with.
     pub fn embedded() -> Result<Bundle, BundleError> {
         let origin = "built-in model";
-        Bundle::verify(Manifest::parse(EMBEDDED_MANIFEST, origin)?, EMBEDDED_MODEL.into(), origin)
+        let manifest = Manifest::parse(EMBEDDED_MANIFEST, origin)?;
+        Bundle::verify(manifest, EMBEDDED_MODEL.into(), EMBEDDED_FILM_SPACE, origin)
     }
 
-    fn verify(manifest: Manifest, model: Cow<'static, [u8]>, origin: &str) -> Result<Bundle, BundleError> {
-        let found = sha256_hex(&model);
-        if found != manifest.sha256 {
-            return Err(BundleError::Hash { origin: origin.into(), found, wanted: manifest.sha256 });
+    fn verify(
+        manifest: Manifest,
+        model: Cow<'static, [u8]>,
+        film_space: &[u8],
+        origin: &str,
+    ) -> Result<Bundle, BundleError> {
+        let space = &manifest.film_space;
+        for (file, bytes, wanted) in
+            [(&manifest.model, &*model, &manifest.sha256), (&space.file, film_space, &space.sha256)]
+        {
+            let found = sha256_hex(bytes);
+            if found != *wanted {
+                return Err(BundleError::Hash {
+                    origin: origin.into(),
+                    file: file.clone(),
+                    found,
+                    wanted: wanted.clone(),
+                });
+            }
         }
-        Ok(Bundle { manifest, model })
+        let fault = |problem: String| BundleError::Entry { origin: origin.into(), entry: space.file.clone(), problem };
+        let film_space: FilmSpace =
+            serde_json::from_slice(film_space).map_err(|error| fault(format!("is no film space: {error}")))?;
+        if let Some(problem) = film_space.fault() {
+            return Err(fault(format!("is no film space: {problem}")));
+        }
+        Ok(Bundle { manifest, model, film_space })
     }
 }
 
@@ -321,14 +379,17 @@ mod tests {
     #[test]
     fn unusable_manifests_are_refused_by_name() {
         type Edit = fn(&mut Manifest);
-        let edits: [(Edit, &str); 9] = [
+        let edits: [(Edit, &str); 12] = [
             (|m| m.id = " ".into(), "id"),
             (|m| m.model = "../model.onnx".into(), "model"),
             (|m| m.sha256 = "abc".into(), "sha256"),
+            (|m| m.film_space.file = "/film-space.json".into(), "film_space.file"),
+            (|m| m.film_space.sha256.push('0'), "film_space.sha256"),
             (|m| m.labels.swap(0, 1), "labels"),
             (|m| m.input.size = 0, "input.size"),
             (|m| m.input.std[1] = 0.0, "input.std"),
             (|m| m.profiles.film.temperature = -1.0, "profiles.film.temperature"),
+            (|m| m.profiles.film.unfamiliar_above = f64::NAN, "profiles.film.unfamiliar_above"),
             (|m| m.profiles.screen.default_operating_point = "none".into(), "profiles.screen.default_operating_point"),
             (
                 |m| m.profiles.film.operating_points.values_mut().for_each(|p| p.refer_below = 1.5),
@@ -346,14 +407,33 @@ mod tests {
 
     #[test]
     fn another_format_version_is_named_before_its_unknown_entries() {
-        let text = EMBEDDED_MANIFEST.replace("format_version = 1", "format_version = 2\nnew_entry = 1");
-        assert!(matches!(parse(&text), Err(BundleError::FormatVersion { found: 2, .. })));
+        let text = EMBEDDED_MANIFEST.replace("format_version = 2", "format_version = 3\nnew_entry = 1");
+        assert!(matches!(parse(&text), Err(BundleError::FormatVersion { found: 3, .. })));
     }
 
     #[test]
     fn unknown_entries_and_other_text_are_refused() {
         for text in ["new_entry = 1\n".to_string() + EMBEDDED_MANIFEST, "no manifest".into(), String::new()] {
             assert!(matches!(parse(&text), Err(BundleError::Manifest { .. })));
+        }
+    }
+
+    #[test]
+    fn a_film_space_that_does_not_fit_is_refused() {
+        let bundle = Bundle::embedded().unwrap();
+        let verify = |bytes: &[u8], hash: String| {
+            let mut manifest = bundle.manifest.clone();
+            manifest.film_space.sha256 = hash;
+            Bundle::verify(manifest, bundle.model.clone(), bytes, "test")
+        };
+        assert!(verify(EMBEDDED_FILM_SPACE, sha256_hex(EMBEDDED_FILM_SPACE)).is_ok());
+        assert!(matches!(verify(b"{}", sha256_hex(EMBEDDED_FILM_SPACE)), Err(BundleError::Hash { .. })));
+        for bytes in [&b"{}"[..], b"", br#"{"mean":[0.5],"components":[]}"#] {
+            let error = verify(bytes, sha256_hex(bytes)).unwrap_err();
+            assert!(
+                matches!(error, BundleError::Entry { .. }) && error.to_string().contains("film-space.json"),
+                "{error}"
+            );
         }
     }
 

@@ -8,6 +8,7 @@ use tract_onnx::prelude::{
     Datum, DatumExt, Framework, InferenceModelExt, IntoTValue, RunOptions, Tensor, TypedFact, TypedSimplePlan, tvec,
 };
 
+use crate::cam::Cam;
 use crate::triage::Class;
 
 const INPUT: &str = "image";
@@ -47,35 +48,6 @@ pub enum InferError {
     /// A logit or CAM value is infinite or no number.
     #[error("the network returned values that are not finite. Check the bundle with `xray-triage model verify`")]
     NotFinite,
-}
-
-/// Class activation maps (Zhou et al. 2016): how much each place of the film speaks for each class.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cam {
-    side: usize,
-    maps: Vec<f32>,
-}
-
-impl Cam {
-    /// `maps` holds a `side` x `side` map, row by row, for each of [`Class::ALL`].
-    ///
-    /// # Panics
-    /// If `maps` has another length.
-    pub fn new(side: usize, maps: Vec<f32>) -> Self {
-        assert_eq!(maps.len(), Class::ALL.len() * side * side, "CAM values");
-        Cam { side, maps }
-    }
-
-    /// Rows and columns of a map (7 for a 224-pixel input).
-    pub fn side(&self) -> usize {
-        self.side
-    }
-
-    /// The map of one class, `side * side` values row by row, in logit units (any sign).
-    pub fn map(&self, class: Class) -> &[f32] {
-        let length = self.side * self.side;
-        &self.maps[class as usize * length..][..length]
-    }
 }
 
 /// What the network says about one film.

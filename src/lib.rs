@@ -2,16 +2,19 @@
 //! verdict and a class activation map (CAM) out.
 //!
 //! In the order the data flows: [`picture`] reads a file, [`film`] finds and rectifies the film (the *plate*),
-//! [`gate`] refuses what cannot be judged, [`preprocess`] makes the tensor, [`infer`] runs the network of a
-//! [`bundle`], [`triage`] turns logits into a verdict, [`overlay`] draws it. [`pipeline`] joins them. [`appliance`] is the
+//! [`gate`] refuses what cannot be judged and [`film_space`] what is no
+//! frontal chest film, [`preprocess`] makes the tensor, [`infer`] runs the network of a
+//! [`bundle`], which also gives the [`cam`], [`triage`] turns logits into a verdict, [`overlay`] draws it. [`pipeline`] joins them. [`appliance`] is the
 //! box, on a [`camera`], a [`display`] and a [`panel`] with a button; [`cli`] is the program. Research use only, not for diagnosis.
 
 pub mod appliance;
 pub mod bundle;
+pub mod cam;
 pub mod camera;
 pub mod cli;
 pub mod display;
 pub mod film;
+pub mod film_space;
 pub mod gate;
 pub mod infer;
 pub mod overlay;

@@ -10,7 +10,7 @@ use image::{GrayImage, Rgb, RgbImage};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 use crate::bundle::profile_name;
-use crate::infer::Cam;
+use crate::cam::HeatMap;
 use crate::pipeline::{Assessment, Record};
 use crate::triage::Class;
 
@@ -39,7 +39,7 @@ const VIRIDIS: [[f32; 3]; 5] =
 /// Opacity of the map where it is strongest, 0..=1; it falls to 0 with the map, so the film shows through.
 const STRONGEST_ALPHA: f32 = 0.6;
 /// The line on the map surrounds what is at least this share of the strongest place.
-const LINE_LEVEL: f32 = 0.5;
+pub const LINE_LEVEL: f32 = 0.5;
 
 /// Draws an assessment. `None` if the file was unreadable, so that there is nothing to show.
 pub fn draw(assessment: &Assessment) -> Option<RgbImage> {
@@ -48,10 +48,10 @@ pub fn draw(assessment: &Assessment) -> Option<RgbImage> {
     // The verdict's own evidence; that of the most probable class where the verdict is no class.
     let shown = assessment.record.outcome.class().or(assessment.record.top);
     let heat = match (&assessment.cam, shown) {
-        (Some(cam), Some(class)) => Some((class, positive_share(cam, class))),
+        (Some(cam), Some(class)) => Some((class, cam.heat(class))),
         _ => None,
     };
-    draw_film(&mut canvas, picture, heat.as_ref().map(|(_, map)| map.as_slice()));
+    draw_film(&mut canvas, picture, heat.as_ref().map(|(_, heat)| heat));
     draw_panel(&mut canvas, &assessment.record, heat.as_ref());
     Some(canvas)
 }
@@ -69,30 +69,6 @@ pub fn notice(heading: &str, text: &str) -> RgbImage {
     canvas
 }
 
-/// The positive part of a class's map as a share of its highest value, 0..=1; all 0 if nothing is positive.
-fn positive_share(cam: &Cam, class: Class) -> Vec<f32> {
-    let highest = cam.map(class).iter().copied().fold(0.0, f32::max);
-    let scale = if highest > 0.0 { 1.0 / highest } else { 0.0 };
-    cam.map(class).iter().map(|value| (value.max(0.0) * scale).min(1.0)).collect()
-}
-
-/// Samples a square map bilinearly; `u` and `v` run over 0..=1 across the whole film. Cells have their value at their
-/// centre and keep it beyond the outermost centres.
-fn sample(map: &[f32], side: usize, u: f32, v: f32) -> f32 {
-    let place = |share: f32| {
-        let position = (share * side as f32 - 0.5).clamp(0.0, (side - 1) as f32);
-        let low = position.floor() as usize;
-        (low, (low + 1).min(side - 1), position.fract())
-    };
-    let ((left, right, across), (top, bottom, down)) = (place(u), place(v));
-    let mix = |a: f32, b: f32, share: f32| a + (b - a) * share;
-    mix(
-        mix(map[top * side + left], map[top * side + right], across),
-        mix(map[bottom * side + left], map[bottom * side + right], across),
-        down,
-    )
-}
-
 /// The colour of a map value in 0..=1.
 fn viridis(value: f32) -> [f32; 3] {
     let position = value.clamp(0.0, 1.0) * (VIRIDIS.len() - 1) as f32;
@@ -108,24 +84,22 @@ fn blend(under: Rgb<u8>, over: [f32; 3], alpha: f32) -> Rgb<u8> {
 }
 
 /// Fits the picture into the film's square, with the map over it.
-fn draw_film(canvas: &mut RgbImage, picture: &GrayImage, map: Option<&[f32]>) {
+fn draw_film(canvas: &mut RgbImage, picture: &GrayImage, heat: Option<&HeatMap>) {
     let scale = f64::from(FILM_SIDE) / f64::from(picture.width().max(picture.height()));
     let fit = |length: u32| ((f64::from(length) * scale).round() as u32).clamp(1, FILM_SIDE);
     let (width, height) = (fit(picture.width()), fit(picture.height()));
     let film = imageops::resize(picture, width, height, FilterType::Triangle);
     let (left, top) = ((FILM_SIDE - width) / 2, (FILM_SIDE - height) / 2);
-    let share = |x: u32, y: u32, map: &[f32], side: usize| {
-        sample(map, side, (x as f32 + 0.5) / width as f32, (y as f32 + 0.5) / height as f32)
-    };
+    let share =
+        |heat: &HeatMap, x: u32, y: u32| heat.at((x as f32 + 0.5) / width as f32, (y as f32 + 0.5) / height as f32);
     for (x, y, gray) in film.enumerate_pixels() {
         let mut colour = Rgb([gray[0]; 3]);
-        if let Some(map) = map {
-            let side = map.len().isqrt();
-            let value = share(x, y, map, side);
+        if let Some(heat) = heat {
+            let value = share(heat, x, y);
             let on_line = value >= LINE_LEVEL
                 && [(x.wrapping_sub(2), y), (x + 2, y), (x, y.wrapping_sub(2)), (x, y + 2)]
                     .iter()
-                    .any(|&(x, y)| x < width && y < height && share(x, y, map, side) < LINE_LEVEL);
+                    .any(|&(x, y)| x < width && y < height && share(heat, x, y) < LINE_LEVEL);
             colour = if on_line { WHITE } else { blend(colour, viridis(value), STRONGEST_ALPHA * value) };
         }
         canvas.put_pixel(left + x, top + y, colour);
@@ -133,7 +107,7 @@ fn draw_film(canvas: &mut RgbImage, picture: &GrayImage, map: Option<&[f32]>) {
 }
 
 /// Everything right of the film, from top to bottom.
-fn draw_panel(canvas: &mut RgbImage, record: &Record, heat: Option<&(Class, Vec<f32>)>) {
+fn draw_panel(canvas: &mut RgbImage, record: &Record, heat: Option<&(Class, HeatMap)>) {
     let mut y = MARGIN - 6;
     HEADLINE.write(canvas, PANEL_X, y, record.outcome.headline(), WHITE);
     y += HEADLINE.line();
@@ -160,8 +134,8 @@ fn draw_panel(canvas: &mut RgbImage, record: &Record, heat: Option<&(Class, Vec<
         y += 8;
     }
 
-    if let Some((class, map)) = heat {
-        if map.iter().any(|share| *share > 0.0) {
+    if let Some((class, heat)) = heat {
+        if !heat.is_empty() {
             SMALL.write(canvas, PANEL_X, y, &format!("Map: what speaks for {}", class.label()), LIGHT);
             y += SMALL.line() + 2;
             for x in 0..PANEL_WIDTH {
@@ -338,24 +312,6 @@ mod tests {
     fn lines_break_at_words_and_cut_long_ones() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("abcdefghij kl", 4), ["abcd", "efgh", "ij", "kl"]);
-    }
-
-    #[test]
-    fn bilinear_sampling_meets_cell_centres_and_the_middle_between() {
-        let map = [0.0, 1.0, 0.5, 0.5];
-        assert_eq!(sample(&map, 2, 0.25, 0.25), 0.0);
-        assert_eq!(sample(&map, 2, 0.75, 0.25), 1.0);
-        assert_eq!(sample(&map, 2, 0.5, 0.25), 0.5);
-        assert_eq!(sample(&map, 2, 0.0, 0.0), 0.0);
-        assert_eq!(sample(&map, 2, 1.0, 1.0), 0.5);
-    }
-
-    #[test]
-    fn only_positive_evidence_counts() {
-        let cam = Cam::new(2, vec![-1.0, 0.0, 2.0, 4.0, -1.0, -2.0, -3.0, -4.0, 0.0, 0.0, 0.0, 0.0]);
-        assert_eq!(positive_share(&cam, Class::Covid19), [0.0, 0.0, 0.5, 1.0]);
-        assert_eq!(positive_share(&cam, Class::Pneumonia), [0.0; 4]);
-        assert_eq!(positive_share(&cam, Class::Normal), [0.0; 4]);
     }
 
     #[test]

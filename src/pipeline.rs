@@ -1,4 +1,4 @@
-//! A film's whole way: picture, film, gate, preprocessing, network, triage.
+//! A film's whole way: picture, film, gate, film space, preprocessing, network, triage.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,11 +9,14 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::bundle::{Bundle, BundleError, Profiles};
+use crate::cam::Cam;
 use crate::film::{self, Film, Profile};
+use crate::film_space::FilmSpace;
 use crate::gate::{self, Quality};
-use crate::infer::{Cam, InferError, Network, Prediction};
+use crate::infer::{InferError, Network, Prediction};
 use crate::picture;
 use crate::preprocess::{self, InputSpec};
+use crate::reason::Reason;
 use crate::triage::{self, Class, OperatingPoint, Outcome, Probabilities, Rule};
 
 /// Code of a record whose film was fine but whose network failed.
@@ -84,6 +87,8 @@ pub struct Record {
     pub error: Option<String>,
     /// The gate's measures.
     pub quality: Option<Quality>,
+    /// How far the plate is from what chest films look like ([`FilmSpace::distance`]), if it passed the gate.
+    pub unfamiliarity: Option<f64>,
     /// The capture profile used.
     pub profile: Option<Profile>,
     /// The operating point used.
@@ -114,6 +119,7 @@ pub struct Assessment {
 /// The device's judgement: a network with the rules to read it.
 pub struct Triage {
     network: Network,
+    film_space: FilmSpace,
     input: InputSpec,
     model: ModelName,
     wanted: Option<Profile>,
@@ -129,6 +135,7 @@ impl Triage {
             .map_err(|source| SetupError::Network { id: manifest.id.clone(), source })?;
         Ok(Triage {
             network,
+            film_space: bundle.film_space.clone(),
             input: manifest.input.clone(),
             model: ModelName { id: manifest.id.clone(), sha256: manifest.sha256.clone() },
             wanted: options.profile,
@@ -181,6 +188,7 @@ impl Triage {
             advice: vec![error.clone()],
             error: Some(error),
             quality: None,
+            unfamiliarity: None,
             profile: self.wanted,
             operating_point: self.wanted.map(|profile| self.rule(profile).name.clone()),
             thresholds: self.wanted.map(|profile| self.rule(profile).point),
@@ -203,7 +211,12 @@ impl Triage {
         clock.lap("gate");
 
         let rule = self.rule(profile);
-        let refusals = quality.refusals();
+        let mut refusals = quality.refusals();
+        let unfamiliarity = refusals.is_empty().then(|| self.film_space.distance(&plate));
+        clock.lap("film_space");
+        if unfamiliarity.is_some_and(|distance| distance > rule.unfamiliar_above) {
+            refusals.push(Reason::Unfamiliar);
+        }
         let mut record = Record {
             file,
             outcome: Outcome::Refused,
@@ -213,6 +226,7 @@ impl Triage {
             advice: refusals.iter().map(ToString::to_string).collect(),
             error: None,
             quality: Some(quality),
+            unfamiliarity,
             profile: Some(profile),
             operating_point: Some(rule.name.clone()),
             thresholds: Some(rule.point),

@@ -18,6 +18,8 @@ pub enum Reason {
     NoContrast,
     /// The film is out of focus, or the camera moved.
     Blurred,
+    /// The picture does not look like an upright frontal chest film.
+    Unfamiliar,
     /// No class is probable enough (the verdict is *refer*).
     LowConfidence,
 }
@@ -31,6 +33,7 @@ impl Reason {
             Reason::Overexposed => "overexposed",
             Reason::NoContrast => "no_contrast",
             Reason::Blurred => "blurred",
+            Reason::Unfamiliar => "unfamiliar",
             Reason::LowConfidence => "low_confidence",
         }
     }
@@ -53,6 +56,11 @@ impl fmt::Display for Reason {
                  does not wash it out, then photograph again."
             }
             Reason::Blurred => "The picture is blurred. Focus on the film, steady the camera, and photograph again.",
+            Reason::Unfamiliar => {
+                "This does not look like a frontal chest film. Check that it is one, that it is upright and whole, and \
+                 that nothing else fills the picture, then photograph again. If it is a chest film, a trained reader \
+                 must look at it."
+            }
             Reason::LowConfidence => {
                 "No class is probable enough for a verdict. A trained reader must look at this film."
             }

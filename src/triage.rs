@@ -143,6 +143,8 @@ pub struct Rule {
     /// The logits are divided by this before the softmax (Guo et al. 2017, "On calibration of modern neural
     /// networks"). Positive.
     pub temperature: f64,
+    /// A plate farther than this from the film space ([`crate::film_space`]) is refused.
+    pub unfamiliar_above: f64,
     /// The thresholds.
     pub point: OperatingPoint,
 }
@@ -197,7 +199,12 @@ mod tests {
     use super::*;
 
     fn rule(covid19_at_least: f64, refer_below: f64) -> Rule {
-        Rule { name: "test".into(), temperature: 1.0, point: OperatingPoint { covid19_at_least, refer_below } }
+        Rule {
+            name: "test".into(),
+            temperature: 1.0,
+            unfamiliar_above: 1.0,
+            point: OperatingPoint { covid19_at_least, refer_below },
+        }
     }
 
     /// Logits whose softmax at temperature 1 is exactly these probabilities.

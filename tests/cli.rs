@@ -29,13 +29,10 @@ fn records(output: &Output) -> Vec<Value> {
     stdout(output).lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
 }
 
-/// A gray picture with something to see: a bright field with soft dark lobes and fine texture.
+/// A digital chest film of the repository.
 fn film() -> GrayImage {
-    GrayImage::from_fn(640, 560, |x, y| {
-        let lobe = |centre: f32| (-((x as f32 - centre) / 90.0).powi(2) - ((y as f32 - 280.0) / 170.0).powi(2)).exp();
-        let texture = ((x * 7 + y * 13) % 17) as f32;
-        Luma([(190.0 - 130.0 * (lobe(200.0) + lobe(440.0)) + texture) as u8])
-    })
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/films/nih_00001872_004.jpg");
+    image::open(path).expect("a film").into_luma8()
 }
 
 struct Folder(TempDir);
@@ -87,7 +84,9 @@ fn built_in_bundle() -> PathBuf {
 fn bundle(folder: &Folder, edit: impl Fn(String) -> String) -> String {
     let manifest = fs::read_to_string(built_in_bundle().join("manifest.toml")).expect("the manifest");
     folder.file("manifest.toml", edit(manifest).as_bytes());
-    fs::copy(built_in_bundle().join("model.onnx"), folder.path("model.onnx")).expect("the model copied");
+    for name in ["model.onnx", "film-space.json"] {
+        fs::copy(built_in_bundle().join(name), folder.path(name)).expect("a file copied");
+    }
     folder.text("")
 }
 
@@ -188,6 +187,34 @@ fn sixteen_bit_png_and_jpeg_and_colour_are_read() {
 }
 
 #[test]
+fn what_does_not_look_like_a_chest_film_is_refused() {
+    let folder = Folder::new();
+    let mut negative = film();
+    image::imageops::invert(&mut negative);
+    let pictures = [
+        ("upside-down.png", image::imageops::rotate180(&film())),
+        ("negative.png", negative),
+        // In focus, well exposed, and no film.
+        ("stripes.png", GrayImage::from_fn(480, 480, |x, y| Luma([if (x + y) / 40 % 2 == 0 { 60 } else { 200 }]))),
+    ];
+    let mut args: Vec<String> = ["triage", "--json", "--profile", "digital"].map(String::from).to_vec();
+    for (name, picture) in &pictures {
+        picture.save(folder.path(name)).expect("a picture written");
+        args.push(folder.text(name));
+    }
+    args.push(folder.film("film.png"));
+    let output = run(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(code(&output), 0);
+    let records = records(&output);
+    records.iter().for_each(check_record);
+    for record in &records[..pictures.len()] {
+        assert_eq!((&record["outcome"], &record["reasons"][0]), (&"refused".into(), &"unfamiliar".into()), "{record}");
+        assert!(record["unfamiliarity"].as_f64() > records[pictures.len()]["unfamiliarity"].as_f64(), "{record}");
+    }
+    assert_ne!(records[pictures.len()]["outcome"], "refused");
+}
+
+#[test]
 fn cmyk_is_read_or_refused_but_gets_its_line() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/cmyk.jpg");
     let output = run(&["triage", "--json", file]);
@@ -257,9 +284,10 @@ fn version_and_help_carry_the_disclaimer() {
 #[test]
 fn bundles_that_do_not_verify_are_refused() {
     type Edit = fn(String) -> String;
-    let edits: [(Edit, &str); 5] = [
-        (|text| text.replace("format_version = 1", "format_version = 99"), "format version 99"),
-        (|text| text.replace("sha256 = \"", "sha256 = \"0"), "sha256"),
+    let edits: [(Edit, &str); 6] = [
+        (|text| text.replace("format_version = 2", "format_version = 99"), "format version 99"),
+        (|text| text.replacen("sha256 = \"", "sha256 = \"0", 1), "sha256"),
+        (|text| text.replace("film-space.json", "../film-space.json"), "film_space.file"),
         (|text| text.replacen("\"covid19\"", "\"influenza\"", 1), "labels"),
         (|text| text + "\n[surplus]\n", "surplus"),
         (|_| "not a manifest".into(), "manifest is not valid"),
@@ -287,6 +315,14 @@ fn bundles_that_do_not_verify_are_refused() {
         assert_eq!(code(&output), 2);
         assert!(String::from_utf8_lossy(&output.stderr).contains("SHA-256"));
     }
+
+    // Another film space.
+    folder.file("model.onnx", &fs::read(built_in_bundle().join("model.onnx")).expect("the model"));
+    let space = fs::read_to_string(folder.path("film-space.json")).expect("the film space");
+    folder.file("film-space.json", space.replacen("0.1", "0.2", 1).as_bytes());
+    let output = run(&["model", "verify", &dir]);
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("SHA-256 of film-space.json"));
 
     // No model, no bundle.
     fs::remove_file(folder.path("model.onnx")).expect("removed");

@@ -7,9 +7,11 @@ use image::GrayImage;
 use image::codecs::jpeg::JpegEncoder;
 use serde::{Deserialize, Serialize};
 use xray_triage::bundle::{
-    Bundle, Calibration, FORMAT_VERSION, MANIFEST_FILE, MODEL_FILE, Manifest, Profiles, sha256_hex,
+    Bundle, BundleFile, Calibration, FILM_SPACE_FILE, FORMAT_VERSION, MANIFEST_FILE, MODEL_FILE, Manifest, Profiles,
+    profile_name, sha256_hex,
 };
 use xray_triage::film::{self, Profile};
+use xray_triage::film_space::FilmSpace;
 use xray_triage::infer::Network;
 use xray_triage::preprocess::{self, InputSpec};
 use xray_triage::triage::{Class, OperatingPoint};
@@ -18,6 +20,7 @@ use crate::architecture::Architecture;
 use crate::calibration::{self, Scored};
 use crate::dataset::LabelledPlate;
 use crate::export::{self, Estimator, Ranges};
+use crate::film_space;
 use crate::snapshot;
 use crate::state_dict::{Precision, StateDict};
 
@@ -72,18 +75,28 @@ pub fn read_checkpoint(path: &Path) -> Result<(Architecture, StateDict), AnyErro
     Ok((serde_json::from_str(architecture)?, state.rounded_to_half()))
 }
 
-/// Writes the bundle's weights, its int8 network and a manifest whose calibration is still neutral, and the ranges to
-/// `calibration_file`. Returns the float and the int8 network.
+/// The bundle to be made.
+pub struct Target<'a> {
+    pub folder: &'a Path,
+    /// Where the quantization's origin goes.
+    pub quantization_file: &'a Path,
+    /// Short name with version.
+    pub id: &'a str,
+    /// Input side, pixels.
+    pub size: u32,
+    pub estimator: Estimator,
+}
+
+/// Writes the bundle's weights, its int8 network with ranges from `films`, the film space and a manifest whose
+/// calibration is still neutral. Returns the float and the int8 network.
 pub fn export(
     checkpoint: &Path,
-    folder: &Path,
-    calibration_file: &Path,
-    id: &str,
-    size: u32,
-    estimator: Estimator,
+    target: &Target,
     films: &[LabelledPlate],
+    space: &FilmSpace,
     training: toml::Table,
 ) -> Result<(Vec<u8>, Vec<u8>), AnyError> {
+    let &Target { folder, quantization_file, id, size, estimator } = target;
     let (architecture, state) = read_checkpoint(checkpoint)?;
     std::fs::create_dir_all(folder)?;
     let weights = folder.join(WEIGHTS_FILE);
@@ -94,6 +107,8 @@ pub fn export(
     let quantized = export::quantize(&architecture, &state, side, inputs, estimator)?;
     let float = export::float_model(&architecture, &state, side)?;
     std::fs::write(folder.join(MODEL_FILE), &quantized.model)?;
+    let space = serde_json::to_vec(space)?;
+    std::fs::write(folder.join(FILM_SPACE_FILE), &space)?;
     let quantization = Quantization {
         weights_sha256: sha256_hex(&std::fs::read(&weights)?),
         size,
@@ -101,10 +116,11 @@ pub fn export(
         films: films.iter().map(|film| film.film.image_id.clone()).collect(),
         ranges: quantized.ranges,
     };
-    write_toml(calibration_file, &quantization)?;
+    write_toml(quantization_file, &quantization)?;
     let neutral = || Calibration {
         temperature: 1.0,
         default_operating_point: "balanced".into(),
+        unfamiliar_above: 1.0,
         operating_points: BTreeMap::from([(
             "balanced".into(),
             OperatingPoint { covid19_at_least: 0.5, refer_below: 0.0 },
@@ -117,6 +133,7 @@ pub fn export(
         sha256: sha256_hex(&quantized.model),
         labels: Class::ALL.map(|class| class.label().to_string()).to_vec(),
         input: spec,
+        film_space: BundleFile { file: FILM_SPACE_FILE.into(), sha256: sha256_hex(&space) },
         profiles: Profiles { digital: neutral(), film: neutral(), screen: neutral() },
         training,
         metrics: toml::Table::new(),
@@ -142,7 +159,7 @@ pub fn calibrate(
     arithmetic: Arithmetic,
     threads: usize,
 ) -> Result<Manifest, AnyError> {
-    let Bundle { mut manifest, model, .. } = Bundle::load(folder)?;
+    let Bundle { mut manifest, model, film_space } = Bundle::load(folder)?;
     let model = match arithmetic {
         Arithmetic::Int8 => model.into_owned(),
         Arithmetic::Float => float_model(folder)?,
@@ -150,15 +167,29 @@ pub fn calibrate(
     let network = Network::load(&model, manifest.input.size, threads)?;
     let fit = |profile: Profile| -> Result<Calibration, AnyError> {
         let mut scored = Vec::with_capacity(films.len());
+        let mut distances = Vec::with_capacity(films.len());
         for (index, film) in films.iter().enumerate() {
-            let plate = match photograph(&film.plate, profile, index)? {
-                Some(frame) => film::rectify(&frame, Some(profile)).plate,
-                None => film.plate.clone(),
+            let (plate, found) = match photograph(&film.plate, profile, index)? {
+                Some(frame) => {
+                    let rectified = film::rectify(&frame, Some(profile));
+                    (rectified.plate, rectified.film.found)
+                }
+                None => (film.plate.clone(), true),
             };
+            if found {
+                distances.push(film_space.distance(&plate));
+            }
             let prediction = network.run(&preprocess::tensor(&plate, &manifest.input))?;
             scored.push(Scored { logits: prediction.logits, truth: film.film.label });
         }
-        Ok(calibration::fit(&scored))
+        let found = distances.len();
+        let unfamiliar_above = film_space::threshold(distances);
+        log::info!(
+            "{}: the film was found in {found} of {} pictures; unfamiliar above {unfamiliar_above}",
+            profile_name(profile),
+            films.len()
+        );
+        Ok(calibration::fit(&scored, unfamiliar_above))
     };
     let profiles =
         Profiles { digital: fit(Profile::Digital)?, film: fit(Profile::Film)?, screen: fit(Profile::Screen)? };

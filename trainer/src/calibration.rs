@@ -20,8 +20,9 @@ pub struct Scored {
     pub truth: Class,
 }
 
-/// Fits a profile's calibration. `films` must hold COVID-19 films and others.
-pub fn fit(films: &[Scored]) -> Calibration {
+/// Fits a profile's calibration to `films`, which must hold COVID-19 films and others. `unfamiliar_above` is taken as it
+/// is; see [`crate::film_space::threshold`].
+pub fn fit(films: &[Scored], unfamiliar_above: f64) -> Calibration {
     let temperature = fit_temperature(films);
     let scored: Vec<(Probabilities, Class)> =
         films.iter().map(|film| (triage::probabilities(&film.logits, temperature), film.truth)).collect();
@@ -41,7 +42,12 @@ pub fn fit(films: &[Scored]) -> Calibration {
             (name.into(), point)
         })
         .collect();
-    Calibration { temperature: round(temperature), default_operating_point: "balanced".into(), operating_points }
+    Calibration {
+        temperature: round(temperature),
+        default_operating_point: "balanced".into(),
+        unfamiliar_above,
+        operating_points,
+    }
 }
 
 /// The temperature of least cross-entropy (Guo et al. 2017), by golden-section search over its logarithm.
@@ -137,7 +143,7 @@ mod tests {
     #[test]
     fn screening_keeps_its_sensitivity_and_confirm_its_specificity() {
         let films = overconfident();
-        let calibration = fit(&films);
+        let calibration = fit(&films, 1.0);
         let share = |name: &str, class_is_covid: bool| {
             let threshold = calibration.operating_points[name].covid19_at_least;
             let of: Vec<&Scored> =

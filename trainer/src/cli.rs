@@ -5,14 +5,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Args, Parser, Subcommand};
-use trainer::architecture::{Architecture, Attention};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use trainer::annotations::Annotations;
+use trainer::architecture::Attention;
 use trainer::backend::Backend;
 use trainer::bundle::{self, Arithmetic};
 use trainer::dataset::{self, Film, LabelledPlate, Manifest};
-use trainer::evaluate;
+use trainer::evaluate::{self, LungView};
 use trainer::export::Estimator;
 use trainer::export::agreement;
+use trainer::film_space::{self, Separation};
+use trainer::localization;
 use trainer::metrics::Judged;
 use trainer::snapshot;
 use trainer::state_dict::StateDict;
@@ -42,6 +45,8 @@ enum Command {
     Export(ExportArgs),
     Calibrate(CalibrateArgs),
     Evaluate(EvaluateArgs),
+    Localize(LocalizeArgs),
+    Foreign(ForeignArgs),
     Snapshot(SnapshotArgs),
     Dump(DumpArgs),
 }
@@ -117,6 +122,9 @@ struct EvaluateArgs {
     /// Judge simulated photographs of the films instead of the files.
     #[arg(long, value_enum)]
     photographs: Option<Profile>,
+    /// Judge only the films with a lung mask, as they are or with a part hidden: does the model need the lungs?
+    #[arg(long, value_enum, conflicts_with = "photographs")]
+    lungs: Option<LungView>,
     /// Put the figures of all films into the bundle's manifest under this name.
     #[arg(long)]
     record: Option<String>,
@@ -124,6 +132,39 @@ struct EvaluateArgs {
     operating_point: Option<String>,
     #[arg(long, default_value_t = 2)]
     threads: usize,
+}
+
+/// Measure where a bundle's activation maps look: lung masks, radiologists' boxes and severity scores beside the
+/// manifest.
+#[derive(Args)]
+struct LocalizeArgs {
+    /// The bundle's folder.
+    #[arg(long)]
+    bundle: PathBuf,
+    #[arg(long)]
+    manifest: PathBuf,
+    #[arg(long, default_value = "val")]
+    split: String,
+    /// Print one JSON object instead of tables.
+    #[arg(long)]
+    json: bool,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+/// Measure how well a bundle's film space tells the films of a split from pictures that are no frontal chest film.
+#[derive(Args)]
+struct ForeignArgs {
+    /// The bundle's folder.
+    #[arg(long)]
+    bundle: PathBuf,
+    #[arg(long)]
+    manifest: PathBuf,
+    #[arg(long, default_value = "val")]
+    split: String,
+    /// Pictures that are no frontal chest film, or folders of them.
+    #[arg(required = true)]
+    foreign: Vec<PathBuf>,
 }
 
 /// Simulate a photograph of a film on a light box or on a screen.
@@ -156,6 +197,14 @@ struct DumpArgs {
     out: PathBuf,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// What the shipped model is trained with; see docs/design/training.md.
+    Own,
+    /// Zhang's protocol: Adam 2e-4, batch 32, 50 epochs at 224 pixels, films as they are, labels alone.
+    Paper,
+}
+
 /// Train a network on the `train` split and keep the weights that do best on `val`.
 #[derive(Args)]
 struct TrainArgs {
@@ -170,33 +219,40 @@ struct TrainArgs {
     resume: bool,
     #[arg(long, value_enum, default_value_t = Attention::Cbam)]
     attention: Attention,
+    /// Where all settings come from that are not given.
+    #[arg(long, value_enum, default_value_t = Preset::Own)]
+    preset: Preset,
     /// Epochs at an input size, as SIZE:EPOCHS; several with commas, small sizes first.
-    #[arg(long, value_delimiter = ',', default_value = "128:60,224:6")]
-    stages: Vec<Stage>,
-    #[arg(long, default_value_t = 32)]
-    batch_size: usize,
+    #[arg(long, value_delimiter = ',')]
+    stages: Option<Vec<Stage>>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    batch_size: Option<u16>,
     /// Peak learning rate of AdamW.
-    #[arg(long, default_value_t = 1e-3)]
-    learning_rate: f64,
-    #[arg(long, default_value_t = 2e-2)]
-    weight_decay: f32,
-    #[arg(long, default_value_t = 0.1)]
-    label_smoothing: f32,
-    /// Weights to start from instead of random ones: safetensors with torchvision's names, a run's or a bundle's.
+    #[arg(long)]
+    learning_rate: Option<f64>,
+    #[arg(long)]
+    weight_decay: Option<f32>,
+    #[arg(long)]
+    label_smoothing: Option<f32>,
+    /// Weights to start from instead of random ones: a run's or a bundle's, or torchvision's densenet121 (safetensors
+    /// or .pth), whose classifier is left out.
     #[arg(long)]
     initial_weights: Option<PathBuf>,
     /// A classifier in ONNX whose probabilities are mixed into the targets.
     #[arg(long)]
     teacher: Option<PathBuf>,
     /// Share of the teacher's probabilities in the targets.
-    #[arg(long, default_value_t = 0.5)]
-    teacher_share: f32,
-    /// Decay per step of the averaged weights.
-    #[arg(long, default_value_t = 0.995)]
-    average_decay: f32,
-    /// Train on the films as they are, as the paper does.
+    #[arg(long)]
+    teacher_share: Option<f32>,
+    /// Decay per step of the averaged weights; 0 keeps the newest ones.
+    #[arg(long)]
+    average_decay: Option<f32>,
+    /// Train on the films as they are.
     #[arg(long)]
     no_augment: bool,
+    /// Draw each class equally often, whatever its share of the films.
+    #[arg(long)]
+    balance_classes: bool,
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[arg(long, value_enum)]
@@ -210,6 +266,8 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export(args),
         Command::Calibrate(args) => calibrate(args),
         Command::Evaluate(args) => evaluate(args),
+        Command::Localize(args) => localize(args),
+        Command::Foreign(args) => foreign(args),
         Command::Snapshot(args) => snapshot(args),
         Command::Dump(args) => dump(args),
     };
@@ -234,6 +292,37 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
         skipped + val_skipped
     );
     std::fs::create_dir_all(&args.out)?;
+    let initial = match &args.initial_weights {
+        Some(path) => Some((sha256_hex(&std::fs::read(path)?), StateDict::load(path)?)),
+        None => None,
+    };
+    let base = match args.preset {
+        Preset::Own => TrainConfig::own(args.attention),
+        Preset::Paper => TrainConfig::paper(args.attention),
+    };
+    if args.preset == Preset::Paper && initial.is_none() {
+        eprintln!(
+            "warning: the paper starts from ImageNet weights; give torchvision's densenet121 by --initial-weights"
+        );
+    }
+    let config = TrainConfig {
+        seed: args.seed,
+        batch_size: args.batch_size.map_or(base.batch_size, usize::from),
+        learning_rate: args.learning_rate.unwrap_or(base.learning_rate),
+        weight_decay: args.weight_decay.unwrap_or(base.weight_decay),
+        label_smoothing: args.label_smoothing.unwrap_or(base.label_smoothing),
+        teacher_share: args.teacher_share.unwrap_or(base.teacher_share),
+        average_decay: args.average_decay.unwrap_or(base.average_decay),
+        augment: base.augment && !args.no_augment,
+        balance_classes: base.balance_classes || args.balance_classes,
+        stages: args.stages.unwrap_or(base.stages),
+        initial_weights: initial.as_ref().map(|(hash, _)| hash.clone()),
+        schedule: base.schedule,
+        architecture: base.architecture,
+    };
+    if args.teacher.is_some() && config.teacher_share == 0.0 {
+        return Err("this preset learns from the labels alone; give --teacher-share with --teacher".into());
+    }
     let soft_labels = match &args.teacher {
         Some(teacher) => {
             let labels = teacher::soft_labels(teacher, &train_plates, &args.out)?;
@@ -246,23 +335,6 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
         .zip(soft_labels)
         .map(|(film, teacher)| Example { plate: film.plate, label: film.film.label, teacher })
         .collect();
-    let initial = match &args.initial_weights {
-        Some(path) => Some((sha256_hex(&std::fs::read(path)?), StateDict::load(path)?)),
-        None => None,
-    };
-    let config = TrainConfig {
-        seed: args.seed,
-        batch_size: args.batch_size.max(1),
-        learning_rate: args.learning_rate,
-        weight_decay: args.weight_decay,
-        label_smoothing: args.label_smoothing,
-        teacher_share: args.teacher_share,
-        average_decay: args.average_decay,
-        augment: !args.no_augment,
-        stages: args.stages,
-        architecture: Architecture::densenet121(args.attention),
-        initial_weights: initial.as_ref().map(|(hash, _)| hash.clone()),
-    };
     let films = train::Films { train: &examples, val: &val_plates };
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
@@ -279,21 +351,21 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
 fn export(args: ExportArgs) -> Result<(), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
     let train = manifest.split("train")?;
-    let every = train.len().div_ceil(args.calibration_films.max(1));
-    let (films, _) = dataset::read_plates(train.iter().step_by(every).cloned().collect());
+    let (mut films, _) = dataset::read_plates(train);
+    let space = film_space::fit(films.iter().map(|film| &film.plate));
     let config = train::config_of(&args.run)?;
     let mut training = toml::Table::try_from(&config)?;
-    training.insert("films".into(), toml::Value::Integer(train.len() as i64));
-    let (float, int8) = bundle::export(
-        &args.run.join(train::BEST_FILE),
-        &args.out,
-        &args.quantization,
-        &args.id,
-        args.size,
-        args.estimator,
-        &films,
-        training,
-    )?;
+    training.insert("films".into(), toml::Value::Integer(films.len() as i64));
+    let every = films.len().div_ceil(args.calibration_films.max(1));
+    films = films.into_iter().step_by(every).collect();
+    let target = bundle::Target {
+        folder: &args.out,
+        quantization_file: &args.quantization,
+        id: &args.id,
+        size: args.size,
+        estimator: args.estimator,
+    };
+    let (float, int8) = bundle::export(&args.run.join(train::BEST_FILE), &target, &films, &space, training)?;
     if let Some(path) = &args.float {
         std::fs::write(path, &float)?;
     }
@@ -323,7 +395,12 @@ fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
     dataset::check_classes("val", &films)?;
     let manifest = bundle::calibrate(&args.bundle, &args.operating_points, &films, args.network, args.threads)?;
     for (profile, calibration) in manifest.profiles.iter() {
-        println!("{}: temperature {:.3}", xray_triage::bundle::profile_name(profile), calibration.temperature);
+        println!(
+            "{}: temperature {:.3}, unfamiliar above {:.4}",
+            xray_triage::bundle::profile_name(profile),
+            calibration.temperature,
+            calibration.unfamiliar_above
+        );
         for (name, point) in &calibration.operating_points {
             println!("  {name}: {point}");
         }
@@ -332,12 +409,20 @@ fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
 }
 
 fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
-    let films = Manifest::read(&args.manifest)?.split(&args.split)?;
-    let options = Options { profile: None, operating_point: args.operating_point, threads: args.threads };
+    let mut films = Manifest::read(&args.manifest)?.split(&args.split)?;
+    // A film with a part hidden is no photograph: nothing is to be looked for in it.
+    let profile = args.lungs.map(|_| Profile::Digital);
+    let options = Options { profile, operating_point: args.operating_point, threads: args.threads };
     let triage = Triage::new(&Bundle::load(&args.bundle)?, &options)?;
-    let judged = match args.photographs {
-        None | Some(Profile::Digital) => evaluate::judge(&triage, &films),
-        Some(profile) => judge_photographs(&triage, &films, profile)?,
+    let judged = match (args.lungs, args.photographs) {
+        (Some(view), _) => {
+            let annotations = Annotations::beside(&args.manifest)?;
+            let judged;
+            (films, judged) = judge_lungs(&triage, films, &annotations, view)?;
+            judged
+        }
+        (None, None | Some(Profile::Digital)) => evaluate::judge(&triage, &films),
+        (None, Some(profile)) => judge_photographs(&triage, &films, profile)?,
     };
     let evaluation = evaluate::evaluate(&triage, &args.split, &films, &judged);
     if let Some(name) = args.record {
@@ -346,7 +431,7 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
         table.insert("films".into(), toml::Value::Integer(all.films as i64));
         table.insert("accuracy".into(), toml::Value::Float(all.accuracy.value));
         for class in &all.classes {
-            let recall = class.recall.unwrap_or(f64::NAN);
+            let recall = class.recall.map_or(f64::NAN, |recall| recall.value);
             table.insert(format!("recall_{}", class.class.label()), toml::Value::Float(recall));
         }
         table.insert("expected_calibration_error".into(), toml::Value::Float(all.expected_calibration_error));
@@ -361,24 +446,82 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
 
 /// Judges a simulated photograph of each film, levels 1 to 3 in turn.
 fn judge_photographs(triage: &Triage, films: &[Film], profile: Profile) -> Result<Vec<Judged>, AnyError> {
-    let folder = std::env::temp_dir().join(format!("trainer-photographs-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let path = folder.join("photograph.png");
     let mut judged = Vec::with_capacity(films.len());
     for (index, film) in films.iter().enumerate() {
-        match picture::read(&film.path) {
-            Ok(plate) => {
-                if let Some(photograph) = bundle::photograph(&plate, profile, index)? {
-                    photograph.save(&path)?;
-                }
-                judged.push(evaluate::judge_file(triage, film, &path));
-            }
+        let photograph = match picture::read(&film.path) {
+            Ok(plate) => bundle::photograph(&plate, profile, index)?,
+            Err(_) => None,
+        };
+        let record = match photograph {
+            Some(photograph) => triage.assess(photograph, film.image_id.clone()).record,
             // The device says what is wrong with the file itself.
-            Err(_) => judged.push(evaluate::judge_file(triage, film, &film.path)),
+            None => triage.assess_file(&film.path).record,
+        };
+        judged.push(evaluate::judged(film, record));
+    }
+    Ok(judged)
+}
+
+/// Judges the films that have a lung mask, seen as `view` says, and returns them with what was said.
+fn judge_lungs(
+    triage: &Triage,
+    films: Vec<Film>,
+    annotations: &Annotations,
+    view: LungView,
+) -> Result<(Vec<Film>, Vec<Judged>), AnyError> {
+    let (mut with_mask, mut judged) = (Vec::new(), Vec::new());
+    for film in films {
+        let Some(mask) = annotations.lungs(&film.image_id)? else { continue };
+        let record = match picture::read(&film.path) {
+            Ok(plate) => triage.assess(view.of(&plate, &mask), film.image_id.clone()).record,
+            Err(_) => triage.assess_file(&film.path).record,
+        };
+        judged.push(evaluate::judged(&film, record));
+        with_mask.push(film);
+    }
+    if with_mask.is_empty() {
+        return Err("no film of this split has a lung mask; see docs/reference/dataset.md".into());
+    }
+    Ok((with_mask, judged))
+}
+
+fn localize(args: LocalizeArgs) -> Result<(), AnyError> {
+    let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split(&args.split)?);
+    let annotations = Annotations::beside(&args.manifest)?;
+    let options = Options { threads: args.threads, ..Options::default() };
+    let triage = Triage::new(&Bundle::load(&args.bundle)?, &options)?;
+    let localization = localization::localize(&triage, &args.split, &films, &annotations)?;
+    match args.json {
+        true => println!("{}", serde_json::to_string(&localization)?),
+        false => print!("{localization}"),
+    }
+    Ok(())
+}
+
+fn foreign(args: ForeignArgs) -> Result<(), AnyError> {
+    let bundle = Bundle::load(&args.bundle)?;
+    let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split(&args.split)?);
+    let films: Vec<f64> = films.iter().map(|film| bundle.film_space.distance(&film.plate)).collect();
+    let mut foreign = Vec::new();
+    for path in args.foreign {
+        let files = match path.is_dir() {
+            true => std::fs::read_dir(&path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?,
+            false => vec![path],
+        };
+        for file in files {
+            match picture::read(&file) {
+                Ok(picture) => foreign.push(bundle.film_space.distance(&picture)),
+                Err(error) => log::warn!("skipped: {error}"),
+            }
         }
     }
-    std::fs::remove_dir_all(&folder)?;
-    Ok(judged)
+    let threshold = bundle.manifest.profiles.digital.unfamiliar_above;
+    let separation = Separation::of(&films, &foreign, threshold).ok_or("no picture could be read")?;
+    let auroc = separation.auroc;
+    println!("AUROC {:.3} ({:.3}-{:.3})", auroc.value, auroc.low, auroc.high);
+    println!("{} films, {:.1} % refused as unfamiliar", separation.films, 100.0 * separation.films_refused);
+    println!("{} foreign pictures, {:.1} % refused", separation.foreign, 100.0 * separation.foreign_refused);
+    Ok(())
 }
 
 fn snapshot(args: SnapshotArgs) -> Result<(), AnyError> {

@@ -1,10 +1,9 @@
 //! What a bundle says about labelled films, through the device library: picture, film, gate, network and triage as on
 //! the box.
 
-use std::path::Path;
-
+use image::{GrayImage, Luma};
 use serde::Serialize;
-use xray_triage::pipeline::Triage;
+use xray_triage::pipeline::{Record, Triage};
 
 use crate::dataset::Film;
 use crate::metrics::{Judged, Metrics};
@@ -28,16 +27,54 @@ pub struct Group {
     pub metrics: Metrics,
 }
 
-/// Judges every film file.
-pub fn judge(triage: &Triage, films: &[Film]) -> Vec<Judged> {
-    films.iter().map(|film| judge_file(triage, film, &film.path)).collect()
+/// What of a film the network gets to see: a model that still knows the class without the lungs has learnt a shortcut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LungView {
+    /// The film as it is.
+    Shown,
+    /// The lungs replaced by the mean gray of the rest.
+    Hidden,
+    /// All but the lungs replaced by the mean gray of the lungs.
+    Only,
 }
 
-/// Judges `path`, a picture of `film`.
-pub fn judge_file(triage: &Triage, film: &Film, path: &Path) -> Judged {
-    let record = triage.assess_file(path).record;
+impl LungView {
+    /// `mask` is white inside the lungs and of the plate's shape, at any size.
+    pub fn of(self, plate: &GrayImage, mask: &GrayImage) -> GrayImage {
+        let hide_lungs = match self {
+            LungView::Shown => return plate.clone(),
+            LungView::Hidden => true,
+            LungView::Only => false,
+        };
+        let nearest = image::imageops::FilterType::Nearest;
+        let mask = image::imageops::resize(mask, plate.width(), plate.height(), nearest);
+        let hidden = |x: u32, y: u32| (mask.get_pixel(x, y)[0] > 127) == hide_lungs;
+        let (mut sum, mut count) = (0u64, 0u64);
+        for (_, _, gray) in plate.enumerate_pixels().filter(|(x, y, _)| !hidden(*x, *y)) {
+            sum += u64::from(gray[0]);
+            count += 1;
+        }
+        let fill = Luma([(sum / count.max(1)) as u8]);
+        GrayImage::from_fn(
+            plate.width(),
+            plate.height(),
+            |x, y| {
+                if hidden(x, y) { fill } else { *plate.get_pixel(x, y) }
+            },
+        )
+    }
+}
+
+/// Judges every film file.
+pub fn judge(triage: &Triage, films: &[Film]) -> Vec<Judged> {
+    films.iter().map(|film| judged(film, triage.assess_file(&film.path).record)).collect()
+}
+
+/// A film's class beside what the device said of its picture.
+pub fn judged(film: &Film, record: Record) -> Judged {
     if let Some(error) = &record.error {
-        log::warn!("{error}");
+        log::warn!("{}: {error}", film.image_id);
     }
     Judged { truth: film.label, outcome: record.outcome, probabilities: record.probabilities }
 }
@@ -49,9 +86,7 @@ pub fn evaluate(triage: &Triage, split: &str, films: &[Film], judged: &[Judged])
     let mut add = |name: String, wanted: &dyn Fn(&Film) -> bool| {
         let part: Vec<Judged> =
             films.iter().zip(judged).filter(|(film, _)| wanted(film)).map(|(_, judged)| *judged).collect();
-        if !part.is_empty() {
-            groups.push(Group { name, metrics: Metrics::of(&part) });
-        }
+        groups.extend(Metrics::of(&part).map(|metrics| Group { name, metrics }));
     };
     add("all".into(), &|_| true);
     for protocol in distinct(films, |film| &film.protocol) {
@@ -87,7 +122,8 @@ impl std::fmt::Display for Evaluation {
         writeln!(f, "|---|---|---|---|---|---|---|---|---|---|---|")?;
         for group in &self.groups {
             let m = &group.metrics;
-            let recalls: Vec<String> = m.classes.iter().map(|class| percent(class.recall)).collect();
+            let recalls: Vec<String> =
+                m.classes.iter().map(|class| percent(class.recall.map(|recall| recall.value))).collect();
             writeln!(
                 f,
                 "| {} | {} | {:.1} ({:.1}-{:.1}) | {} | {} | {:.3} | {} | {} | {} |",
@@ -97,7 +133,7 @@ impl std::fmt::Display for Evaluation {
                 100.0 * m.accuracy.low,
                 100.0 * m.accuracy.high,
                 recalls.join(" | "),
-                m.macro_auroc.map_or("-".into(), |auroc| format!("{auroc:.3}")),
+                m.macro_auroc.map_or("-".into(), |auroc| format!("{:.3}", auroc.value)),
                 m.expected_calibration_error,
                 m.refused,
                 percent(Some(m.decided)),
@@ -105,5 +141,19 @@ impl std::fmt::Display for Evaluation {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_is_one_gray_and_the_rest_stays() {
+        let plate = GrayImage::from_fn(4, 2, |x, _| Luma([if x < 2 { 10 } else { 200 }]));
+        let mask = GrayImage::from_fn(8, 4, |x, _| Luma([if x < 4 { 255 } else { 0 }]));
+        assert_eq!(LungView::Shown.of(&plate, &mask), plate);
+        assert_eq!(LungView::Hidden.of(&plate, &mask), GrayImage::from_pixel(4, 2, Luma([200])));
+        assert_eq!(LungView::Only.of(&plate, &mask), GrayImage::from_pixel(4, 2, Luma([10])));
     }
 }

@@ -1,5 +1,6 @@
 //! Host side of xray-triage: from labelled films to the bundle the device runs.
 
+pub mod annotations;
 pub mod architecture;
 pub mod augment;
 pub mod backend;
@@ -8,8 +9,10 @@ pub mod calibration;
 pub mod dataset;
 pub mod evaluate;
 pub mod export;
+pub mod film_space;
 pub mod formula;
 pub mod kernels;
+pub mod localization;
 pub mod metrics;
 pub mod network;
 pub mod snapshot;

@@ -29,12 +29,33 @@ impl Judged {
     }
 }
 
-/// A share in 0..=1 with its bootstrap 95 % interval (percentile method).
+/// A figure with its bootstrap 95 % interval (percentile method, Efron and Tibshirani 1993).
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Share {
+pub struct Estimate {
     pub value: f64,
     pub low: f64,
     pub high: f64,
+}
+
+impl Estimate {
+    /// The value of `statistic` on the films, and its interval over resamples of them; none where the films have no
+    /// value. Resamples without a value are left out. The seed is fixed: the same films give the same interval.
+    pub fn of<T: Clone>(films: &[T], statistic: impl Fn(&[T]) -> Option<f64>) -> Option<Self> {
+        let value = statistic(films)?;
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut resampled: Vec<f64> = (0..BOOTSTRAP_RESAMPLES)
+            .filter_map(|_| {
+                let drawn: Vec<T> = (0..films.len()).map(|_| films[rng.random_range(0..films.len())].clone()).collect();
+                statistic(&drawn)
+            })
+            .collect();
+        resampled.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = share * resampled.len().saturating_sub(1) as f64;
+            resampled.get(place.round() as usize).copied().unwrap_or(value)
+        };
+        Some(Estimate { value, low: at(0.025), high: at(0.975) })
+    }
 }
 
 /// The figures of one class, 0..=1; none where there is nothing to divide by.
@@ -43,10 +64,22 @@ pub struct ClassMetrics {
     pub class: Class,
     pub films: usize,
     /// Sensitivity for the class.
-    pub recall: Option<f64>,
-    pub precision: Option<f64>,
+    pub recall: Option<Estimate>,
+    /// Share of the other classes' films that are not called this class.
+    pub specificity: Option<Estimate>,
+    pub precision: Option<Estimate>,
     /// Area under the curve, the class against the rest.
-    pub auroc: Option<f64>,
+    pub auroc: Option<Estimate>,
+}
+
+/// One bin of a reliability diagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct ReliabilityBin {
+    pub films: usize,
+    /// Mean probability of the most probable class, 0..=1.
+    pub confidence: f64,
+    /// Share of the films whose most probable class is the true one.
+    pub accuracy: f64,
 }
 
 /// The figures of a set of films. The most probable class counts as the answer, whatever the operating point; a
@@ -55,11 +88,13 @@ pub struct ClassMetrics {
 pub struct Metrics {
     pub films: usize,
     pub refused: usize,
-    pub accuracy: Share,
+    pub accuracy: Estimate,
     pub classes: Vec<ClassMetrics>,
-    pub macro_auroc: Option<f64>,
+    pub macro_auroc: Option<Estimate>,
     /// Mean gap between confidence and accuracy over bins of confidence.
     pub expected_calibration_error: f64,
+    /// Equal bins of confidence from 0 to 1, empty ones included.
+    pub reliability: Vec<ReliabilityBin>,
     /// Rows: the true class; columns: the most probable class, then refused.
     pub confusion: [[usize; CLASSES + 1]; CLASSES],
     /// Share of films that got one of the three classes at the operating point, neither referred nor refused.
@@ -69,99 +104,105 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// `films` must not be empty.
-    pub fn of(films: &[Judged]) -> Self {
+    /// The figures of `films`; none if there are no films.
+    pub fn of(films: &[Judged]) -> Option<Self> {
         let mut confusion = [[0; CLASSES + 1]; CLASSES];
         for film in films {
             confusion[film.truth as usize][film.top().map_or(CLASSES, |class| class as usize)] += 1;
         }
-        let classes: Vec<ClassMetrics> = Class::ALL
+        let classes = Class::ALL
             .into_iter()
             .map(|class| {
-                let row = &confusion[class as usize];
-                let count = row.iter().sum();
-                let hits = row[class as usize];
-                let called: usize = confusion.iter().map(|row| row[class as usize]).sum();
+                let is = move |film: &Judged| film.truth == class;
+                let called = move |film: &Judged| film.top() == Some(class);
                 ClassMetrics {
                     class,
-                    films: count,
-                    recall: ratio(hits, count),
-                    precision: ratio(hits, called),
-                    auroc: auroc(films, class),
+                    films: films.iter().filter(|film| is(film)).count(),
+                    recall: Estimate::of(films, |films| share(films, is, called)),
+                    specificity: Estimate::of(films, |films| share(films, |film| !is(film), |film| !called(film))),
+                    precision: Estimate::of(films, |films| share(films, called, is)),
+                    auroc: Estimate::of(films, |films| auroc(films, class)),
                 }
             })
             .collect();
-        let aurocs: Vec<f64> = classes.iter().filter_map(|class| class.auroc).collect();
-        let decided: Vec<&Judged> = films.iter().filter(|film| film.outcome.class().is_some()).collect();
-        let decided_right = decided.iter().filter(|film| film.outcome.class() == Some(film.truth)).count();
-        Metrics {
+        let reliability = reliability(films);
+        let decided = |film: &Judged| film.outcome.class().is_some();
+        Some(Metrics {
             films: films.len(),
             refused: films.iter().filter(|film| film.probabilities.is_none()).count(),
-            accuracy: bootstrap(films),
-            macro_auroc: (!aurocs.is_empty()).then(|| aurocs.iter().sum::<f64>() / aurocs.len() as f64),
-            expected_calibration_error: expected_calibration_error(films),
+            accuracy: Estimate::of(films, |films| share(films, |_| true, Judged::is_right))?,
+            macro_auroc: Estimate::of(films, macro_auroc),
+            expected_calibration_error: expected_calibration_error(&reliability),
+            reliability,
             classes,
             confusion,
-            decided: decided.len() as f64 / films.len() as f64,
-            accuracy_of_decided: ratio(decided_right, decided.len()),
-        }
+            decided: share(films, |_| true, decided)?,
+            accuracy_of_decided: share(films, decided, |film| film.outcome.class() == Some(film.truth)),
+        })
     }
 }
 
-fn ratio(part: usize, whole: usize) -> Option<f64> {
+/// The share of the films `among` that are `counted`; none if there are none.
+fn share(films: &[Judged], among: impl Fn(&Judged) -> bool, counted: impl Fn(&Judged) -> bool) -> Option<f64> {
+    let whole = films.iter().filter(|film| among(film)).count();
+    let part = films.iter().filter(|film| among(film) && counted(film)).count();
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// Accuracy with its interval; the seed is fixed, so the same films give the same interval.
-fn bootstrap(films: &[Judged]) -> Share {
-    let accuracy = |right: usize| right as f64 / films.len() as f64;
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let mut resampled: Vec<f64> = (0..BOOTSTRAP_RESAMPLES)
-        .map(|_| accuracy((0..films.len()).filter(|_| films[rng.random_range(0..films.len())].is_right()).count()))
-        .collect();
-    resampled.sort_by(f64::total_cmp);
-    let at = |share: f64| resampled[(share * (BOOTSTRAP_RESAMPLES - 1) as f64).round() as usize];
-    Share { value: accuracy(films.iter().filter(|film| film.is_right()).count()), low: at(0.025), high: at(0.975) }
+/// Of the class's probability, its films against the others. Refused films are left out.
+fn auroc(films: &[Judged], class: Class) -> Option<f64> {
+    area_under_curve(
+        films.iter().filter_map(|film| Some((film.probabilities?.of(class), film.truth == class))).collect(),
+    )
 }
 
-/// The chance that a film of the class gets a higher probability for it than a film of another class, ties half
-/// (Hanley and McNeil 1982). Refused films are left out.
-fn auroc(films: &[Judged], class: Class) -> Option<f64> {
-    let scores = |wanted: bool| -> Vec<f64> {
-        films
-            .iter()
-            .filter(|film| (film.truth == class) == wanted)
-            .filter_map(|film| film.probabilities.map(|probabilities| probabilities.of(class)))
-            .collect()
-    };
-    let (positives, negatives) = (scores(true), scores(false));
-    if positives.is_empty() || negatives.is_empty() {
+/// The chance that a positive has a higher score than a negative, ties half (Hanley and McNeil 1982); none if there
+/// are only the ones or the others.
+pub fn area_under_curve(mut scored: Vec<(f64, bool)>) -> Option<f64> {
+    let positives = scored.iter().filter(|(_, positive)| *positive).count();
+    let negatives = scored.len() - positives;
+    if positives == 0 || negatives == 0 {
         return None;
     }
-    let mut wins = 0.0;
-    for positive in &positives {
-        for negative in &negatives {
-            wins += match positive.total_cmp(negative) {
-                std::cmp::Ordering::Greater => 1.0,
-                std::cmp::Ordering::Equal => 0.5,
-                std::cmp::Ordering::Less => 0.0,
-            };
-        }
+    scored.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut wins, mut beaten) = (0.0, 0);
+    for tied in scored.chunk_by(|a, b| a.0 == b.0) {
+        let of_class = tied.iter().filter(|(_, positive)| *positive).count();
+        let others = tied.len() - of_class;
+        wins += of_class as f64 * (beaten as f64 + others as f64 / 2.0);
+        beaten += others;
     }
-    Some(wins / (positives.len() * negatives.len()) as f64)
+    Some(wins / (positives * negatives) as f64)
 }
 
-fn expected_calibration_error(films: &[Judged]) -> f64 {
-    // Films, sum of confidences and right answers of each bin.
-    let mut bins = [(0usize, 0.0, 0usize); CALIBRATION_BINS];
+/// Mean over the classes that both have films and are not all the films.
+fn macro_auroc(films: &[Judged]) -> Option<f64> {
+    let aurocs: Vec<f64> = Class::ALL.into_iter().filter_map(|class| auroc(films, class)).collect();
+    (!aurocs.is_empty()).then(|| aurocs.iter().sum::<f64>() / aurocs.len() as f64)
+}
+
+/// Refused films are left out.
+fn reliability(films: &[Judged]) -> Vec<ReliabilityBin> {
+    let mut bins = vec![ReliabilityBin::default(); CALIBRATION_BINS];
     for film in films {
         let Some(probabilities) = film.probabilities else { continue };
         let confidence = probabilities.of(probabilities.top());
         let bin = &mut bins[((confidence * CALIBRATION_BINS as f64) as usize).min(CALIBRATION_BINS - 1)];
-        *bin = (bin.0 + 1, bin.1 + confidence, bin.2 + usize::from(film.is_right()));
+        bin.films += 1;
+        bin.confidence += confidence;
+        bin.accuracy += f64::from(u8::from(film.is_right()));
     }
-    let seen: usize = bins.iter().map(|bin| bin.0).sum();
-    bins.iter().map(|(_, confidence, right)| (confidence - *right as f64).abs()).sum::<f64>() / seen.max(1) as f64
+    for bin in bins.iter_mut().filter(|bin| bin.films > 0) {
+        bin.confidence /= bin.films as f64;
+        bin.accuracy /= bin.films as f64;
+    }
+    bins
+}
+
+fn expected_calibration_error(bins: &[ReliabilityBin]) -> f64 {
+    let seen: usize = bins.iter().map(|bin| bin.films).sum();
+    let gaps: f64 = bins.iter().map(|bin| bin.films as f64 * (bin.confidence - bin.accuracy).abs()).sum();
+    gaps / seen.max(1) as f64
 }
 
 #[cfg(test)]
@@ -182,25 +223,45 @@ mod tests {
             judged(Class::Normal, [0.1, 0.2, 0.7]),
             Judged { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None },
         ];
-        let metrics = Metrics::of(&films);
+        let metrics = Metrics::of(&films).unwrap();
         assert_eq!((metrics.films, metrics.refused), (4, 1));
         assert_eq!(metrics.accuracy.value, 0.5);
         assert!(metrics.accuracy.low < 0.5 && metrics.accuracy.high > 0.5);
         assert_eq!(metrics.confusion, [[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1]]);
-        assert_eq!(metrics.classes[0].recall, Some(0.5));
-        assert_eq!(metrics.classes[0].precision, Some(1.0));
-        assert_eq!(metrics.classes[0].auroc, Some(1.0));
-        assert_eq!((metrics.classes[1].recall, metrics.classes[1].precision), (None, Some(0.0)));
+        let value = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.value);
+        let covid19 = &metrics.classes[0];
+        assert_eq!((value(covid19.recall), value(covid19.precision)), (Some(0.5), Some(1.0)));
+        assert_eq!((value(covid19.specificity), value(covid19.auroc)), (Some(1.0), Some(1.0)));
+        let pneumonia = &metrics.classes[1];
+        assert_eq!((value(pneumonia.recall), value(pneumonia.precision)), (None, Some(0.0)));
         assert_eq!(metrics.decided, 0.75);
         assert_eq!(metrics.accuracy_of_decided, Some(2.0 / 3.0));
     }
 
     #[test]
+    fn no_films_have_no_figures() {
+        assert!(Metrics::of(&[]).is_none());
+    }
+
+    #[test]
+    fn an_interval_narrows_with_the_films() {
+        let width = |films: usize| {
+            let half: Vec<bool> = (0..films).map(|film| film % 2 == 0).collect();
+            let share = |films: &[bool]| Some(films.iter().filter(|film| **film).count() as f64 / films.len() as f64);
+            let estimate = Estimate::of(&half, share).unwrap();
+            estimate.high - estimate.low
+        };
+        // A share's interval is about 3.92 sqrt(p (1 - p) / n) wide.
+        assert!((width(100) - 0.196).abs() < 0.02, "{}", width(100));
+        assert!((width(400) - 0.098).abs() < 0.01, "{}", width(400));
+    }
+
+    #[test]
     fn a_sure_and_right_network_is_calibrated() {
         let films = [judged(Class::Covid19, [1.0, 0.0, 0.0]), judged(Class::Normal, [0.0, 0.0, 1.0])];
-        assert_eq!(expected_calibration_error(&films), 0.0);
+        assert_eq!(expected_calibration_error(&reliability(&films)), 0.0);
         let films = [judged(Class::Covid19, [0.0, 0.0, 1.0]), judged(Class::Normal, [0.0, 0.0, 1.0])];
-        assert_eq!(expected_calibration_error(&films), 0.5);
+        assert_eq!(expected_calibration_error(&reliability(&films)), 0.5);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use xray_triage::preprocess::{self, InputSpec};
 use xray_triage::triage::Class;
 
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, Attention};
 use crate::augment;
 use crate::dataset::LabelledPlate;
 use crate::network::Network;
@@ -57,13 +57,25 @@ impl std::str::FromStr for Stage {
     }
 }
 
+/// The learning rate's course.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// A linear warm-up over the first epoch, then a half cosine to zero.
+    #[default]
+    Cosine,
+    Constant,
+}
+
 /// All that decides a run's outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     pub seed: u64,
     pub batch_size: usize,
-    /// Peak learning rate of AdamW: a linear warm-up over the first epoch, then a half cosine to zero.
+    /// Peak learning rate of AdamW; without weight decay that is Adam.
     pub learning_rate: f64,
+    #[serde(default)]
+    pub schedule: Schedule,
     pub weight_decay: f32,
     /// Probability mass spread over all classes (Szegedy et al. 2016).
     pub label_smoothing: f32,
@@ -72,6 +84,9 @@ pub struct TrainConfig {
     /// Decay per step of the average over the weights that is evaluated and kept.
     pub average_decay: f32,
     pub augment: bool,
+    /// Draw each class equally often, whatever its share of the films.
+    #[serde(default)]
+    pub balance_classes: bool,
     pub stages: Vec<Stage>,
     pub architecture: Architecture,
     /// SHA-256 of the weights the run started from; `None` for random ones.
@@ -79,6 +94,46 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
+    /// The settings of Zhang's paper: Adam at 2e-4 throughout, batch 32, 50 epochs at 224 pixels, cross-entropy with
+    /// the labels alone, films as they are, the newest weights and not their average. It starts from ImageNet weights,
+    /// which the caller must give.
+    pub fn paper(attention: Attention) -> Self {
+        TrainConfig {
+            seed: 1,
+            batch_size: 32,
+            learning_rate: 2e-4,
+            schedule: Schedule::Constant,
+            weight_decay: 0.0,
+            label_smoothing: 0.0,
+            teacher_share: 0.0,
+            average_decay: 0.0,
+            augment: false,
+            balance_classes: false,
+            stages: vec![Stage { size: 224, epochs: 50 }],
+            architecture: Architecture::densenet121(attention),
+            initial_weights: None,
+        }
+    }
+
+    /// Our own settings; see docs/design/training.md.
+    pub fn own(attention: Attention) -> Self {
+        TrainConfig {
+            seed: 1,
+            batch_size: 32,
+            learning_rate: 1e-3,
+            schedule: Schedule::Cosine,
+            weight_decay: 2e-2,
+            label_smoothing: 0.1,
+            teacher_share: 0.5,
+            average_decay: 0.98,
+            augment: true,
+            balance_classes: false,
+            stages: vec![Stage { size: 128, epochs: 60 }, Stage { size: 224, epochs: 12 }],
+            architecture: Architecture::densenet121(attention),
+            initial_weights: None,
+        }
+    }
+
     fn epochs(&self) -> usize {
         self.stages.iter().map(|stage| stage.epochs).sum()
     }
@@ -96,6 +151,9 @@ impl TrainConfig {
     }
 
     fn learning_rate(&self, step: usize, steps_per_epoch: usize) -> f64 {
+        if self.schedule == Schedule::Constant {
+            return self.learning_rate;
+        }
         let total = (self.epochs() * steps_per_epoch) as f64;
         let warm_up = (step as f64 + 1.0) / steps_per_epoch as f64;
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / total).cos());
@@ -125,6 +183,8 @@ pub struct EpochMetrics {
     pub size: u32,
     pub learning_rate: f64,
     pub train_loss: f64,
+    /// On the views trained on, while the weights changed, 0..=1.
+    pub train_accuracy: f64,
     pub val_loss: f64,
     pub val_accuracy: f64,
     pub seconds: f64,
@@ -137,6 +197,9 @@ struct Progress {
     /// Steps of the epoch that are done.
     step: usize,
     loss_sum: f64,
+    /// Films of the epoch whose most probable class was the label.
+    #[serde(default)]
+    right: usize,
     best_accuracy: f64,
     config: TrainConfig,
 }
@@ -167,7 +230,7 @@ pub enum Ended {
 
 /// Trains, or goes on with a run if `resume` is set and the folder holds a checkpoint.
 ///
-/// A new run starts from `initial`, or from random weights. `stop` is looked at after every step.
+/// A new run starts from `initial`, as far as it fits ([`StateDict::adopt`]), or from random weights. `stop` is looked at after every step.
 pub fn run(
     folder: &Path,
     config: &TrainConfig,
@@ -183,11 +246,14 @@ pub fn run(
     training_device.seed(config.seed);
     let mut network = Network::new(&config.architecture, &training_device);
     if let Some(initial) = initial {
-        network = network.with_state(initial)?;
+        let mut state = network.state();
+        log::info!("initial weights: {}", state.adopt(initial)?);
+        network = network.with_state(&state)?;
     }
     let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(config.weight_decay).init();
     let mut average = network.state();
-    let mut progress = Progress { epoch: 0, step: 0, loss_sum: 0.0, best_accuracy: 0.0, config: config.clone() };
+    let mut progress =
+        Progress { epoch: 0, step: 0, loss_sum: 0.0, right: 0, best_accuracy: 0.0, config: config.clone() };
     let checkpoint = folder.join(CHECKPOINT_FOLDER);
     recover_checkpoint(&checkpoint)?;
     if checkpoint.exists() && !resume {
@@ -218,10 +284,10 @@ pub fn run(
                     }
                 }
             });
-            for (input, target) in batches {
+            for batch in batches {
                 let step = progress.epoch * steps_per_epoch + progress.step;
                 let rate = config.learning_rate(step, steps_per_epoch);
-                let loss = cross_entropy(&network, input, target, size as usize, &training_device);
+                let (loss, right) = forward(&network, batch, size as usize, &training_device);
                 let loss_value = f64::from(loss.clone().into_scalar::<f32>());
                 if !loss_value.is_finite() {
                     return Err(TrainError::NotANumber { epoch: progress.epoch + 1, step: progress.step + 1 });
@@ -232,8 +298,9 @@ pub fn run(
                 let decay = config.average_decay.min((1.0 + step as f32) / (10.0 + step as f32));
                 blend(&mut average, &network.state(), decay);
                 progress.loss_sum += loss_value;
+                progress.right += right;
                 progress.step += 1;
-                report_step(&progress, steps_per_epoch, steps_at_start, started);
+                report_step(&progress, train.len(), steps_at_start, started);
                 if stop.load(Ordering::Relaxed) {
                     return Ok(true);
                 }
@@ -252,15 +319,17 @@ pub fn run(
             size,
             learning_rate: config.learning_rate((progress.epoch + 1) * steps_per_epoch - 1, steps_per_epoch),
             train_loss: progress.loss_sum / steps_per_epoch as f64,
+            train_accuracy: progress.right as f64 / train.len() as f64,
             val_loss,
             val_accuracy,
             seconds: epoch_started.elapsed().as_secs_f64(),
         };
         append_metrics(&folder.join("metrics.csv"), &metrics)?;
         log::info!(
-            "epoch {} at {size} px: train loss {:.4}, val loss {val_loss:.4}, val accuracy {:.1} %, {:.0} s",
+            "epoch {} at {size} px: train loss {:.4}, accuracy {:.1} %, val loss {val_loss:.4}, accuracy {:.1} %, {:.0} s",
             metrics.epoch,
             metrics.train_loss,
+            100.0 * metrics.train_accuracy,
             100.0 * val_accuracy,
             metrics.seconds
         );
@@ -278,17 +347,25 @@ pub fn run(
         progress.epoch += 1;
         progress.step = 0;
         progress.loss_sum = 0.0;
+        progress.right = 0;
         save_checkpoint(&checkpoint, &network, &optimizer, &average, &progress)?;
     }
     Ok(Ended::Finished(progress.best_accuracy))
 }
 
-/// Input values `[batch, 3, size, size]` and target probabilities `[batch, classes]` of one step.
-fn batch(train: &[Example], config: &TrainConfig, epoch: usize, step: usize) -> (Vec<f32>, Vec<f32>) {
+/// The films of one step.
+struct Batch {
+    /// `[batch, 3, size, size]`
+    input: Vec<f32>,
+    /// Probabilities `[batch, classes]`.
+    target: Vec<f32>,
+    labels: Vec<Class>,
+}
+
+fn batch(train: &[Example], config: &TrainConfig, epoch: usize, step: usize) -> Batch {
     let spec = InputSpec::imagenet(config.size(epoch));
-    let mut order: Vec<usize> = (0..train.len()).collect();
-    order.shuffle(&mut rng(config.seed, epoch, usize::MAX));
-    let (mut input, mut target) = (Vec::new(), Vec::new());
+    let order = order(train, config, epoch);
+    let (mut input, mut target, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     for &index in order.iter().skip(step * config.batch_size).take(config.batch_size) {
         let example = &train[index];
         if config.augment {
@@ -298,8 +375,27 @@ fn batch(train: &[Example], config: &TrainConfig, epoch: usize, step: usize) -> 
             input.extend(preprocess::tensor(&example.plate, &spec));
         }
         target.extend(target_of(example, config));
+        labels.push(example.label);
     }
-    (input, target)
+    Batch { input, target, labels }
+}
+
+/// The films of an epoch by their place in `train`, as many as there are, in random order. With balanced classes every
+/// class comes equally often: the films of the smaller ones more than once, some of the larger ones not at all.
+fn order(train: &[Example], config: &TrainConfig, epoch: usize) -> Vec<usize> {
+    let mut rng = rng(config.seed, epoch, usize::MAX);
+    let mut order: Vec<usize> = (0..train.len()).collect();
+    order.shuffle(&mut rng);
+    if config.balance_classes {
+        let of_class = |class: Class| order.iter().copied().filter(move |film| train[*film].label == class);
+        let mut drawn: [_; CLASSES] = Class::ALL.map(|class| of_class(class).cycle());
+        // A class without films gives none.
+        let mut balanced: Vec<usize> =
+            (0..train.len()).filter_map(|place| drawn[(place + epoch) % CLASSES].next()).collect();
+        balanced.shuffle(&mut rng);
+        return balanced;
+    }
+    order
 }
 
 fn rng(seed: u64, epoch: usize, index: usize) -> impl Rng {
@@ -321,13 +417,26 @@ fn target_of(example: &Example, config: &TrainConfig) -> [f32; 3] {
     })
 }
 
-/// Mean cross-entropy of a batch against target probabilities.
-fn cross_entropy(network: &Network, input: Vec<f32>, target: Vec<f32>, size: usize, device: &Device) -> Tensor<1> {
-    let batch = target.len() / CLASSES;
-    let input = Tensor::<4>::from_data(TensorData::new(input, [batch, 3, size, size]), device);
-    let target = Tensor::<2>::from_data(TensorData::new(target, [batch, CLASSES]), device);
+/// Mean cross-entropy of a batch against its target probabilities, and how many films' most probable class is the label.
+fn forward(network: &Network, batch: Batch, size: usize, device: &Device) -> (Tensor<1>, usize) {
+    let films = batch.labels.len();
+    let input = Tensor::<4>::from_data(TensorData::new(batch.input, [films, 3, size, size]), device);
+    let target = Tensor::<2>::from_data(TensorData::new(batch.target, [films, CLASSES]), device);
     let log_probabilities = log_softmax(network.forward(input).logits, 1);
-    (target * log_probabilities).sum().neg() / batch as f32
+    let scores = rows(log_probabilities.clone());
+    let is_right = |(row, label): &(&[f32], Class)| top(row) == Some(*label as usize);
+    let right = scores.chunks_exact(CLASSES).zip(batch.labels).filter(is_right).count();
+    ((target * log_probabilities).sum().neg() / films as f32, right)
+}
+
+/// The most probable class by its number.
+fn top(row: &[f32]) -> Option<usize> {
+    (0..CLASSES).max_by(|a, b| row[*a].total_cmp(&row[*b]))
+}
+
+/// The values of `[films, classes]`, row by row.
+fn rows(scores: Tensor<2>) -> Vec<f32> {
+    scores.into_data().convert::<f32>().try_into_vec().expect("the data were just converted to f32")
 }
 
 /// Mean cross-entropy and accuracy (0..=1) over films as they are. `device` without autodiff.
@@ -337,12 +446,10 @@ pub fn validate(network: &Network, films: &[LabelledPlate], spec: &InputSpec, de
         let input: Vec<f32> = chunk.iter().flat_map(|film| preprocess::tensor(&film.plate, spec)).collect();
         let size = spec.size as usize;
         let input = Tensor::<4>::from_data(TensorData::new(input, [chunk.len(), 3, size, size]), device);
-        let log_probabilities = log_softmax(network.forward(input).logits, 1).into_data().convert::<f32>();
-        let rows = log_probabilities.try_into_vec::<f32>().expect("the data were just converted to f32");
+        let rows = rows(log_softmax(network.forward(input).logits, 1));
         for (film, row) in chunk.iter().zip(rows.chunks_exact(CLASSES)) {
             loss -= f64::from(row[film.film.label as usize]);
-            let top = (0..CLASSES).max_by(|a, b| row[*a].total_cmp(&row[*b]));
-            correct += usize::from(top == Some(film.film.label as usize));
+            correct += usize::from(top(row) == Some(film.film.label as usize));
         }
     }
     (loss / films.len() as f64, correct as f64 / films.len() as f64)
@@ -359,7 +466,8 @@ fn blend(average: &mut StateDict, newest: &StateDict, decay: f32) {
     }
 }
 
-fn report_step(progress: &Progress, steps_per_epoch: usize, steps_at_start: usize, started: Instant) {
+fn report_step(progress: &Progress, films: usize, steps_at_start: usize, started: Instant) {
+    let steps_per_epoch = films.div_ceil(progress.config.batch_size);
     if progress.step % 10 != 0 && progress.step != steps_per_epoch {
         return;
     }
@@ -372,12 +480,14 @@ fn report_step(progress: &Progress, steps_per_epoch: usize, steps_at_start: usiz
     let left =
         here * (steps_per_epoch - progress.step) as f64 + (progress.epoch + 1..config.epochs()).map(work).sum::<f64>();
     let left = Duration::from_secs_f64(left / here * per_step);
+    let films_done = (progress.step * config.batch_size).min(films);
     log::info!(
-        "epoch {}/{} step {}/{steps_per_epoch}: loss {:.4}, {:.1} images/s, about {} min left",
+        "epoch {}/{} step {}/{steps_per_epoch}: loss {:.4}, accuracy {:.1} %, {:.1} images/s, about {} min left",
         progress.epoch + 1,
         config.epochs(),
         progress.step,
         progress.loss_sum / progress.step as f64,
+        100.0 * progress.right as f64 / films_done as f64,
         config.batch_size as f64 / per_step,
         left.as_secs().div_ceil(60)
     );
@@ -461,4 +571,35 @@ fn load_checkpoint(
     optimizer = optimizer.load_record(record);
     let average = StateDict::load(&folder.join("average.safetensors"))?;
     Ok((network, optimizer, average, progress))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_epochs_have_every_class_equally_often() {
+        let labels = [(Class::Covid19, 2), (Class::Pneumonia, 9), (Class::Normal, 4)];
+        let train: Vec<Example> = labels
+            .into_iter()
+            .flat_map(|(label, count)| std::iter::repeat_n(label, count))
+            .map(|label| Example { plate: GrayImage::new(1, 1), label, teacher: None })
+            .collect();
+        let count = |config: &TrainConfig| {
+            let order = order(&train, config, 0);
+            Class::ALL.map(|class| order.iter().filter(|film| train[**film].label == class).count())
+        };
+        let plain = TrainConfig::own(Attention::None);
+        assert_eq!(count(&plain), [2, 9, 4]);
+        assert_eq!(count(&TrainConfig { balance_classes: true, ..plain }), [5, 5, 5]);
+    }
+
+    #[test]
+    fn the_papers_learning_rate_is_constant_and_ours_ends_at_nothing() {
+        let (paper, own) = (TrainConfig::paper(Attention::Cbam), TrainConfig::own(Attention::Cbam));
+        assert_eq!((paper.learning_rate(0, 10), paper.learning_rate(499, 10)), (2e-4, 2e-4));
+        let last = own.epochs() * 10 - 1;
+        assert!(own.learning_rate(0, 10) < own.learning_rate(10, 10));
+        assert!(own.learning_rate(last, 10) < 1e-6 * own.learning_rate(10, 10) + 1e-8);
+    }
 }

@@ -11,7 +11,7 @@ use trainer::dataset::{Film, LabelledPlate};
 use trainer::formula;
 use trainer::network::Network;
 use trainer::state_dict::StateDict;
-use trainer::train::{self, Ended, Example, Films, Stage, TrainConfig};
+use trainer::train::{self, Ended, Example, Films, Schedule, Stage, TrainConfig};
 use xray_triage::triage::Class;
 
 /// Largest difference from PyTorch of a logit or a class activation map value.
@@ -116,11 +116,13 @@ fn config(epochs: usize) -> TrainConfig {
         seed: 7,
         batch_size: 6,
         learning_rate: 3e-3,
+        schedule: Schedule::Cosine,
         weight_decay: 1e-3,
         label_smoothing: 0.05,
         teacher_share: 0.0,
         average_decay: 0.5,
         augment: false,
+        balance_classes: false,
         stages: vec![Stage { size: 32, epochs }],
         architecture: Architecture::tiny(Attention::Cbam),
         initial_weights: None,
