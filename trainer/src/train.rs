@@ -50,7 +50,7 @@ impl std::str::FromStr for Stage {
         let help = || format!("`{text}` is no stage; write SIZE:EPOCHS, for instance 128:40");
         let (size, epochs) = text.split_once(':').ok_or_else(help)?;
         let stage = Stage { size: size.parse().map_err(|_| help())?, epochs: epochs.parse().map_err(|_| help())? };
-        if stage.size == 0 || stage.size % 32 != 0 {
+        if stage.size == 0 || !stage.size.is_multiple_of(32) {
             return Err(format!("input size {}: it must be a multiple of 32, for instance 224", stage.size));
         }
         Ok(stage)
@@ -468,7 +468,7 @@ fn blend(average: &mut StateDict, newest: &StateDict, decay: f32) {
 
 fn report_step(progress: &Progress, films: usize, steps_at_start: usize, started: Instant) {
     let steps_per_epoch = films.div_ceil(progress.config.batch_size);
-    if progress.step % 10 != 0 && progress.step != steps_per_epoch {
+    if !progress.step.is_multiple_of(10) && progress.step != steps_per_epoch {
         return;
     }
     let done = progress.epoch * steps_per_epoch + progress.step - steps_at_start;
