@@ -27,10 +27,8 @@ fn films() -> Vec<PathBuf> {
 }
 
 /// The records of one process that judges all films: under emulation, loading the network takes longer than a film.
-///
-/// On one thread: QEMU is many times slower with a second one, and the answers are the same.
 fn records(mut program: Command, films: &[PathBuf]) -> Vec<Value> {
-    program.args(["triage", "--json", "--threads", "1"]).args(films).stderr(Stdio::inherit());
+    program.args(["triage", "--json"]).args(films).stderr(Stdio::inherit());
     let output = program.output().expect("the program starts");
     assert!(output.status.success(), "{program:?}: {}", output.status);
     let stdout = String::from_utf8(output.stdout).expect("UTF-8");
