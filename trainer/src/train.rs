@@ -247,7 +247,8 @@ pub fn run(
     let mut network = Network::new(&config.architecture, &training_device);
     if let Some(initial) = initial {
         let mut state = network.state();
-        log::info!("initial weights: {}", state.adopt(initial)?);
+        let adopted = state.adopt(initial)?;
+        log::info!("initial weights: {adopted}");
         network = network.with_state(&state)?;
     }
     let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(config.weight_decay).init();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Tensor, TensorData};
 use image::{GrayImage, Luma};
@@ -17,6 +18,12 @@ use xray_triage::triage::Class;
 /// Largest difference from PyTorch of a logit or a class activation map value.
 const TOLERANCE: f32 = 1e-4;
 
+/// To be held while random weights are drawn: they come from the backend's generator, which all tests share.
+fn alone() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().unwrap()
 }
@@ -28,6 +35,7 @@ fn largest_difference(left: &[f32], right: &[f32]) -> f32 {
 
 #[test]
 fn the_network_equals_pytorch() {
+    let _alone = alone();
     let device = Backend::preferred().device();
     for name in ["tiny-none", "tiny-se", "tiny-cbam", "densenet121-cbam"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name).with_extension("json");
@@ -51,6 +59,7 @@ fn the_network_equals_pytorch() {
 
 #[test]
 fn parameters_have_torchvisions_names_and_shapes() {
+    let _alone = alone();
     let device = Backend::preferred().device();
     for attention in [Attention::None, Attention::Se, Attention::Cbam] {
         let architecture = Architecture::tiny(attention);
@@ -66,6 +75,7 @@ fn parameters_have_torchvisions_names_and_shapes() {
 #[test]
 fn a_foreign_checkpoint_is_refused() {
     let device = Backend::preferred().device();
+    let _alone = alone();
     let network = Network::new(&Architecture::tiny(Attention::Cbam), &device);
     let foreign = formula::state(&Architecture::tiny(Attention::Se));
     assert!(network.with_state(&foreign).unwrap_err().to_string().contains("another architecture"));
@@ -148,6 +158,7 @@ fn run_from(
 ) -> Result<Ended, train::TrainError> {
     let (train, val) = (examples(), validation());
     let films = Films { train: &train, val: &val };
+    let _alone = alone();
     train::run(folder, config, resume, &Backend::preferred().device(), initial, &films, &AtomicBool::new(stop))
 }
 
@@ -171,7 +182,8 @@ fn a_run_goes_on_from_the_weights_it_is_given_and_refuses_those_of_another_archi
     std::fs::remove_dir_all(&second).unwrap();
     let from_random = run(&second, &hardly, false, false).unwrap();
     std::fs::remove_dir_all(&second).unwrap();
-    let other = TrainConfig { architecture: Architecture::tiny(Attention::Se), ..config(1) };
+    let wider = Architecture { growth_rate: 8, ..Architecture::tiny(Attention::Cbam) };
+    let other = TrainConfig { architecture: wider, ..config(1) };
     let error = run_from(Some(&learned), &second, &other, false, false).unwrap_err().to_string();
     std::fs::remove_dir_all(&first).unwrap();
     std::fs::remove_dir_all(&second).unwrap();
