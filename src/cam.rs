@@ -11,18 +11,13 @@ pub struct Cam {
 }
 
 impl Cam {
-    /// `maps` holds a `side` x `side` map, row by row, for each of [`Class::ALL`].
+    /// `maps` holds a `side` x `side` map, row by row, for each of [`Class::ALL`]; `side` is 7 for a 224-pixel input.
     ///
     /// # Panics
     /// If `maps` has another length.
     pub fn new(side: usize, maps: Vec<f32>) -> Self {
         assert_eq!(maps.len(), Class::ALL.len() * side * side, "CAM values");
         Cam { side, maps }
-    }
-
-    /// Rows and columns of a map (7 for a 224-pixel input).
-    pub fn side(&self) -> usize {
-        self.side
     }
 
     /// The map of one class, `side * side` values row by row, in logit units (any sign).

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use image::GrayImage;
 use trainer::annotations::Annotations;
 use trainer::architecture::Attention;
 use trainer::backend::Backend;
@@ -106,9 +107,9 @@ struct CalibrateArgs {
     threads: usize,
 }
 
-/// Measure a bundle on a split, through the device library.
+/// What a measurement is taken of.
 #[derive(Args)]
-struct EvaluateArgs {
+struct Measured {
     /// The bundle's folder.
     #[arg(long)]
     bundle: PathBuf,
@@ -116,6 +117,13 @@ struct EvaluateArgs {
     manifest: PathBuf,
     #[arg(long, default_value = "val")]
     split: String,
+}
+
+/// Measure a bundle on a split, through the device library.
+#[derive(Args)]
+struct EvaluateArgs {
+    #[command(flatten)]
+    on: Measured,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -138,13 +146,8 @@ struct EvaluateArgs {
 /// manifest.
 #[derive(Args)]
 struct LocalizeArgs {
-    /// The bundle's folder.
-    #[arg(long)]
-    bundle: PathBuf,
-    #[arg(long)]
-    manifest: PathBuf,
-    #[arg(long, default_value = "val")]
-    split: String,
+    #[command(flatten)]
+    on: Measured,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
@@ -155,13 +158,8 @@ struct LocalizeArgs {
 /// Measure how well a bundle's film space tells the films of a split from pictures that are no frontal chest film.
 #[derive(Args)]
 struct ForeignArgs {
-    /// The bundle's folder.
-    #[arg(long)]
-    bundle: PathBuf,
-    #[arg(long)]
-    manifest: PathBuf,
-    #[arg(long, default_value = "val")]
-    split: String,
+    #[command(flatten)]
+    on: Measured,
     /// Pictures that are no frontal chest film, or folders of them.
     #[arg(required = true)]
     foreign: Vec<PathBuf>,
@@ -409,22 +407,23 @@ fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
 }
 
 fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
-    let mut films = Manifest::read(&args.manifest)?.split(&args.split)?;
+    let mut films = Manifest::read(&args.on.manifest)?.split(&args.on.split)?;
     // A film with a part hidden is no photograph: nothing is to be looked for in it.
     let profile = args.lungs.map(|_| Profile::Digital);
     let options = Options { profile, operating_point: args.operating_point, threads: args.threads };
-    let triage = Triage::new(&Bundle::load(&args.bundle)?, &options)?;
+    let triage = Triage::new(&Bundle::load(&args.on.bundle)?, &options)?;
     let judged = match (args.lungs, args.photographs) {
         (Some(view), _) => {
-            let annotations = Annotations::beside(&args.manifest)?;
-            let judged;
-            (films, judged) = judge_lungs(&triage, films, &annotations, view)?;
-            judged
+            let masks;
+            (films, masks) = with_lungs(films, &Annotations::beside(&args.on.manifest)?)?;
+            judge_altered(&triage, &films, |index, plate| Ok(view.of(&plate, &masks[index])))?
         }
         (None, None | Some(Profile::Digital)) => evaluate::judge(&triage, &films),
-        (None, Some(profile)) => judge_photographs(&triage, &films, profile)?,
+        (None, Some(profile)) => judge_altered(&triage, &films, |index, plate| {
+            Ok(bundle::photograph(&plate, profile, index)?.unwrap_or(plate))
+        })?,
     };
-    let evaluation = evaluate::evaluate(&triage, &args.split, &films, &judged);
+    let evaluation = evaluate::evaluate(&triage, &args.on.split, &films, &judged);
     if let Some(name) = args.record {
         let all = &evaluation.groups[0].metrics;
         let mut table = toml::Table::new();
@@ -435,7 +434,7 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
             table.insert(format!("recall_{}", class.class.label()), toml::Value::Float(recall));
         }
         table.insert("expected_calibration_error".into(), toml::Value::Float(all.expected_calibration_error));
-        bundle::record_metrics(&args.bundle, &name, table)?;
+        bundle::record_metrics(&args.on.bundle, &name, table)?;
     }
     match args.json {
         true => println!("{}", serde_json::to_string(&evaluation)?),
@@ -444,53 +443,44 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Judges a simulated photograph of each film, levels 1 to 3 in turn.
-fn judge_photographs(triage: &Triage, films: &[Film], profile: Profile) -> Result<Vec<Judged>, AnyError> {
-    let mut judged = Vec::with_capacity(films.len());
-    for (index, film) in films.iter().enumerate() {
-        let photograph = match picture::read(&film.path) {
-            Ok(plate) => bundle::photograph(&plate, profile, index)?,
-            Err(_) => None,
-        };
-        let record = match photograph {
-            Some(photograph) => triage.assess(photograph, film.image_id.clone()).record,
-            // The device says what is wrong with the file itself.
-            None => triage.assess_file(&film.path).record,
-        };
-        judged.push(evaluate::judged(film, record));
-    }
-    Ok(judged)
-}
-
-/// Judges the films that have a lung mask, seen as `view` says, and returns them with what was said.
-fn judge_lungs(
+/// Judges what `alter` makes of each film's plate, given its place in the list.
+fn judge_altered(
     triage: &Triage,
-    films: Vec<Film>,
-    annotations: &Annotations,
-    view: LungView,
-) -> Result<(Vec<Film>, Vec<Judged>), AnyError> {
-    let (mut with_mask, mut judged) = (Vec::new(), Vec::new());
-    for film in films {
-        let Some(mask) = annotations.lungs(&film.image_id)? else { continue };
+    films: &[Film],
+    alter: impl Fn(usize, GrayImage) -> Result<GrayImage, AnyError>,
+) -> Result<Vec<Judged>, AnyError> {
+    let judge = |(index, film): (usize, &Film)| {
         let record = match picture::read(&film.path) {
-            Ok(plate) => triage.assess(view.of(&plate, &mask), film.image_id.clone()).record,
+            Ok(plate) => triage.assess(alter(index, plate)?, film.image_id.clone()).record,
+            // The device says what is wrong with the file itself.
             Err(_) => triage.assess_file(&film.path).record,
         };
-        judged.push(evaluate::judged(&film, record));
-        with_mask.push(film);
+        Ok(evaluate::judged(film, record))
+    };
+    films.iter().enumerate().map(judge).collect()
+}
+
+/// The films that have a lung mask, and the masks.
+fn with_lungs(films: Vec<Film>, annotations: &Annotations) -> Result<(Vec<Film>, Vec<GrayImage>), AnyError> {
+    let (mut with_mask, mut masks) = (Vec::new(), Vec::new());
+    for film in films {
+        if let Some(mask) = annotations.lungs(&film.image_id)? {
+            with_mask.push(film);
+            masks.push(mask);
+        }
     }
     if with_mask.is_empty() {
         return Err("no film of this split has a lung mask; see docs/reference/dataset.md".into());
     }
-    Ok((with_mask, judged))
+    Ok((with_mask, masks))
 }
 
 fn localize(args: LocalizeArgs) -> Result<(), AnyError> {
-    let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split(&args.split)?);
-    let annotations = Annotations::beside(&args.manifest)?;
+    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?);
+    let annotations = Annotations::beside(&args.on.manifest)?;
     let options = Options { threads: args.threads, ..Options::default() };
-    let triage = Triage::new(&Bundle::load(&args.bundle)?, &options)?;
-    let localization = localization::localize(&triage, &args.split, &films, &annotations)?;
+    let triage = Triage::new(&Bundle::load(&args.on.bundle)?, &options)?;
+    let localization = localization::localize(&triage, &args.on.split, &films, &annotations)?;
     match args.json {
         true => println!("{}", serde_json::to_string(&localization)?),
         false => print!("{localization}"),
@@ -499,8 +489,8 @@ fn localize(args: LocalizeArgs) -> Result<(), AnyError> {
 }
 
 fn foreign(args: ForeignArgs) -> Result<(), AnyError> {
-    let bundle = Bundle::load(&args.bundle)?;
-    let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split(&args.split)?);
+    let bundle = Bundle::load(&args.on.bundle)?;
+    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?);
     let films: Vec<f64> = films.iter().map(|film| bundle.film_space.distance(&film.plate)).collect();
     let mut foreign = Vec::new();
     for path in args.foreign {

@@ -15,7 +15,7 @@ use xray_triage::triage::Class;
 
 use crate::annotations::{AnnotationError, Annotations, FindingBox};
 use crate::dataset::LabelledPlate;
-use crate::metrics::Estimate;
+use crate::metrics::{Estimate, mean};
 
 /// Places along each side of a film at which a map is looked at.
 const GRID: u32 = 224;
@@ -114,25 +114,21 @@ pub fn localize(
         }
     }
 
-    let mean = |values: &mut dyn Iterator<Item = f64>| {
-        let values: Vec<f64> = values.collect();
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-    };
     let lungs = Class::ALL.into_iter().filter_map(|class| {
         let of_class: Vec<(f64, f64)> =
             lung_films.iter().filter(|film| film.0 == class).map(|film| (film.1, film.2)).collect();
         Some(LungEnergy {
             class,
             films: of_class.len(),
-            inside: Estimate::of(&of_class, |films| mean(&mut films.iter().map(|film| film.0)))?,
-            lung_area: mean(&mut of_class.iter().map(|film| film.1))?,
+            inside: Estimate::of(&of_class, |films| mean(films.iter().map(|film| film.0)))?,
+            lung_area: mean(of_class.iter().map(|film| film.1))?,
         })
     });
     let pointing = || {
         Some(Pointing {
             films: box_films.len(),
-            hits: Estimate::of(&box_films, |films| mean(&mut films.iter().map(|film| f64::from(u8::from(film.0)))))?,
-            boxed_area: mean(&mut box_films.iter().map(|film| film.1))?,
+            hits: Estimate::of(&box_films, |films| mean(films.iter().map(|film| f64::from(u8::from(film.0)))))?,
+            boxed_area: mean(box_films.iter().map(|film| film.1))?,
         })
     };
     let correlation = |score: usize| {

@@ -177,8 +177,13 @@ pub fn area_under_curve(mut scored: Vec<(f64, bool)>) -> Option<f64> {
 
 /// Mean over the classes that both have films and are not all the films.
 fn macro_auroc(films: &[Judged]) -> Option<f64> {
-    let aurocs: Vec<f64> = Class::ALL.into_iter().filter_map(|class| auroc(films, class)).collect();
-    (!aurocs.is_empty()).then(|| aurocs.iter().sum::<f64>() / aurocs.len() as f64)
+    mean(Class::ALL.into_iter().filter_map(|class| auroc(films, class)))
+}
+
+/// None if there are no values.
+pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / count as f64)
 }
 
 /// Refused films are left out.

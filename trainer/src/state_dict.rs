@@ -198,8 +198,10 @@ fn half_floats(bytes: &[u8]) -> Vec<f32> {
 fn todays_name(name: &str) -> String {
     let start = ["features.", "classifier."].into_iter().filter_map(|root| name.find(root)).min().unwrap_or(0);
     let mut name = name[start..].to_string();
-    for layer in ["norm.1.", "norm.2.", "conv.1.", "conv.2."] {
-        name = name.replace(&format!(".{layer}"), &format!(".{}", layer.replacen('.', "", 1)));
+    for (published, todays) in
+        [(".norm.1.", ".norm1."), (".norm.2.", ".norm2."), (".conv.1.", ".conv1."), (".conv.2.", ".conv2.")]
+    {
+        name = name.replace(published, todays);
     }
     name
 }

@@ -230,7 +230,8 @@ pub enum Ended {
 
 /// Trains, or goes on with a run if `resume` is set and the folder holds a checkpoint.
 ///
-/// A new run starts from `initial`, as far as it fits ([`StateDict::adopt`]), or from random weights. `stop` is looked at after every step.
+/// A new run starts from `initial`, as far as it fits ([`StateDict::adopt`]), or from random weights. `stop` is looked
+/// at after every step.
 pub fn run(
     folder: &Path,
     config: &TrainConfig,
