@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod cam;
 pub mod camera;
 pub mod cli;
+pub mod config;
 pub mod display;
 pub mod film;
 pub mod film_space;
