@@ -1,22 +1,28 @@
 //! The box: waits for the button, takes a picture of the light box, judges it, shows the verdict.
 
-use image::RgbImage;
+use std::time::Duration;
 
-use crate::camera::{Camera, Capture};
+use image::{GrayImage, RgbImage};
+
+use crate::camera::Camera;
 use crate::display::Display;
 use crate::overlay;
-use crate::panel::{Lights, Panel, PanelError, Request};
+use crate::panel::{Button, Leds, PanelError, Press};
 use crate::pipeline::{Record, Triage};
 use crate::triage::Outcome;
 
 /// Code of a record for which the camera gave no frame.
 const CAMERA_FAULT: &str = "camera_fault";
 
-/// Camera, display and panel, real or simulated.
+/// How long the button is waited for at a time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Camera, display, button and LEDs, real or simulated.
 pub struct Hardware {
     pub camera: Box<dyn Camera>,
     pub display: Box<dyn Display>,
-    pub panel: Box<dyn Panel>,
+    pub button: Box<dyn Button>,
+    pub leds: Box<dyn Leds>,
 }
 
 /// Why the box stops working.
@@ -42,16 +48,25 @@ pub fn run<E>(
     hardware: &mut Hardware,
     mut report: impl FnMut(&Record) -> Result<(), E>,
 ) -> Result<(), ApplianceError<E>> {
-    let Hardware { camera, display, panel } = hardware;
+    let Hardware { camera, display, button, leds } = hardware;
     let mut show = |screen: &RgbImage| display.show(screen).unwrap_or_else(|error| log::error!("{error}"));
     show(&overlay::notice("READY", "Lay a film on the light box and press the button. Hold the button to switch off."));
-    panel.light(Lights::Ready);
-    while panel.wait()? == Request::Capture {
-        panel.light(Lights::Busy);
+    leds.set(true, false)?;
+    let mut frame = GrayImage::default();
+    loop {
+        match button.wait(PATIENCE)? {
+            None => continue,
+            Some(Press::VeryLong) => break,
+            Some(Press::Short | Press::Long) => {}
+        }
+        leds.set(true, true)?;
         show(&overlay::notice("READING", "Do not move the film."));
-        let (record, screen) = match camera.capture() {
-            Ok(Capture { origin, frame }) => {
-                let assessment = triage.assess(frame, origin);
+        let origin = camera.origin();
+        let grabbed = camera.grab(&mut frame);
+        camera.captured();
+        let (record, screen) = match grabbed {
+            Ok(()) => {
+                let assessment = triage.assess(frame.clone(), origin);
                 let screen = overlay::draw(&assessment);
                 (assessment.record, screen)
             }
@@ -62,7 +77,8 @@ pub fn run<E>(
         }
         report(&record).map_err(ApplianceError::Report)?;
         show(&screen.unwrap_or_else(|| overlay::notice("NO PICTURE", &record.advice.join(" "))));
-        panel.light(if needs_operator(&record) { Lights::Attention } else { Lights::Ready });
+        let attention = needs_operator(&record);
+        leds.set(!attention, attention)?;
     }
     show(&overlay::notice("OFF", "The program has ended."));
     Ok(())

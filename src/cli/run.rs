@@ -1,6 +1,6 @@
 //! `xray-triage run`: the box.
 
-use std::io::{self, Write};
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,8 +10,9 @@ use log::warn;
 use super::{CAM_ENDING, Failure, JudgeArgs, ProfileChoice, pictures, print, print_json, set_up};
 use crate::appliance::{self, ApplianceError, Hardware};
 use crate::camera::{self, SimulatedCamera};
+use crate::config;
 use crate::display::{self, NoDisplay, SimulatedDisplay};
-use crate::panel::{self, Pins, SimulatedPanel};
+use crate::panel;
 use crate::pipeline::Record;
 
 #[derive(Args)]
@@ -22,19 +23,19 @@ pub struct RunArgs {
     simulate: Option<PathBuf>,
     /// The camera.
     #[arg(long, value_name = "DEVICE", default_value = "/dev/video0")]
-    camera: PathBuf,
+    camera: String,
     /// The display's framebuffer. Without one the LEDs and the records have to do.
     #[arg(long, value_name = "DEVICE", default_value = "/dev/fb0")]
     display: PathBuf,
     /// GPIO number (BCM) of the button, which connects it to ground.
     #[arg(long, value_name = "GPIO", default_value_t = 17)]
-    button_pin: u8,
+    button_pin: u32,
     /// GPIO number of the LED that says: ready.
     #[arg(long, value_name = "GPIO", default_value_t = 27)]
-    ready_pin: u8,
+    ready_pin: u32,
     /// GPIO number of the LED that asks for attention.
     #[arg(long, value_name = "GPIO", default_value_t = 22)]
-    attention_pin: u8,
+    attention_pin: u32,
     /// How the pictures are taken.
     #[arg(long, value_enum, default_value_t = ProfileChoice::Film)]
     profile: ProfileChoice,
@@ -49,14 +50,23 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let mut hardware = match &args.simulate {
         Some(folder) => simulated(folder)?,
-        None => Hardware {
-            camera: camera::open(&args.camera)?,
-            display: display::open(&args.display).unwrap_or_else(|error| {
-                warn!("{error}. Going on without a display");
-                Box::new(NoDisplay)
-            }),
-            panel: panel::open(Pins { button: args.button_pin, ready: args.ready_pin, attention: args.attention_pin })?,
-        },
+        None => {
+            let (button, leds) = panel::open(&config::Panel {
+                button: args.button_pin,
+                ready: args.ready_pin,
+                attention: args.attention_pin,
+                ..Default::default()
+            })?;
+            Hardware {
+                camera: camera::open(&config::Camera { device: args.camera.clone(), ..Default::default() }),
+                display: display::open(&args.display).unwrap_or_else(|error| {
+                    warn!("{error}. Going on without a display");
+                    Box::new(NoDisplay)
+                }),
+                button,
+                leds,
+            }
+        }
     };
     let triage = set_up(&args.judge, args.profile)?;
     let report = |record: &Record| {
@@ -74,9 +84,11 @@ fn simulated(folder: &Path) -> Result<Hardware, Failure> {
     let pictures = pictures(folder).map_err(|error| unusable(error.to_string()))?;
     let camera =
         SimulatedCamera::new(pictures).ok_or_else(|| unusable("it has no .jpg, .jpeg or .png file".to_string()))?;
+    let (button, leds) = panel::simulated(BufReader::new(io::stdin()), None);
     Ok(Hardware {
         camera: Box::new(camera),
         display: Box::new(SimulatedDisplay::new(&folder.join(format!("screen{CAM_ENDING}")))),
-        panel: Box::new(SimulatedPanel::new(io::stdin().lock())),
+        button,
+        leds,
     })
 }
