@@ -175,7 +175,7 @@ fn to_gray8(picture: DynamicImage) -> GrayImage {
 
 /// Whether a JPEG runs to its end-of-image marker. Walks the segments (ITU-T T.81, annex B) so that the end marker of
 /// an embedded thumbnail does not count. The decoder itself fills what is missing with gray and reports no error.
-fn jpeg_is_whole(bytes: &[u8]) -> bool {
+pub(crate) fn jpeg_is_whole(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
         // To the next marker: over entropy-coded data (FF 00 is a stuffed byte) and fill bytes.
