@@ -4,13 +4,11 @@ use image::RgbImage;
 
 use crate::camera::{Camera, Capture};
 use crate::display::Display;
-use crate::overlay;
 use crate::panel::{Lights, Panel, PanelError, Request};
 use crate::pipeline::{Record, Triage};
+use crate::screen::{self, Fault, Screen, Surroundings};
+use crate::strings::Language;
 use crate::triage::Outcome;
-
-/// Code of a record for which the camera gave no frame.
-const CAMERA_FAULT: &str = "camera_fault";
 
 /// Camera, display and panel, real or simulated.
 pub struct Hardware {
@@ -43,28 +41,41 @@ pub fn run<E>(
     mut report: impl FnMut(&Record) -> Result<(), E>,
 ) -> Result<(), ApplianceError<E>> {
     let Hardware { camera, display, panel } = hardware;
-    let mut show = |screen: &RgbImage| display.show(screen).unwrap_or_else(|error| log::error!("{error}"));
-    show(&overlay::notice("READY", "Lay a film on the light box and press the button. Hold the button to switch off."));
+    let (width, height) = display.size();
+    let mut canvas = RgbImage::new(width, height);
+    let mut show = |screen: &Screen| {
+        let around = Surroundings { language: Language::English, clock: None, model: &triage.model().id };
+        screen::draw(&mut canvas, screen, &around);
+        display.show(&canvas).unwrap_or_else(|error| log::error!("{error}"));
+    };
+    show(&Screen::Ready { preview: None, hint: None });
     panel.light(Lights::Ready);
     while panel.wait()? == Request::Capture {
         panel.light(Lights::Busy);
-        show(&overlay::notice("READING", "Do not move the film."));
-        let (record, screen) = match camera.capture() {
+        show(&Screen::Capturing);
+        let (assessment, needs_operator) = match camera.capture() {
             Ok(Capture { origin, frame }) => {
                 let assessment = triage.assess(frame, origin);
-                let screen = overlay::draw(&assessment);
-                (assessment.record, screen)
+                let needs_operator = needs_operator(&assessment.record);
+                (Ok(assessment), needs_operator)
             }
-            Err(error) => (triage.fault("camera".into(), CAMERA_FAULT, error.to_string()), None),
+            Err(error) => (Err(triage.fault("camera".into(), Fault::Camera.code(), error.to_string())), true),
         };
+        let record = assessment.as_ref().map_or_else(|record| record, |assessment| &assessment.record);
         if let Some(error) = &record.error {
             log::error!("{error}");
         }
-        report(&record).map_err(ApplianceError::Report)?;
-        show(&screen.unwrap_or_else(|| overlay::notice("NO PICTURE", &record.advice.join(" "))));
-        panel.light(if needs_operator(&record) { Lights::Attention } else { Lights::Ready });
+        report(record).map_err(ApplianceError::Report)?;
+        show(&match &assessment {
+            Ok(assessment) if assessment.record.outcome == Outcome::Refused => {
+                Screen::Refused { assessment, case: None }
+            }
+            Ok(assessment) => Screen::Verdict { assessment, case: None, heat_map: true },
+            Err(record) => Screen::Fault { fault: Fault::Camera, detail: record.error.as_deref().unwrap_or_default() },
+        });
+        panel.light(if needs_operator { Lights::Attention } else { Lights::Ready });
     }
-    show(&overlay::notice("OFF", "The program has ended."));
+    show(&Screen::Off);
     Ok(())
 }
 

@@ -10,9 +10,13 @@ use log::warn;
 use super::{CAM_ENDING, Failure, JudgeArgs, ProfileChoice, pictures, print, print_json, set_up};
 use crate::appliance::{self, ApplianceError, Hardware};
 use crate::camera::{self, SimulatedCamera};
+use crate::config;
 use crate::display::{self, NoDisplay, SimulatedDisplay};
 use crate::panel::{self, Pins, SimulatedPanel};
 use crate::pipeline::Record;
+
+/// Of the simulated display, pixels.
+const SCREEN_SIZE: (u32, u32) = (800, 480);
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -23,9 +27,9 @@ pub struct RunArgs {
     /// The camera.
     #[arg(long, value_name = "DEVICE", default_value = "/dev/video0")]
     camera: PathBuf,
-    /// The display's framebuffer. Without one the LEDs and the records have to do.
-    #[arg(long, value_name = "DEVICE", default_value = "/dev/fb0")]
-    display: PathBuf,
+    /// The display: auto, none, or a device. Without one the LEDs and the records have to do.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    display: String,
     /// GPIO number (BCM) of the button, which connects it to ground.
     #[arg(long, value_name = "GPIO", default_value_t = 17)]
     button_pin: u8,
@@ -51,10 +55,11 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
         Some(folder) => simulated(folder)?,
         None => Hardware {
             camera: camera::open(&args.camera)?,
-            display: display::open(&args.display).unwrap_or_else(|error| {
-                warn!("{error}. Going on without a display");
-                Box::new(NoDisplay)
-            }),
+            display: display::open(&config::Display { device: args.display.clone(), ..config::Display::default() })
+                .unwrap_or_else(|error| {
+                    warn!("{error}. Going on without a display");
+                    Box::new(NoDisplay)
+                }),
             panel: panel::open(Pins { button: args.button_pin, ready: args.ready_pin, attention: args.attention_pin })?,
         },
     };
@@ -76,7 +81,7 @@ fn simulated(folder: &Path) -> Result<Hardware, Failure> {
         SimulatedCamera::new(pictures).ok_or_else(|| unusable("it has no .jpg, .jpeg or .png file".to_string()))?;
     Ok(Hardware {
         camera: Box::new(camera),
-        display: Box::new(SimulatedDisplay::new(&folder.join(format!("screen{CAM_ENDING}")))),
+        display: Box::new(SimulatedDisplay::new(&folder.join(format!("screen{CAM_ENDING}")), SCREEN_SIZE)),
         panel: Box::new(SimulatedPanel::new(io::stdin().lock())),
     })
 }
