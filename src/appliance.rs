@@ -5,6 +5,7 @@
 //! button's, and the one that runs the [state machine](machine), the display and the case log. They meet in an
 //! [event queue](queue) of fixed capacity; frames and assessments are handed over in slots that hold one.
 
+pub mod hint;
 pub mod machine;
 pub mod queue;
 
@@ -17,6 +18,7 @@ use jiff::{Timestamp, Zoned};
 use crate::camera::Camera;
 use crate::caselog::CaseLog;
 use crate::display::Display;
+use crate::film::Profile;
 use crate::panel::{Button, Leds};
 use crate::pipeline::{Assessment, Record, SetupError, Triage};
 use crate::screen::{self, Fault, Hint, Screen, Surroundings};
@@ -28,6 +30,8 @@ use queue::EventQueue;
 
 /// How long the camera's thread waits before it asks a camera that failed again.
 const CAMERA_RETRY: Duration = Duration::from_millis(500);
+/// How often a frame of the preview is looked at for a [hint]: it costs more than showing it.
+const HINT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the threads look away at most before they see that the box is ending.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -44,8 +48,10 @@ pub struct Behaviour {
     pub language: Language,
     /// Frames a second of the preview.
     pub preview_fps: f64,
-    /// Free space below which no capture is taken, bytes.
-    pub reserve: u64,
+    /// The wanted capture profile, for hints.
+    pub profile: Option<Profile>,
+    /// Free space below which no capture is taken, megabytes.
+    pub reserve_mb: u64,
     /// The model's id, for the screens.
     pub model: String,
 }
@@ -77,7 +83,7 @@ pub fn run<E>(
     let Hardware { camera, display, button, leds } = hardware;
     let shared = Shared::default();
     std::thread::scope(|scope| {
-        scope.spawn(|| watch(camera, behaviour.preview_fps, &shared));
+        scope.spawn(|| watch(camera, behaviour, &shared));
         scope.spawn(|| judge(load, &shared));
         scope.spawn(|| listen(button, &shared));
         let outcome = serve(&shared, display, leds, cases, behaviour, report);
@@ -102,7 +108,7 @@ struct Slots {
     ending: bool,
     demand: Demand,
     /// The newest frame of the preview that was not drawn yet.
-    preview: Option<GrayImage>,
+    preview: Option<(GrayImage, Option<Hint>)>,
     /// The frame that is to be judged, and when it was taken.
     captured: Option<(GrayImage, String, Timestamp)>,
     /// The frame given to the judge.
@@ -142,8 +148,10 @@ impl Shared {
 }
 
 /// The camera's thread: frames for the preview at its rate, a frame for a capture at once.
-fn watch(mut camera: Box<dyn Camera>, preview_fps: f64, shared: &Shared) {
-    let interval = Duration::from_secs_f64(1.0 / preview_fps);
+fn watch(mut camera: Box<dyn Camera>, behaviour: &Behaviour, shared: &Shared) {
+    let interval = Duration::from_secs_f64(1.0 / behaviour.preview_fps);
+    let mut hint = None;
+    let mut next_hint = Instant::now();
     let mut frame = GrayImage::new(1, 1);
     let mut failing = false;
     let mut next = Instant::now();
@@ -174,6 +182,10 @@ fn watch(mut camera: Box<dyn Camera>, preview_fps: f64, shared: &Shared) {
         match grabbed {
             Ok(()) => {
                 failing = false;
+                if demand == Demand::Preview && Instant::now() >= next_hint {
+                    hint = hint::of(&frame, behaviour.profile);
+                    next_hint = Instant::now() + HINT_INTERVAL;
+                }
                 let mut slots = shared.lock();
                 if demand == Demand::Capture {
                     let frame = std::mem::replace(&mut frame, GrayImage::new(1, 1));
@@ -182,7 +194,7 @@ fn watch(mut camera: Box<dyn Camera>, preview_fps: f64, shared: &Shared) {
                     shared.events.push(Event::Captured);
                 } else if slots.preview.is_none() {
                     // The frame before it has been drawn.
-                    slots.preview = Some(std::mem::replace(&mut frame, GrayImage::new(1, 1)));
+                    slots.preview = Some((std::mem::replace(&mut frame, GrayImage::new(1, 1)), hint));
                     drop(slots);
                     shared.events.push(Event::Preview);
                 }
@@ -251,6 +263,7 @@ fn listen(mut button: Box<dyn Button>, shared: &Shared) {
 /// The newest frame of the preview, and how many there were before it.
 struct Preview {
     frame: GrayImage,
+    hint: Option<Hint>,
     number: u64,
 }
 
@@ -276,7 +289,7 @@ fn serve<E>(
     let mut preview: Option<Preview> = None;
     let mut case: Option<Case> = None;
     let mut trouble = String::new();
-    notify(&[sd_notify::NotifyState::Ready]);
+    notify(sd_notify::NotifyState::Ready);
     loop {
         let now = Instant::now();
         let state = machine.state();
@@ -291,17 +304,17 @@ fn serve<E>(
         match state {
             State::ShuttingDown => {
                 view.draw(&Screen::Off);
-                notify(&[sd_notify::NotifyState::Stopping]);
+                notify(sd_notify::NotifyState::Stopping);
                 return leds.set(false, false).map_err(|error| ApplianceError::Fault(error.to_string()));
             }
             // Nothing but a restart helps, and whoever started the program may try one.
             State::Fault(Fault::Model | Fault::Panel) if machine.elapsed(now) >= FATAL_SHOWN => {
-                notify(&[sd_notify::NotifyState::Stopping]);
+                notify(sd_notify::NotifyState::Stopping);
                 return Err(ApplianceError::Fault(trouble));
             }
             _ => {}
         }
-        notify(&[sd_notify::NotifyState::Watchdog]);
+        notify(sd_notify::NotifyState::Watchdog);
 
         {
             let mut slots = shared.lock();
@@ -322,8 +335,8 @@ fn serve<E>(
         while let Some(event) = next.take() {
             match event {
                 Event::Preview => {
-                    let number = preview.map_or(0, |preview| preview.number) + 1;
-                    preview = shared.lock().preview.take().map(|frame| Preview { frame, number });
+                    let number = preview.as_ref().map_or(0, |preview| preview.number) + 1;
+                    preview = shared.lock().preview.take().map(|(frame, hint)| Preview { frame, hint, number });
                 }
                 Event::CameraFailed | Event::ModelFailed | Event::PanelFailed => {
                     trouble = std::mem::take(&mut shared.lock().trouble);
@@ -332,7 +345,7 @@ fn serve<E>(
             }
             next = match machine.handle(event, Instant::now()) {
                 None => None,
-                Some(Action::Capture) => match cases.has_room(behaviour.reserve) {
+                Some(Action::Capture) => match cases.check_space(behaviour.reserve_mb) {
                     Ok(()) => {
                         let mut slots = shared.lock();
                         slots.demand = Demand::Capture;
@@ -390,8 +403,8 @@ fn shown(outcome: Outcome) -> Shown {
 
 /// Tells the service manager, if there is one. The watchdog is fed by the state machine's own loop: a box that hangs
 /// anywhere in it is restarted.
-fn notify(states: &[sd_notify::NotifyState]) {
-    if let Err(error) = sd_notify::notify(states) {
+fn notify(state: sd_notify::NotifyState) {
+    if let Err(error) = sd_notify::notify(&[state]) {
         log::debug!("the service manager does not listen: {error}");
     }
 }
@@ -444,10 +457,13 @@ impl<'a> View<'a> {
         if self.shown.as_ref() == Some(&shows) {
             return;
         }
-        let hint = (!machine.model_loaded()).then_some(Hint::Loading);
+        let loading = (!machine.model_loaded()).then_some(Hint::Loading);
         let screen = match (state, case) {
             (State::Booting, _) => Screen::Booting,
-            (State::Ready, _) => Screen::Ready { preview: preview.map(|preview| &preview.frame), hint },
+            (State::Ready, _) => Screen::Ready {
+                preview: preview.map(|preview| &preview.frame),
+                hint: preview.and_then(|preview| preview.hint).or(loading),
+            },
             (State::Capturing, _) => Screen::Capturing,
             (State::Analysing, _) => Screen::Analysing { seconds: seconds as u32 },
             (State::Verdict { .. }, Some(Case { assessment, number })) => {
@@ -457,7 +473,7 @@ impl<'a> View<'a> {
                 Screen::Refused { assessment, case: Some(number) }
             }
             // A result is only shown once there is a case.
-            (State::Verdict { .. } | State::Refused, None) => Screen::Booting,
+            (State::Verdict { .. } | State::Refused, None) => return,
             (State::Fault(fault), _) => Screen::Fault { fault, detail: trouble },
             (State::ShuttingDown, _) => Screen::ShuttingDown,
         };
@@ -466,6 +482,9 @@ impl<'a> View<'a> {
     }
 
     fn draw(&mut self, screen: &Screen) {
+        if self.canvas.is_empty() {
+            return;
+        }
         let around = Surroundings {
             language: self.behaviour.language,
             clock: Some(&self.clock),

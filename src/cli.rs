@@ -19,7 +19,6 @@ use log::{LevelFilter, error, info};
 
 use crate::DISCLAIMER;
 use crate::bundle::{self, Bundle, BundleError};
-use crate::camera::CameraError;
 use crate::caselog::CaseLogError;
 use crate::config::ConfigError;
 use crate::film::Profile;
@@ -141,13 +140,13 @@ enum Failure {
     #[error("cannot write {}: {source}. Choose another place with --cam", path.display())]
     Cam { path: PathBuf, source: io::Error },
     #[error(transparent)]
-    Camera(#[from] CameraError),
-    #[error(transparent)]
     Panel(#[from] PanelError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     CaseLog(#[from] CaseLogError),
+    #[error("the box cannot go on: {0}")]
+    Appliance(String),
     #[error("cannot simulate with {}: {reason}. Name a folder of pictures", path.display())]
     Simulation { path: PathBuf, reason: String },
     #[error("--cam {} would overwrite a film. Choose another name", .0.display())]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::profile_name;
 use crate::film::Profile;
+use crate::strings::Language;
 
 /// Sides of a camera's frame, pixels. Films below 160 are refused; above, one frame would take tens of megabytes.
 const SIDE: RangeInclusive<u32> = 160..=7680;
@@ -29,8 +30,6 @@ const LINE: RangeInclusive<u32> = 0..=1023;
 const THREADS: RangeInclusive<u8> = 1..=64;
 /// Free space to keep, megabytes: up to 1 TB.
 const RESERVE: RangeInclusive<u64> = 0..=1_000_000;
-/// What the screens speak.
-const LANGUAGES: [&str; 5] = ["en", "fr", "es", "pt", "zh"];
 /// Entries that have no value unless one is given: section, key, and what holds without.
 const OPTIONAL: [(&str, &str, &str); 6] = [
     ("camera", "exposure", "automatic"),
@@ -40,6 +39,9 @@ const OPTIONAL: [(&str, &str, &str); 6] = [
     ("triage", "model", "the built-in model"),
     ("triage", "threads", "one a processor"),
 ];
+
+/// The profiles a film can be wanted in, beside `auto`.
+const PROFILES: [Profile; 3] = [Profile::Film, Profile::Screen, Profile::Digital];
 
 /// All settings of `xray-triage run`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -147,7 +149,6 @@ impl Config {
         let device = display.device.as_str();
         let known = ["auto", "none"].contains(&device) || device.starts_with('/');
         require(known, "display.device", device, "\"auto\", \"none\" or a device's path such as \"/dev/fb0\"")?;
-        one_of("display.language", &display.language, &LANGUAGES)?;
 
         filled("panel.chip", &panel.chip.to_string_lossy())?;
         let lines =
@@ -159,7 +160,7 @@ impl Config {
             }
         }
 
-        let profiles = [Profile::Film, Profile::Screen, Profile::Digital].map(profile_name);
+        let profiles = PROFILES.map(profile_name);
         one_of("triage.profile", &triage.profile, &[&profiles[..], &["auto"]].concat())?;
         if let Some(name) = &triage.operating_point {
             filled("triage.operating_point", name)?;
@@ -263,12 +264,12 @@ pub struct Display {
     /// `auto` (a DRM display, else `/dev/fb0`), `none`, or a device's path.
     pub device: String,
     /// `en`, `fr`, `es`, `pt` or `zh`.
-    pub language: String,
+    pub language: Language,
 }
 
 impl Default for Display {
     fn default() -> Self {
-        Display { device: "auto".into(), language: "en".into() }
+        Display { device: "auto".into(), language: Language::default() }
     }
 }
 
@@ -334,6 +335,13 @@ pub struct Triage {
 impl Default for Triage {
     fn default() -> Self {
         Triage { profile: "film".into(), operating_point: None, model: None, threads: None }
+    }
+}
+
+impl Triage {
+    /// The capture profile; `None` finds it out film by film.
+    pub fn wanted_profile(&self) -> Option<Profile> {
+        PROFILES.into_iter().find(|profile| profile_name(*profile) == self.profile)
     }
 }
 
@@ -419,6 +427,7 @@ mod tests {
             ("\n[kamera]\n", ["kamera", "line 2"]),
             ("[panel]\n\nbutton = -1\n", ["-1", "line 3"]),
             ("[panel]\nbackend = \"pins\"\n", ["pins", "line 2"]),
+            ("[display]\nlanguage = \"xx\"\n", ["`fr`", "line 2"]),
             ("[storage]\nfolder = 5\n", ["integer", "line 2"]),
             ("no settings", ["config.toml", "line 1"]),
         ] {
@@ -437,7 +446,6 @@ mod tests {
             ("[camera]\npreview_fps = inf", "camera.preview_fps is inf", "0.1 to 30"),
             ("[camera]\ndevice = ' '", "camera.device", "some text"),
             ("[display]\ndevice = 'fb0'", "display.device is \"fb0\"", "auto"),
-            ("[display]\nlanguage = 'xx'", "display.language is \"xx\"", "en, fr, es, pt, zh"),
             ("[panel]\nready = 17", "panel.ready is 17", "another line than panel.button"),
             ("[panel]\nattention = 2000", "panel.attention is 2000", "0 to 1023"),
             ("[triage]\nprofile = 'photo'", "triage.profile is \"photo\"", "film, screen, digital, auto"),

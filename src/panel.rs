@@ -40,6 +40,11 @@ pub trait Button: Send {
     /// # Errors
     /// The button cannot be read.
     fn wait(&mut self, patience: Duration) -> Result<Option<Press>, PanelError>;
+
+    /// Whether presses come from a script, which waits until the box would take one, and not from a person.
+    fn scripted(&self) -> bool {
+        false
+    }
 }
 
 /// Two LEDs. They are off at first, and when this is dropped.

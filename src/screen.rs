@@ -59,6 +59,8 @@ pub enum Screen<'a> {
 /// What the operator can better before a picture is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
+    /// The model is not loaded yet; a capture will wait for it.
+    Loading,
     NoFilm,
     TooDark,
     TooBright,

@@ -183,6 +183,7 @@ impl Strings {
     /// What to do before the button is pressed.
     pub fn hint(&self, hint: Hint) -> &'static str {
         match hint {
+            Hint::Loading => self.booting.text,
             Hint::NoFilm => self.hint_no_film,
             Hint::TooDark => self.hint_too_dark,
             Hint::TooBright => self.hint_too_bright,

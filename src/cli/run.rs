@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use log::warn;
 
-use super::{CAM_ENDING, Failure, pictures, print, print_json, settings};
+use super::{CAM_ENDING, Failure, pictures, print, print_json};
 use crate::appliance::{self, ApplianceError, Behaviour, Hardware};
 use crate::bundle::Bundle;
 use crate::camera::{self, SimulatedCamera};
@@ -36,7 +36,7 @@ pub struct RunArgs {
 
 /// Is the box until it is switched off.
 pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
-    let mut config = settings(args.config.as_deref())?;
+    let mut config = Config::load(args.config.as_deref())?;
     let hardware = match &args.simulate {
         Some(folder) => {
             config.storage.folder = folder.join("cases");
@@ -48,11 +48,16 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
         Some(folder) => Bundle::load(folder)?,
         None => Bundle::embedded()?,
     };
-    let options = Options::try_from(&config.triage)?;
+    let options = Options {
+        profile: config.triage.wanted_profile(),
+        operating_point: config.triage.operating_point.clone(),
+        threads: config.triage.threads.map_or(Options::default().threads, usize::from),
+    };
     let behaviour = Behaviour {
         language: config.display.language,
         preview_fps: config.camera.preview_fps,
-        reserve: config.storage.reserve_mb * 1_000_000,
+        profile: options.profile,
+        reserve_mb: config.storage.reserve_mb,
         model: bundle.manifest.id.clone(),
     };
     let mut cases = CaseLog::open(&config.storage.folder)?;

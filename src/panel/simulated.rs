@@ -64,6 +64,10 @@ struct SimulatedButton {
 }
 
 impl Button for SimulatedButton {
+    fn scripted(&self) -> bool {
+        true
+    }
+
     fn wait(&mut self, patience: Duration) -> Result<Option<Press>, PanelError> {
         match self.presses.recv_timeout(patience) {
             Ok(Ok(press)) => Ok(Some(press)),
