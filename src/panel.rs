@@ -56,12 +56,15 @@ pub trait Leds {
     fn set(&mut self, ready: bool, attention: bool) -> Result<(), PanelError>;
 }
 
+/// A panel's two parts. They are used apart, the button by whoever waits for it.
+pub type Panel = (Box<dyn Button>, Box<dyn Leds>);
+
 /// The button and the LEDs of the settings.
 ///
 /// # Errors
 /// The lines are not there, in use, or not permitted; or the program was built without pins.
 #[cfg(gpio_panel)]
-pub fn open(config: &config::Panel) -> Result<(Box<dyn Button>, Box<dyn Leds>), PanelError> {
+pub fn open(config: &config::Panel) -> Result<Panel, PanelError> {
     match config.backend {
         PanelBackend::Rppal => rppal::open(config),
         PanelBackend::Gpiochip => gpiochip::open(config),
@@ -72,6 +75,6 @@ pub fn open(config: &config::Panel) -> Result<(Box<dyn Button>, Box<dyn Leds>), 
 
 /// Built without pins: always an error.
 #[cfg(not(gpio_panel))]
-pub fn open(_config: &config::Panel) -> Result<(Box<dyn Button>, Box<dyn Leds>), PanelError> {
+pub fn open(_config: &config::Panel) -> Result<Panel, PanelError> {
     Err(PanelError("this program was built without pins. Build it with --features rppal, or use --simulate".into()))
 }

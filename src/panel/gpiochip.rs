@@ -7,7 +7,7 @@ use gpiocdev::line::{Bias, EdgeDetection, Value};
 use log::warn;
 
 use super::presses::{INTERVAL, Presses};
-use super::{Button, Leds, PanelError, Press};
+use super::{Button, Leds, Panel, PanelError, Press};
 use crate::config;
 
 /// Who holds the lines, for `gpioinfo`.
@@ -20,7 +20,7 @@ const LONGEST_NAP: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// The chip or a line is not there, in use, named twice, or not permitted.
-pub fn open(config: &config::Panel) -> Result<(Box<dyn Button>, Box<dyn Leds>), PanelError> {
+pub fn open(config: &config::Panel) -> Result<Panel, PanelError> {
     let button = request_button(config, Some(if config.active_low { Bias::PullUp } else { Bias::PullDown }))
         .or_else(|error| {
             // The same without a pull fails again, unless the pull was the reason.

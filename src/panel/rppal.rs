@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rppal::gpio::{self, Gpio, InputPin, Level, OutputPin};
+use rppal::gpio::{Gpio, InputPin, Level, OutputPin};
 use rppal::system::DeviceInfo;
 
 use super::presses::{INTERVAL, Presses};
-use super::{Button, Leds, PanelError, Press};
+use super::{Button, Leds, Panel, PanelError, Press};
 use crate::config;
 
 /// Whether the board calls itself a Raspberry Pi of a model that is known.
@@ -19,14 +19,17 @@ pub fn is_raspberry_pi() -> bool {
 ///
 /// # Errors
 /// This is not a Raspberry Pi, or a pin is not there, named twice, or not permitted.
-pub fn open(config: &config::Panel) -> Result<(Box<dyn Button>, Box<dyn Leds>), PanelError> {
+pub fn open(config: &config::Panel) -> Result<Panel, PanelError> {
     let gpio = Gpio::new().map_err(|error| {
         PanelError(format!(
             "{error}. The pins need a Raspberry Pi and the group gpio; elsewhere set the panel's backend to gpiochip"
         ))
     })?;
     let pin = |number: u32| {
-        let pin = u8::try_from(number).map_err(|_| gpio::Error::PinNotAvailable(u8::MAX)).and_then(|pin| gpio.get(pin));
+        let pin = match u8::try_from(number) {
+            Ok(pin) => gpio.get(pin).map_err(|error| error.to_string()),
+            Err(_) => Err("there is no such pin".into()),
+        };
         pin.map_err(|error| PanelError(format!("GPIO {number}: {error}. Set other pins, each BCM number once")))
     };
     let button = pin(config.button)?;

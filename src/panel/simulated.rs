@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::{Button, Leds, PanelError, Press};
+use super::{Button, Leds, Panel, PanelError, Press};
 
 /// Presses that were typed but not asked for yet; more have to wait.
 const WAITING: usize = 16;
@@ -24,7 +24,7 @@ const LONGEST_LINE: u64 = 64;
 ///
 /// The LEDs' changes are logged. With `leds` that file has their state as well, as `ready=1 attention=0`; it is never
 /// seen half written.
-pub fn simulated(lines: impl BufRead + Send + 'static, leds: Option<PathBuf>) -> (Box<dyn Button>, Box<dyn Leds>) {
+pub fn simulated(lines: impl BufRead + Send + 'static, leds: Option<PathBuf>) -> Panel {
     let (sender, presses) = mpsc::sync_channel(WAITING);
     // Reading lasts as long as nobody types; `wait` does not.
     thread::spawn(move || {
