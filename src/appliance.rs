@@ -437,14 +437,7 @@ impl<'a> View<'a> {
     }
 
     /// Shows the machine's state, if that looks otherwise than what is shown.
-    fn show(
-        &mut self,
-        machine: &Machine,
-        now: Instant,
-        preview: Option<&Preview>,
-        case: Option<&Case>,
-        trouble: &str,
-    ) {
+    fn show(&mut self, machine: &Machine, now: Instant, preview: Option<&Preview>, case: Option<&Case>, trouble: &str) {
         self.clock = Zoned::now().strftime("%H:%M").to_string();
         let state = machine.state();
         let seconds = machine.elapsed(now).as_secs();
@@ -469,9 +462,7 @@ impl<'a> View<'a> {
             (State::Verdict { .. }, Some(Case { assessment, number })) => {
                 Screen::Verdict { assessment, case: Some(number), heat_map: machine.heat_map }
             }
-            (State::Refused, Some(Case { assessment, number })) => {
-                Screen::Refused { assessment, case: Some(number) }
-            }
+            (State::Refused, Some(Case { assessment, number })) => Screen::Refused { assessment, case: Some(number) },
             // A result is only shown once there is a case.
             (State::Verdict { .. } | State::Refused, None) => return,
             (State::Fault(fault), _) => Screen::Fault { fault, detail: trouble },
@@ -485,11 +476,8 @@ impl<'a> View<'a> {
         if self.canvas.is_empty() {
             return;
         }
-        let around = Surroundings {
-            language: self.behaviour.language,
-            clock: Some(&self.clock),
-            model: &self.behaviour.model,
-        };
+        let around =
+            Surroundings { language: self.behaviour.language, clock: Some(&self.clock), model: &self.behaviour.model };
         screen::draw(&mut self.canvas, screen, &around);
         match self.display.show(&self.canvas) {
             Ok(()) => self.failing = false,

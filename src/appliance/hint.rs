@@ -57,9 +57,8 @@ mod tests {
         let film = picture::read(Path::new("tests/films/nih_00002102_000.jpg")).unwrap();
         let dark = GrayImage::from_fn(film.width(), film.height(), |x, y| Luma([film.get_pixel(x, y)[0] / 20]));
         assert_eq!(of(&dark, Some(Profile::Digital)), Some(Hint::TooDark));
-        let bright = GrayImage::from_fn(film.width(), film.height(), |x, y| {
-            Luma([film.get_pixel(x, y)[0].saturating_mul(4)])
-        });
+        let bright =
+            GrayImage::from_fn(film.width(), film.height(), |x, y| Luma([film.get_pixel(x, y)[0].saturating_mul(4)]));
         assert_eq!(of(&bright, Some(Profile::Digital)), Some(Hint::TooBright));
         let blurred = imageops::blur(&film, 12.0);
         assert_eq!(of(&blurred, Some(Profile::Digital)), Some(Hint::Blurred));

@@ -334,7 +334,8 @@ mod tests {
     #[test]
     fn holding_the_button_ends_every_state() {
         let now = Instant::now();
-        for events in [&[][..], &[short()], &[short(), Event::Captured], &[Event::CameraFailed], &[Event::ModelFailed]] {
+        for events in [&[][..], &[short()], &[short(), Event::Captured], &[Event::CameraFailed], &[Event::ModelFailed]]
+        {
             let mut machine = ready(now);
             for event in events {
                 machine.handle(*event, now);
