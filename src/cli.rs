@@ -5,6 +5,7 @@
 
 mod cases;
 mod config;
+mod doctor;
 mod model;
 mod run;
 mod triage;
@@ -69,6 +70,8 @@ enum Command {
     /// Look at the box's settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Look whether the box can work: camera, display, pins, model, storage, clock and the board itself.
+    Doctor(doctor::DoctorArgs),
 }
 
 /// What decides a verdict, beside the picture.
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
         Some(Command::Model(command)) => model::run(&command, &mut stdout),
         Some(Command::Cases(command)) => cases::run(&command, &mut stdout),
         Some(Command::Config(command)) => config::run(&command, &mut stdout),
+        Some(Command::Doctor(args)) => doctor::run(&args, &mut stdout),
         None => Cli::command().error(clap::error::ErrorKind::MissingSubcommand, "no command given").exit(),
     };
     match done.and_then(|code| stdout.flush().map(|()| code).map_err(Failure::Stdout)) {

@@ -1,1 +1,493 @@
+//! Looks whether the box can work: camera, display, pins, model, storage, clock, memory, processor, heat.
+//!
+//! Each check says what it found and, if something is wrong, what to do. What the kernel tells is read from `/dev`,
+//! `/proc` and `/sys`; nothing is switched, written or taken from a box that is running.
 
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use rustix::fs::{Access, StatVfsMountFlags};
+use serde::Serialize;
+
+use crate::bundle::Bundle;
+use crate::caselog::{self, CaseLogError, CaseReader};
+use crate::config::{self, Config, PanelBackend};
+use crate::film::Profile;
+use crate::picture;
+use crate::pipeline::{Options, Triage};
+use crate::triage::Class;
+
+/// The film that the model check judges: NIH ChestX-ray8, see tests/films/README.md.
+const FILM: &[u8] = include_bytes!("../tests/films/nih_00002102_000.jpg");
+/// The model whose answer on [`FILM`] is known, by the SHA-256 of its network, and that answer's most probable class.
+const KNOWN: (&str, Class) = ("d2aa235065cc165d2090f84cdb2026765467dd80a8ddf99333b32fa38364de5d", Class::Normal);
+/// Less available memory is a warning, bytes: `run` may take 160 MB, and the system needs some.
+const LEAST_MEMORY: u64 = 256_000_000;
+/// From here on a warning, degrees Celsius: a Raspberry Pi slows its processor down from 80 on.
+const HOT: f64 = 80.0;
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All is well.
+    Ok,
+    /// The box works, but not as it could.
+    Warning,
+    /// The box does not work.
+    Failed,
+    /// There is nothing to check.
+    Skipped,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it ended.
+    pub status: Status,
+    /// What was found.
+    pub found: String,
+    /// What to do; only for a warning or a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Check {
+        Check { name, status: Status::Ok, found: found.into(), advice: None }
+    }
+
+    fn skipped(name: &'static str, found: impl Into<String>) -> Check {
+        Check { name, status: Status::Skipped, found: found.into(), advice: None }
+    }
+
+    fn warning(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Check {
+        Check { name, status: Status::Warning, found: found.into(), advice: Some(advice.into()) }
+    }
+
+    fn failed(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Check {
+        Check { name, status: Status::Failed, found: found.into(), advice: Some(advice.into()) }
+    }
+}
+
+/// Makes every check, the quick ones first. Loading the model and judging a film takes seconds, on a small board half a
+/// minute.
+pub fn examine(config: &Config) -> Vec<Check> {
+    let system = System { root: "/".into() };
+    let mut checks = vec![
+        system.camera(&config.camera),
+        system.display(&config.display),
+        system.panel(&config.panel),
+        storage(&config.storage),
+        case_log(&config.storage),
+        clock(Timestamp::now(), &config.storage),
+        system.memory(),
+        processor(),
+        system.temperature(),
+        system.throttling(),
+    ];
+    checks.extend(model(&config.triage));
+    checks
+}
+
+/// What the kernel tells about the machine.
+struct System {
+    /// `/`, or a folder that stands in for it.
+    root: PathBuf,
+}
+
+impl System {
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// A file of one value; `None` if it is not there or not readable.
+    fn value(&self, path: &str) -> Option<String> {
+        let text = fs::read_to_string(self.path(path)).ok()?;
+        Some(text.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_string())
+    }
+
+    /// Names in a folder, sorted; none if it is not there.
+    fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(folder)).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+    }
+
+    /// Whether a device is there and may be read and written.
+    fn usable(&self, device: &str) -> io::Result<()> {
+        Ok(rustix::fs::access(self.path(device), Access::READ_OK | Access::WRITE_OK)?)
+    }
+
+    fn camera(&self, config: &config::Camera) -> Check {
+        const NAME: &str = "camera";
+        let cards = "/sys/class/video4linux";
+        let card = |node: &str| self.value(&format!("{cards}/{node}/name")).unwrap_or_default();
+        let nodes = self.names(cards);
+        let device = match nodes.iter().find(|node| card(node) == config.device) {
+            Some(node) => format!("/dev/{node}"),
+            None => config.device.clone(),
+        };
+        if let Err(error) = self.usable(&device) {
+            let there: Vec<String> = nodes.iter().map(|node| format!("/dev/{node} ({})", card(node))).collect();
+            let there = if there.is_empty() { "no video device".into() } else { there.join(", ") };
+            let advice = "Plug the camera in, name it in camera.device, or join the group video";
+            return Check::failed(NAME, format!("{device}: {error}; there is {there}"), advice);
+        }
+        // A name under /dev/v4l leads to the node.
+        let node = fs::canonicalize(self.path(&device)).unwrap_or_default();
+        let card = card(&node.file_name().unwrap_or_default().to_string_lossy());
+        abilities(&node, &format!("{device} ({card})"))
+    }
+
+    fn display(&self, config: &config::Display) -> Check {
+        const NAME: &str = "display";
+        let frame_buffer = |node: &str| {
+            let fact = |fact: &str| self.value(&format!("/sys/class/graphics/{node}/{fact}")).unwrap_or_default();
+            format!("/dev/{node} ({}): {} pixels, {} bits", fact("name"), fact("virtual_size"), fact("bits_per_pixel"))
+        };
+        // The first connector with a display, such as card0-HDMI-A-1, and what it is: its best mode comes first.
+        let connected = |cards: &str| {
+            let fact = |name: &str, fact: &str| self.value(&format!("/sys/class/drm/{name}/{fact}"));
+            let mut connectors = self.names("/sys/class/drm").into_iter().filter(|name| name.starts_with(cards));
+            let name = connectors.find(|name| fact(name, "status").as_deref() == Some("connected"))?;
+            let modes = fact(&name, "modes").unwrap_or_default();
+            let found = format!("{name}: {} pixels", modes.lines().next().unwrap_or("unknown"));
+            Some((name, found))
+        };
+        let (device, found) = match config.device.as_str() {
+            "none" => return Check::skipped(NAME, "display.device is none"),
+            "auto" => match connected("card") {
+                Some((connector, found)) => {
+                    let card = connector.split('-').next().unwrap_or_default();
+                    (format!("/dev/dri/{card}"), found)
+                }
+                None => ("/dev/fb0".into(), frame_buffer("fb0")),
+            },
+            named => {
+                let node = Path::new(named).file_name().unwrap_or_default().to_string_lossy();
+                let found = match connected(&format!("{node}-")) {
+                    Some((_, found)) => found,
+                    None if node.starts_with("fb") => frame_buffer(&node),
+                    None => format!("{named}: nothing connected"),
+                };
+                (named.to_string(), found)
+            }
+        };
+        match self.usable(&device) {
+            Ok(()) => Check::ok(NAME, found),
+            Err(error) => {
+                let advice = "Connect a display, name it in display.device, or join the group video. Without one the \
+                              box works with LEDs and log alone";
+                Check::warning(NAME, format!("{device}: {error}"), advice)
+            }
+        }
+    }
+
+    fn panel(&self, config: &config::Panel) -> Check {
+        const NAME: &str = "panel";
+        let board = self.value("/proc/device-tree/model").unwrap_or_default();
+        let registers = match config.backend {
+            PanelBackend::Rppal => true,
+            PanelBackend::Gpiochip => false,
+            PanelBackend::Auto => board.contains("Raspberry Pi"),
+        };
+        if registers {
+            let nodes = self.names("/dev").into_iter().filter(|name| name.starts_with("gpiomem") || name == "mem");
+            let devices: Vec<String> = nodes.map(|name| format!("/dev/{name}")).collect();
+            return match devices.iter().find(|device| self.usable(device).is_ok()) {
+                Some(device) => Check::ok(NAME, format!("rppal through {device}, {board}")),
+                None => {
+                    let advice = "The rppal backend needs a Raspberry Pi and the group gpio. Elsewhere set \
+                                  panel.backend to gpiochip";
+                    Check::failed(NAME, format!("rppal: no usable /dev/gpiomem on {board:?}"), advice)
+                }
+            };
+        }
+        let chip = config.chip.to_string_lossy();
+        match self.usable(&chip) {
+            Ok(()) => lines(&self.path(&chip), config),
+            Err(error) => {
+                let there = self.names("/dev").into_iter().filter(|name| name.starts_with("gpiochip"));
+                let there: Vec<String> = there.collect();
+                let there = if there.is_empty() { "no GPIO chip".into() } else { there.join(", ") };
+                let advice = "Name the chip in panel.chip, or join the group gpio";
+                Check::failed(NAME, format!("{chip}: {error}; there is {there}"), advice)
+            }
+        }
+    }
+
+    fn memory(&self) -> Check {
+        const NAME: &str = "memory";
+        let text = self.value("/proc/meminfo").unwrap_or_default();
+        let bytes = |key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+            line.trim().strip_suffix("kB")?.trim().parse().ok().map(|kilobytes: u64| 1024 * kilobytes)
+        };
+        let (Some(available), Some(total)) = (bytes("MemAvailable"), bytes("MemTotal")) else {
+            return Check::skipped(NAME, "/proc/meminfo does not tell");
+        };
+        let found = format!("{} of {} MB available", available / 1_000_000, total / 1_000_000);
+        if available < LEAST_MEMORY {
+            let advice =
+                format!("End other programs, or use a board with more memory: {} MB", LEAST_MEMORY / 1_000_000);
+            return Check::warning(NAME, found, advice);
+        }
+        Check::ok(NAME, found)
+    }
+
+    fn temperature(&self) -> Check {
+        const NAME: &str = "temperature";
+        let zones = self.names("/sys/class/thermal").into_iter().filter(|zone| zone.starts_with("thermal_zone"));
+        let degrees = zones.filter_map(|zone| {
+            let thousandths: f64 = self.value(&format!("/sys/class/thermal/{zone}/temp"))?.parse().ok()?;
+            Some(thousandths / 1000.0)
+        });
+        match degrees.reduce(f64::max) {
+            None => Check::skipped(NAME, "no sensor"),
+            Some(hottest) if hottest >= HOT => {
+                Check::warning(NAME, format!("{hottest:.0} °C"), "Let air to the board, or give it a heat sink")
+            }
+            Some(hottest) => Check::ok(NAME, format!("{hottest:.0} °C")),
+        }
+    }
+
+    /// A Raspberry Pi's firmware tells in bits; those from 16 on are the same since the start.
+    fn throttling(&self) -> Check {
+        const NAME: &str = "throttling";
+        const BITS: [&str; 4] = ["under-voltage", "frequency capped", "throttled", "soft temperature limit"];
+        let value = self.value("/sys/devices/platform/soc/soc:firmware/get_throttled");
+        let bits = value.and_then(|value| u32::from_str_radix(value.trim_start_matches("0x"), 16).ok());
+        let Some(bits) = bits else { return Check::skipped(NAME, "no Raspberry Pi firmware that tells") };
+        let told: Vec<String> = (0..32)
+            .filter(|bit| bits >> bit & 1 == 1)
+            .filter_map(|bit| {
+                let since_start = if bit < 16 { "now" } else { "since the start" };
+                BITS.get(bit % 16).map(|what| format!("{what} {since_start}"))
+            })
+            .collect();
+        if told.is_empty() {
+            return Check::ok(NAME, "none since the start");
+        }
+        Check::warning(NAME, told.join(", "), "Use the board's own power supply and a short cable, and cool it")
+    }
+}
+
+/// Whether the camera's node takes pictures, and its formats.
+#[cfg(v4l_camera)]
+fn abilities(node: &Path, found: &str) -> Check {
+    use v4l::capability::Flags;
+    use v4l::video::Capture as _;
+
+    const NAME: &str = "camera";
+    let asked = v4l::Device::with_path(node).and_then(|device| {
+        let capabilities = device.query_caps()?.capabilities;
+        let formats = if capabilities.contains(Flags::VIDEO_CAPTURE) { device.enum_formats()? } else { Vec::new() };
+        Ok((capabilities, formats))
+    });
+    match asked {
+        Err(error) => Check::failed(
+            NAME,
+            format!("{found} does not answer as a camera: {error}"),
+            "Name another in camera.device",
+        ),
+        Ok((capabilities, _)) if !capabilities.contains(Flags::VIDEO_CAPTURE) => {
+            let advice = "Use a USB camera, or name another device in camera.device";
+            Check::failed(NAME, format!("{found} is no single-planar capture device"), advice)
+        }
+        Ok((_, formats)) => {
+            let formats: Vec<String> = formats.iter().map(|format| format.fourcc.to_string()).collect();
+            Check::ok(NAME, format!("{found}: {}", formats.join(", ")))
+        }
+    }
+}
+
+/// Built without cameras: the node is there, and that is all that can be said.
+#[cfg(not(v4l_camera))]
+fn abilities(_node: &Path, found: &str) -> Check {
+    Check::skipped("camera", format!("{found} is there; this program was built without cameras"))
+}
+
+/// Whether the chip answers and has the panel's lines.
+#[cfg(gpio_panel)]
+fn lines(chip: &Path, config: &config::Panel) -> Check {
+    const NAME: &str = "panel";
+    let shown = config.chip.display();
+    match gpiocdev::chip::Chip::from_path(chip).and_then(|chip| chip.info()) {
+        Err(error) => Check::failed(NAME, format!("{shown} is no GPIO chip: {error}"), "Name another in panel.chip"),
+        Ok(info) => {
+            let found = format!("{shown} ({}), {} lines", info.label, info.num_lines);
+            let highest = config.button.max(config.ready).max(config.attention);
+            if highest >= info.num_lines {
+                let advice =
+                    format!("Line {highest} is not there: correct the lines under panel, or name another chip");
+                return Check::failed(NAME, found, advice);
+            }
+            Check::ok(NAME, found)
+        }
+    }
+}
+
+/// Built without pins: the chip is there, and that is all that can be said.
+#[cfg(not(gpio_panel))]
+fn lines(_chip: &Path, config: &config::Panel) -> Check {
+    Check::skipped("panel", format!("{} is there; this program was built without pins", config.chip.display()))
+}
+
+/// Whether the bundle is whole, and the network judges a film.
+fn model(config: &config::Triage) -> Vec<Check> {
+    const BUNDLE: &str = "model";
+    const FILM_NAME: &str = "inference";
+    let advice = "Install the bundle again, or leave triage.model out to use the built-in one";
+    let started = Instant::now();
+    let loaded = config.model.as_deref().map_or_else(Bundle::embedded, Bundle::load).map_err(|error| error.to_string());
+    let triage = loaded.and_then(|bundle| {
+        let defaults = Options::default();
+        let options = Options {
+            profile: Some(Profile::Digital),
+            operating_point: config.operating_point.clone(),
+            threads: config.threads.map_or(defaults.threads, usize::from),
+        };
+        Triage::new(&bundle, &options).map_err(|error| error.to_string())
+    });
+    let triage = match triage {
+        Ok(triage) => triage,
+        Err(error) => {
+            return vec![Check::failed(BUNDLE, error, advice), Check::skipped(FILM_NAME, "there is no model")];
+        }
+    };
+    let name = triage.model();
+    let verified =
+        Check::ok(BUNDLE, format!("{} verified, loaded in {:.1} s", name.id, started.elapsed().as_secs_f64()));
+    let frame = match picture::decode(FILM) {
+        Ok(frame) => frame,
+        Err(error) => return vec![verified, Check::failed(FILM_NAME, error.to_string(), "Install the program again")],
+    };
+    let started = Instant::now();
+    let record = triage.assess(frame, "stored film".into()).record;
+    let seconds = started.elapsed().as_secs_f64();
+    let known = (name.sha256 == KNOWN.0).then_some(KNOWN.1);
+    let judged = match (record.top, record.probabilities) {
+        (Some(top), Some(probabilities)) => {
+            let found = format!("{} {:.1} % in {seconds:.1} s", top.label(), 100.0 * probabilities.of(top));
+            match known {
+                Some(wanted) if wanted != top => Check::failed(
+                    FILM_NAME,
+                    format!("{found}, but this model calls the stored film {}", wanted.label()),
+                    "The processor or its memory gives wrong results: do not use this board",
+                ),
+                Some(_) => Check::ok(FILM_NAME, format!("{found}, as it must be")),
+                None => Check::ok(FILM_NAME, format!("{found}; what another model must say is not known")),
+            }
+        }
+        _ if known.is_none() && record.error.is_none() => Check::warning(
+            FILM_NAME,
+            format!("refused: {}", record.reasons.join(", ")),
+            "Check the bundle's film space",
+        ),
+        _ => Check::failed(FILM_NAME, record.advice.join(" "), advice),
+    };
+    vec![verified, judged]
+}
+
+/// Whether cases can be kept.
+fn storage(config: &config::Storage) -> Check {
+    const NAME: &str = "storage";
+    let folder = &config.folder;
+    let shown = folder.display();
+    let asked = rustix::fs::statvfs(folder)
+        .map_err(io::Error::from)
+        .and_then(|system| Ok((system.f_flag, caselog::free_space(folder)?)));
+    let (flags, free) = match asked {
+        Ok(answer) => answer,
+        Err(error) => {
+            let advice = "Make the folder and give it to the user of the box, or correct storage.folder";
+            return Check::failed(NAME, format!("{shown}: {error}"), advice);
+        }
+    };
+    let found = format!("{shown}: {} MB free", free / 1_000_000);
+    if flags.contains(StatVfsMountFlags::RDONLY) {
+        let advice = "The card may be worn out or damaged: check it on another machine, or replace it";
+        return Check::failed(NAME, format!("{shown}: mounted for reading only"), advice);
+    }
+    if let Err(error) = rustix::fs::access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
+        return Check::failed(NAME, format!("{shown}: {error}"), "Give the folder to the user of the box");
+    }
+    if free < config.reserve_mb.saturating_mul(1_000_000) {
+        let advice = format!("Make room: below {} MB (storage.reserve_mb) no capture is taken", config.reserve_mb);
+        return Check::failed(NAME, found, advice);
+    }
+    Check::ok(NAME, found)
+}
+
+/// Whether the cases that were kept are whole.
+fn case_log(config: &config::Storage) -> Check {
+    const NAME: &str = "case log";
+    match CaseReader::open(&config.folder).and_then(|reader| reader.check()) {
+        Err(CaseLogError::Missing(_)) => Check::skipped(NAME, "none yet; the box makes it when it starts"),
+        Err(error) => Check::failed(NAME, error.to_string(), "See `xray-triage cases check`"),
+        Ok(findings) => match &findings.problems[..] {
+            [] => Check::ok(NAME, format!("{} cases, whole", findings.cases)),
+            [first, ..] => {
+                let found = format!("{} cases, {} problems: {first}", findings.cases, findings.problems.len());
+                Check::failed(NAME, found, "See `xray-triage cases check`. Copy the folder before anything else")
+            }
+        },
+    }
+}
+
+/// Whether the clock can be right. The box works without, but its cases then have no date.
+fn clock(now: Timestamp, storage: &config::Storage) -> Check {
+    const NAME: &str = "clock";
+    let advice = "Set it with `timedatectl set-time`, and fit a battery-backed clock";
+    let found = format!("{now:.0}");
+    if caselog::clock_unset(now) {
+        return Check::warning(NAME, format!("{found}: never set"), advice);
+    }
+    let newest = CaseReader::open(&storage.folder).and_then(|reader| reader.newest()).ok().flatten();
+    match newest.as_ref().and_then(|taken| taken.parse::<Timestamp>().ok()) {
+        Some(taken) if taken > now => {
+            Check::warning(NAME, format!("{found}: before the newest case, {taken:.0}"), advice)
+        }
+        _ => Check::ok(NAME, found),
+    }
+}
+
+/// What the processor has that makes the network fast.
+fn processor() -> Check {
+    const NAME: &str = "processor";
+    #[cfg(target_arch = "aarch64")]
+    let abilities = [
+        ("neon (asimd)", std::arch::is_aarch64_feature_detected!("neon")),
+        ("dot product (asimddp)", std::arch::is_aarch64_feature_detected!("dotprod")),
+        ("half floats (fphp)", std::arch::is_aarch64_feature_detected!("fp16")),
+    ];
+    #[cfg(target_arch = "x86_64")]
+    let abilities = [
+        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+        ("avx512vnni", std::arch::is_x86_feature_detected!("avx512vnni")),
+    ];
+    #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+    let abilities = {
+        // The kernel's list is all there is: the standard library detects nothing here.
+        let list = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        [("neon", list.split_whitespace().any(|word| word == "neon"))]
+    };
+    let found: Vec<String> =
+        abilities.iter().map(|(name, there)| format!("{}{name}", if *there { "" } else { "no " })).collect();
+    let found = format!("{}: {}", std::env::consts::ARCH, found.join(", "));
+    if abilities[0].1 {
+        Check::ok(NAME, found)
+    } else {
+        Check::warning(NAME, found, "The network runs, but slowly. Use a newer board")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -446,3 +446,62 @@ fn a_box_without_pictures_or_hardware_does_not_start() {
     assert_eq!(code(&output), 2);
     assert!(String::from_utf8_lossy(&output.stderr).contains("error: panel: "));
 }
+
+#[test]
+fn settings_are_checked_and_shown() {
+    let folder = Folder::new();
+    let good = folder.file("good.toml", b"[camera]\nexposure = 80\n");
+    assert_eq!(code(&run(&["config", "check", &good])), 0);
+    let shown = run(&["config", "show", &good]);
+    assert_eq!(code(&shown), 0);
+    assert!(stdout(&shown).contains("exposure = 80") && stdout(&shown).contains("reserve_mb = 64"));
+    let again = folder.file("again.toml", &shown.stdout);
+    assert_eq!(run(&["config", "show", &again]).stdout, shown.stdout);
+
+    let bad = folder.file("bad.toml", b"[camera]\nexposure = 0\n");
+    for args in [["config", "check", &bad], ["config", "show", &bad], ["config", "check", "/no/such/config.toml"]] {
+        let output = run(&args);
+        assert_eq!(code(&output), 2);
+        assert!(String::from_utf8_lossy(&output.stderr).contains(args[2]));
+    }
+}
+
+#[test]
+fn a_case_log_is_looked_into_and_a_missing_one_is_named() {
+    let folder = Folder::new();
+    let place = folder.text("");
+    for args in [&["cases", "list"][..], &["cases", "show", "1"], &["cases", "check"]] {
+        let output = run(&[args, &["--folder", &place]].concat());
+        assert_eq!(code(&output), 2);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("no case log"));
+    }
+    drop(xray_triage::caselog::CaseLog::open(folder.0.path()).expect("a case log"));
+    let settings = folder.file("config.toml", format!("[storage]\nfolder = {place:?}\n").as_bytes());
+    let list = run(&["cases", "list", "--config", &settings]);
+    assert_eq!((code(&list), stdout(&list).as_str()), (0, ""));
+    assert_eq!(code(&run(&["cases", "show", "1", "--folder", &place])), 2);
+    assert_eq!(code(&run(&["cases", "show", "none", "--folder", &place])), 2);
+    assert_eq!(stdout(&run(&["cases", "check", "--folder", &place])), "0 cases, 0 problems\n");
+    folder.file("films/notes.txt", b"notes");
+    let check = run(&["cases", "check", "--json", "--folder", &place]);
+    assert_eq!(code(&check), 1);
+    assert_eq!(records(&check)[0]["problems"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn the_doctor_judges_the_stored_film_and_fails_without_storage() {
+    let folder = Folder::new();
+    let settings = |storage: &str| format!("[storage]\nreserve_mb = 1\nfolder = {storage:?}\n");
+    let config = folder.file("config.toml", settings(&folder.text("nowhere")).as_bytes());
+    let output = run(&["doctor", "--json", "--config", &config]);
+    assert_eq!(code(&output), 1);
+    let checks: Vec<Value> = serde_json::from_slice(&output.stdout).expect("a JSON array");
+    let status = |name: &str| checks.iter().find(|check| check["name"] == name).map(|check| check["status"].clone());
+    assert_eq!(status("storage"), Some("failed".into()));
+    assert_eq!(status("model"), Some("ok".into()), "{checks:?}");
+    assert_eq!(status("inference"), Some("ok".into()), "{checks:?}");
+    for check in &checks {
+        let wrong = ["warning", "failed"].contains(&check["status"].as_str().expect("a status"));
+        assert_eq!(check.get("advice").is_some(), wrong, "{check}");
+    }
+}

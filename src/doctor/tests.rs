@@ -1,0 +1,145 @@
+use tempfile::TempDir;
+
+use super::*;
+
+/// A folder that stands in for `/`, with these files.
+fn system(files: &[(&str, &str)]) -> (TempDir, System) {
+    let folder = TempDir::new().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let system = System { root: folder.path().into() };
+    (folder, system)
+}
+
+#[test]
+fn the_known_model_is_the_built_in_one() {
+    assert_eq!(Bundle::embedded().unwrap().manifest.sha256, KNOWN.0, "judge the stored film with the new model");
+    picture::decode(FILM).unwrap();
+}
+
+#[test]
+fn a_missing_camera_fails_and_names_those_there() {
+    let (_folder, system) =
+        system(&[("/dev/video2", ""), ("/sys/class/video4linux/video2/name", "Light box camera\n")]);
+    let check = system.camera(&config::Camera::default());
+    assert_eq!(check.status, Status::Failed);
+    assert!(check.found.contains("/dev/video0") && check.found.contains("/dev/video2 (Light box camera)"), "{check:?}");
+    // By its name the camera is found; an ordinary file is then no camera, or nothing more can be said.
+    let by_name = config::Camera { device: "Light box camera".into(), ..Default::default() };
+    let check = system.camera(&by_name);
+    assert!(check.found.starts_with("/dev/video2 (Light box camera)"), "{check:?}");
+    assert_ne!(check.status, Status::Ok);
+}
+
+#[test]
+fn displays_are_described_and_a_missing_one_is_a_warning() {
+    let auto = config::Display::default();
+    let (_folder, none) = system(&[]);
+    assert_eq!(none.display(&auto).status, Status::Warning);
+    let off = config::Display { device: "none".into(), ..auto.clone() };
+    assert_eq!(none.display(&off).status, Status::Skipped);
+
+    let frame_buffer = [
+        ("/dev/fb0", ""),
+        ("/sys/class/graphics/fb0/name", "simple\n"),
+        ("/sys/class/graphics/fb0/virtual_size", "800,480\n"),
+        ("/sys/class/graphics/fb0/bits_per_pixel", "16\n"),
+    ];
+    let (_folder, fb) = system(&frame_buffer);
+    assert_eq!(fb.display(&auto), Check::ok("display", "/dev/fb0 (simple): 800,480 pixels, 16 bits"));
+
+    let connectors = [
+        ("/dev/dri/card0", ""),
+        ("/sys/class/drm/card0/dev", "226:0\n"),
+        ("/sys/class/drm/card0-HDMI-A-1/status", "disconnected\n"),
+        ("/sys/class/drm/card0-HDMI-A-2/status", "connected\n"),
+        ("/sys/class/drm/card0-HDMI-A-2/modes", "1280x720\n640x480\n"),
+    ];
+    let (_folder, drm) = system(&connectors);
+    assert_eq!(drm.display(&auto), Check::ok("display", "card0-HDMI-A-2: 1280x720 pixels"));
+    let named = config::Display { device: "/dev/dri/card0".into(), ..auto };
+    assert_eq!(drm.display(&named).status, Status::Ok);
+}
+
+#[test]
+fn a_raspberry_pi_is_asked_for_its_registers_and_other_boards_for_the_chip() {
+    let panel = config::Panel::default();
+    let model = ("/proc/device-tree/model", "Raspberry Pi 4 Model B Rev 1.4\0");
+    let (_folder, pi) = system(&[model, ("/dev/gpiomem", "")]);
+    let check = pi.panel(&panel);
+    assert_eq!(check.status, Status::Ok);
+    assert!(check.found.contains("/dev/gpiomem") && check.found.contains("Raspberry Pi 4"), "{check:?}");
+    assert_eq!(system(&[model]).1.panel(&panel).status, Status::Failed);
+
+    let (_folder, other) = system(&[("/dev/gpiochip1", "")]);
+    let check = other.panel(&panel);
+    assert_eq!(check.status, Status::Failed);
+    assert!(check.found.contains("there is gpiochip1"), "{check:?}");
+}
+
+#[test]
+fn little_memory_heat_and_throttling_are_warnings() {
+    let sick = [
+        ("/proc/meminfo", "MemTotal:         948000 kB\nMemFree: 1 kB\nMemAvailable:     100000 kB\n"),
+        ("/sys/class/thermal/thermal_zone0/temp", "41000\n"),
+        ("/sys/class/thermal/thermal_zone1/temp", "81250\n"),
+        ("/sys/devices/platform/soc/soc:firmware/get_throttled", "50005\n"),
+    ];
+    let (_folder, board) = system(&sick);
+    for (check, found) in [
+        (board.memory(), "102 of 970 MB available"),
+        (board.temperature(), "81 °C"),
+        (
+            board.throttling(),
+            "under-voltage now, throttled now, under-voltage since the start, throttled since the start",
+        ),
+    ] {
+        assert_eq!((check.status, check.found.as_str()), (Status::Warning, found));
+        assert!(check.advice.is_some());
+    }
+    let well = [
+        ("/proc/meminfo", "MemTotal: 948000 kB\nMemAvailable: 700000 kB\n"),
+        ("/sys/class/thermal/thermal_zone0/temp", "41000\n"),
+        ("/sys/devices/platform/soc/soc:firmware/get_throttled", "0\n"),
+    ];
+    let (_folder, board) = system(&well);
+    assert!([board.memory(), board.temperature(), board.throttling()].iter().all(|check| check.status == Status::Ok));
+    let (_folder, bare) = system(&[]);
+    assert!([bare.memory(), bare.temperature(), bare.throttling()].iter().all(|c| c.status == Status::Skipped));
+}
+
+#[test]
+fn storage_needs_a_folder_and_room() {
+    let folder = TempDir::new().unwrap();
+    let mut config = config::Storage { folder: folder.path().into(), reserve_mb: 0 };
+    assert_eq!(storage(&config).status, Status::Ok);
+    assert_eq!(case_log(&config).status, Status::Skipped);
+    caselog::CaseLog::open(folder.path()).unwrap();
+    assert_eq!(case_log(&config), Check::ok("case log", "0 cases, whole"));
+    fs::write(folder.path().join("films/000007.plate.png"), b"").unwrap();
+    assert_eq!(case_log(&config).status, Status::Failed);
+    config.reserve_mb = u64::MAX;
+    assert_eq!(storage(&config).status, Status::Failed);
+    config.folder = folder.path().join("nowhere");
+    assert_eq!(storage(&config).status, Status::Failed);
+}
+
+#[test]
+fn a_clock_that_was_never_set_is_a_warning() {
+    let folder = TempDir::new().unwrap();
+    let storage = config::Storage { folder: folder.path().into(), reserve_mb: 0 };
+    assert_eq!(clock(Timestamp::UNIX_EPOCH, &storage).status, Status::Warning);
+    assert_eq!(clock(Timestamp::constant(1_772_366_400, 0), &storage), Check::ok("clock", "2026-03-01T12:00:00Z"));
+}
+
+#[test]
+fn a_broken_bundle_fails_and_there_is_no_inference() {
+    let folder = TempDir::new().unwrap();
+    let config = config::Triage { model: Some(folder.path().into()), ..Default::default() };
+    let checks = model(&config);
+    let statuses: Vec<(&str, Status)> = checks.iter().map(|check| (check.name, check.status)).collect();
+    assert_eq!(statuses, [("model", Status::Failed), ("inference", Status::Skipped)]);
+}
