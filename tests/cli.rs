@@ -356,7 +356,7 @@ fn cam_pictures_go_where_they_are_asked_and_never_over_a_film() {
     let single = folder.text("view.png");
     assert_eq!(code(&run(&["triage", &one, "--cam", &single])), 0);
     let picture = image::open(&single).expect("a picture");
-    assert_eq!((picture.width(), picture.height()), xray_triage::overlay::SIZE);
+    assert_eq!((picture.width(), picture.height()), xray_triage::screen::PICTURE_SIZE);
 
     // Two films of one stem do not share a picture.
     let several = folder.path("cams");
