@@ -195,19 +195,19 @@ struct Area {
 }
 
 /// A part of a column of text. Sizes are in units.
-enum Block<'a> {
+enum Block {
     Text { text: String, weight: Weight, size: f32, colour: Rgb<u8> },
     Bars { probabilities: Probabilities, top: Option<Class>, point: Option<OperatingPoint> },
-    Legend { class: Class, strings: &'a Strings },
+    Legend(Class),
     Gap(f32),
 }
 
-fn text<'a>(text: &str, weight: Weight, size: f32, colour: Rgb<u8>) -> Block<'a> {
+fn text(text: &str, weight: Weight, size: f32, colour: Rgb<u8>) -> Block {
     Block::Text { text: text.into(), weight, size, colour }
 }
 
 /// What is read from near.
-fn small<'a>(words: &str) -> Block<'a> {
+fn small(words: &str) -> Block {
     text(words, Weight::Regular, 12.0, LIGHT)
 }
 
@@ -364,7 +364,7 @@ impl<'a> Page<'a> {
             None => self.body(),
         };
 
-        let mut blocks = vec![text(words.text, Weight::Regular, 17.0, WHITE), Block::Gap(5.0)];
+        let mut blocks = vec![text(words.text, Weight::Regular, 17.0, WHITE), Block::Gap(7.0)];
         if let Some(probabilities) = record.probabilities {
             blocks.push(Block::Bars { probabilities, top: record.top, point: record.thresholds });
             if record.thresholds.is_some() {
@@ -377,7 +377,7 @@ impl<'a> Page<'a> {
             Some((class, heat)) if heat.is_empty() => {
                 blocks.push(small(&format!("{} {}.", strings.nothing_speaks_for, strings.class(*class))));
             }
-            Some((class, _)) => blocks.push(Block::Legend { class: *class, strings }),
+            Some((class, _)) => blocks.push(Block::Legend(*class)),
             None => {}
         }
         blocks.push(Block::Gap(5.0));
@@ -477,7 +477,7 @@ impl<'a> Page<'a> {
             }
             _ if block.height(area.width, unit) > area.height + 0.5 => {}
             Block::Bars { probabilities, top, point } => self.bars(probabilities, *top, *point, area, unit),
-            Block::Legend { class, strings } => self.legend(*class, strings, area, unit),
+            Block::Legend(class) => self.legend(*class, area, unit),
             Block::Gap(_) => {}
         }
     }
@@ -512,7 +512,8 @@ impl<'a> Page<'a> {
         }
     }
 
-    fn legend(&mut self, class: Class, strings: &Strings, area: Area, unit: f32) {
+    fn legend(&mut self, class: Class, area: Area, unit: f32) {
+        let strings = self.strings;
         let title = format!("{} {}", strings.speaks_for, strings.class(class));
         let style = Style { weight: Weight::Regular, size: 12.0 * unit, colour: LIGHT };
         style.shrunk_to(&title, area.width).write(self.canvas, area.left, area.top, &title);
@@ -554,12 +555,12 @@ impl<'a> Page<'a> {
 }
 
 // Units: a bar's label, the bar, the gap below it; the legend's scale.
-const BAR_TEXT: f32 = 19.0;
+const BAR_TEXT: f32 = 20.0;
 const BAR: f32 = 7.0;
 const BAR_GAP: f32 = 4.0;
 const SCALE: f32 = 10.0;
 
-impl Block<'_> {
+impl Block {
     fn style(&self, unit: f32) -> Option<Style> {
         match self {
             Block::Text { weight, size, colour, .. } => {
@@ -576,7 +577,7 @@ impl Block<'_> {
                 self.style(unit).map_or(0.0, |style| style.wrap(text, width).len() as f32 * style.line())
             }
             Block::Bars { .. } => Class::ALL.len() as f32 * (BAR_TEXT + BAR + BAR_GAP) * unit,
-            Block::Legend { .. } => (15.0 + 1.0 + SCALE + 1.0 + 14.0) * unit,
+            Block::Legend(_) => (15.0 + 1.0 + SCALE + 1.0 + 14.0) * unit,
             Block::Gap(gap) => gap * unit,
         }
     }

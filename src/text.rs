@@ -1,5 +1,6 @@
 //! Text on a canvas, in the fonts of `assets/fonts`: Noto Sans for Latin-1, Noto Sans CJK SC for the Chinese of
-//! [`strings`](crate::strings). One character follows the other from left to right, without kerning.
+//! [`strings`](crate::strings). One character follows the other from left to right, without kerning, each on whole
+//! pixels, so that it looks the same everywhere.
 
 use std::sync::LazyLock;
 
@@ -71,7 +72,8 @@ impl Style {
         let mut x = x;
         for letter in text.chars() {
             let (font, id) = self.glyph(letter);
-            let glyph = Glyph { id, scale: self.scale(font), position: point(x, y + BASELINE * self.size) };
+            let glyph =
+                Glyph { id, scale: self.scale(font), position: point(x.round(), (y + BASELINE * self.size).round()) };
             x += self.advance(letter);
             let Some(outline) = font.outline_glyph(glyph) else { continue };
             let bounds = outline.px_bounds();

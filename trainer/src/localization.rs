@@ -51,7 +51,7 @@ pub struct Pointing {
     pub boxed_area: f64,
 }
 
-/// Spearman's rank correlation of the map's area (the share of the film inside the overlay's line) with experts' scores.
+/// Spearman's rank correlation of the map's area (the share of the film inside the heat map's line) with experts' scores.
 #[derive(Clone, Debug, Serialize)]
 pub struct SeverityCorrelation {
     pub films: usize,
@@ -183,7 +183,7 @@ fn points_into(heat: &HeatMap, boxes: &[FindingBox], plate: &GrayImage) -> (bool
     (hit, area as f64 / f64::from(GRID * GRID))
 }
 
-/// The share of the film inside the overlay's line.
+/// The share of the film inside the heat map's line.
 fn line_area(heat: &HeatMap) -> f64 {
     places().filter(|&(_, _, u, v)| heat.at(u, v) >= LINE_LEVEL).count() as f64 / f64::from(GRID * GRID)
 }

@@ -1,0 +1,245 @@
+//! Every screen against its picture in `tests/screens`, pixel by pixel.
+//!
+//! After a change of how screens look, `SCREENS=write cargo test --test screens` draws the pictures anew. Look at them
+//! before they are committed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::imageops;
+use image::{GrayImage, Luma, RgbImage};
+use xray_triage::cam::Cam;
+use xray_triage::film::Profile;
+use xray_triage::picture;
+use xray_triage::pipeline::{Assessment, ModelName, Record};
+use xray_triage::reason::Reason;
+use xray_triage::screen::{self, Fault, Hint, Screen, Surroundings, draw};
+use xray_triage::strings::Language;
+use xray_triage::triage::{Class, OperatingPoint, Outcome, Probabilities};
+
+/// The smallest screen, and the official one of the Raspberry Pi.
+const SIZES: [(u32, u32); 2] = [(480, 320), (800, 480)];
+const SMALLEST: (u32, u32) = SIZES[0];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+/// Reduced to few pixels, so that the pictures of screens stay small files.
+fn film() -> GrayImage {
+    let film = picture::read(&folder("films/nih_00001872_004.jpg")).expect("a film");
+    imageops::thumbnail(&film, 24, 24)
+}
+
+fn photograph() -> GrayImage {
+    picture::read(&folder("films/film-photo-nih_00002102_000.jpg")).expect("a photograph")
+}
+
+/// As [`film`].
+fn small_photograph() -> GrayImage {
+    let photograph = photograph();
+    imageops::thumbnail(&photograph, photograph.width() / 8, photograph.height() / 8)
+}
+
+/// A made-up map with one warm place for pneumonia, and nothing for the others.
+fn cam() -> Cam {
+    let side = 7;
+    let warm = |index: usize| {
+        let (row, column) = ((index / side) as f32, (index % side) as f32);
+        3.0 - (row - 4.0).hypot(column - 1.5)
+    };
+    let cold = std::iter::repeat_n(-1.0, side * side);
+    Cam::new(side, cold.clone().chain((0..side * side).map(warm)).chain(cold).collect())
+}
+
+fn assessment(outcome: Outcome, probabilities: Option<[f64; 3]>, reasons: &[Reason], shown: GrayImage) -> Assessment {
+    let probabilities = probabilities.map(|[covid19, pneumonia, normal]| Probabilities { covid19, pneumonia, normal });
+    let record = Record {
+        file: "camera".into(),
+        outcome,
+        top: probabilities.map(|probabilities| probabilities.top()),
+        probabilities,
+        reasons: reasons.iter().map(|reason| reason.code()).collect(),
+        advice: reasons.iter().map(ToString::to_string).collect(),
+        error: None,
+        quality: None,
+        unfamiliarity: None,
+        profile: Some(Profile::Film),
+        operating_point: Some("balanced".into()),
+        thresholds: Some(OperatingPoint { covid19_at_least: 0.12, refer_below: 0.55 }),
+        model: ModelName { id: "densenet121-cbam-0.2".into(), sha256: String::new() },
+        film: None,
+        timings_ms: BTreeMap::new(),
+        version: "0.1.0",
+    };
+    let cam = probabilities.is_some().then(cam);
+    Assessment { record, picture: Some(shown), cam }
+}
+
+fn pneumonia() -> Assessment {
+    assessment(Outcome::Pneumonia, Some([0.06, 0.81, 0.13]), &[], film())
+}
+
+fn drawn(screen: &Screen, language: Language, size: (u32, u32)) -> RgbImage {
+    let mut canvas = RgbImage::new(size.0, size.1);
+    draw(&mut canvas, screen, &Surroundings { language, clock: Some("14:32"), model: "densenet121-cbam-0.2" });
+    canvas
+}
+
+/// Draws a screen and compares.
+fn check(screen: &Screen, name: &str, language: Language, size: (u32, u32)) {
+    check_picture(&drawn(screen, language, size), &format!("{name}-{language}-{}x{}", size.0, size.1));
+}
+
+/// Compares with the picture of this name, or writes it where that was asked for.
+fn check_picture(drawn: &RgbImage, name: &str) {
+    let path = folder("screens").join(format!("{name}.png"));
+    if std::env::var_os("SCREENS").is_some_and(|wish| wish == "write") {
+        // Words are small without a filter, films with one.
+        let files = [FilterType::NoFilter, FilterType::Adaptive].map(|filter| {
+            let mut file = Vec::new();
+            let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Best, filter);
+            drawn.write_with_encoder(encoder).expect("a PNG file");
+            file
+        });
+        let smallest = files.iter().min_by_key(|file| file.len()).expect("two files");
+        fs::write(&path, smallest).expect("a writable tests/screens");
+        return;
+    }
+    let known = image::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into_rgb8();
+    assert_eq!(known.dimensions(), drawn.dimensions(), "{}", path.display());
+    let changed = known.pixels().zip(drawn.pixels()).filter(|(known, drawn)| known != drawn).count();
+    assert_eq!(changed, 0, "pixels differ from {}; SCREENS=write draws it anew", path.display());
+}
+
+#[test]
+fn screens_of_words() {
+    let detail = "camera /dev/video0: No such file or directory (os error 2)";
+    for size in SIZES {
+        let check = |screen: Screen, name: &str| check(&screen, name, Language::English, size);
+        check(Screen::Booting, "booting");
+        check(Screen::Ready { preview: None, hint: None }, "ready-without-preview");
+        check(Screen::Capturing, "capturing");
+        check(Screen::Analysing { seconds: 4 }, "analysing");
+        check(Screen::ShuttingDown, "shutting-down");
+        check(Screen::Off, "off");
+        check(Screen::Fault { fault: Fault::Camera, detail }, "camera-fault");
+        check(Screen::Fault { fault: Fault::Storage, detail: "no space left" }, "storage-fault");
+        if size == SMALLEST {
+            check(Screen::Fault { fault: Fault::Model, detail: "hash differs" }, "model-fault");
+            check(Screen::Fault { fault: Fault::Panel, detail: "pin 17 is in use" }, "panel-fault");
+        }
+    }
+}
+
+#[test]
+fn screens_with_a_picture() {
+    let case = Some("000123");
+    let covid19 = assessment(Outcome::Covid19, Some([0.58, 0.3, 0.12]), &[], film());
+    let normal = assessment(Outcome::Normal, Some([0.02, 0.07, 0.91]), &[], film());
+    let refer = assessment(Outcome::Refer, Some([0.09, 0.5, 0.41]), &[Reason::LowConfidence], film());
+    let refused = assessment(Outcome::Refused, None, &[Reason::TooDark, Reason::Blurred], small_photograph());
+    let (preview, small_preview) = (photograph(), small_photograph());
+    for size in SIZES {
+        let check = |screen: Screen, name: &str| check(&screen, name, Language::English, size);
+        check(Screen::Ready { preview: Some(&preview), hint: None }, "ready");
+        check(Screen::Verdict { assessment: &pneumonia(), case, heat_map: true }, "pneumonia");
+        check(Screen::Verdict { assessment: &refer, case, heat_map: true }, "refer");
+        check(Screen::Refused { assessment: &refused, case }, "refused");
+        if size == SMALLEST {
+            check(Screen::Ready { preview: Some(&small_preview), hint: Some(Hint::NoFilm) }, "ready-hint");
+            check(Screen::Verdict { assessment: &covid19, case, heat_map: true }, "covid19");
+            check(Screen::Verdict { assessment: &pneumonia(), case, heat_map: false }, "pneumonia-without-map");
+            check(Screen::Verdict { assessment: &normal, case, heat_map: true }, "normal");
+        }
+    }
+}
+
+#[test]
+fn the_picture_of_the_command_line() {
+    let mut assessment = pneumonia();
+    assessment.record.file = "films/nih_00001872_004.jpg".into();
+    check_picture(&screen::picture(&assessment).expect("a picture"), "picture");
+    assessment.picture = None;
+    assert!(screen::picture(&assessment).is_none());
+}
+
+#[test]
+fn other_languages() {
+    let case = Some("000123");
+    for language in Language::ALL.into_iter().filter(|language| *language != Language::English) {
+        let check = |screen: Screen, name: &str| check(&screen, name, language, SMALLEST);
+        check(Screen::Verdict { assessment: &pneumonia(), case, heat_map: true }, "pneumonia");
+        check(Screen::Fault { fault: Fault::Storage, detail: "no space left" }, "storage-fault");
+    }
+}
+
+/// The band with the disclaimer, the gap above it and the margins show nothing else: no text runs over.
+#[test]
+fn nothing_runs_over_in_any_language() {
+    let all = Reason::ALL;
+    let refused = assessment(Outcome::Refused, None, &all, film());
+    let refer = assessment(Outcome::Refer, Some([0.09, 0.5, 0.41]), &[Reason::LowConfidence], film());
+    let preview = GrayImage::from_pixel(160, 90, Luma([128]));
+    let detail = "an error without an end ".repeat(40);
+    let sizes = Language::ALL.map(|language| (SMALLEST, language)).into_iter().chain([
+        ((640, 480), Language::English),
+        ((1024, 600), Language::Portuguese),
+        ((1920, 1080), Language::French),
+    ]);
+    for (size @ (width, height), language) in sizes {
+        let mut screens = vec![
+            Screen::Booting,
+            Screen::Capturing,
+            Screen::Analysing { seconds: 12345 },
+            Screen::ShuttingDown,
+            Screen::Off,
+            Screen::Verdict { assessment: &refer, case: Some("000123"), heat_map: true },
+            Screen::Verdict { assessment: &refer, case: None, heat_map: false },
+            Screen::Refused { assessment: &refused, case: Some("000123") },
+        ];
+        screens.extend(
+            [Fault::Camera, Fault::Storage, Fault::Model, Fault::Panel]
+                .map(|fault| Screen::Fault { fault, detail: &detail }),
+        );
+        for hint in [Hint::NoFilm, Hint::TooDark, Hint::TooBright, Hint::Blurred] {
+            screens.push(Screen::Ready { preview: Some(&preview), hint: Some(hint) });
+        }
+        for (index, screen) in screens.iter().enumerate() {
+            let picture = drawn(screen, language, size);
+            let unit = (width as f32 / 480.0).min(height as f32 / 320.0);
+            let background = *picture.get_pixel(0, 0);
+            let gap = height - (27.0 * unit) as u32;
+            let side = (5.0 * unit) as u32;
+            let clean = (0..width).all(|x| *picture.get_pixel(x, gap) == background)
+                && (0..gap)
+                    .all(|y| (0..side).chain(width - side..width).all(|x| *picture.get_pixel(x, y) == background));
+            assert!(clean, "screen {index} in {language} at {width} x {height}");
+        }
+    }
+}
+
+#[test]
+fn a_screen_shows_the_class_the_map_is_of() {
+    let pneumonia = pneumonia();
+    let with =
+        drawn(&Screen::Verdict { assessment: &pneumonia, case: None, heat_map: true }, Language::English, SMALLEST);
+    let without =
+        drawn(&Screen::Verdict { assessment: &pneumonia, case: None, heat_map: false }, Language::English, SMALLEST);
+    let coloured = |picture: &RgbImage, left: u32| {
+        let film = imageops::crop_imm(picture, left, 90, 100, 190).to_image();
+        film.pixels().filter(|pixel| pixel[0] != pixel[2]).count()
+    };
+    assert!(coloured(&with, 10) > 1000, "the warm side");
+    assert_eq!(coloured(&without, 10), 0);
+    assert!(pneumonia.cam.is_some_and(|cam| cam.heat(Class::Normal).is_empty()));
+}
+
+#[test]
+fn a_canvas_without_pixels_is_harmless() {
+    let preview = photograph();
+    drawn(&Screen::Ready { preview: Some(&preview), hint: Some(Hint::Blurred) }, Language::Chinese, (0, 0));
+    drawn(&Screen::Verdict { assessment: &pneumonia(), case: None, heat_map: true }, Language::English, (0, 0));
+}
