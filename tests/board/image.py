@@ -15,8 +15,8 @@ GNU = Path("/usr/aarch64-linux-gnu/lib")
 # The C library's parts that the programs are linked to.
 LIBRARIES = ["ld-linux-aarch64.so.1", "libc.so.6", "libgcc_s.so.1", "libm.so.6"]
 
-# Virtual USB host, camera; both of the board's SD controllers; the card's file system.
-DRIVERS = ["vhci-hcd", "uvcvideo", "bcm2835", "sdhci-iproc", "ext4"]
+# Virtual USB host, camera; the card's file system; a Raspberry Pi's SD controllers; the virtual board's disk and display.
+DRIVERS = ["vhci-hcd", "uvcvideo", "ext4", "bcm2835", "sdhci-iproc", "virtio_pci", "virtio_blk", "virtio-gpu"]
 
 DISPLAY = (800, 480)
 # Where QEMU's VideoCore has its framebuffer on a board of 1 GiB: 64 MiB below the peripherals' memory, plus 1 MiB.

@@ -11,10 +11,6 @@ from pathlib import Path
 
 import image
 
-BUTTON, READY, ATTENTION = 17, 27, 22
-# Registers of the BCM2835's GPIO block, at the address where a Raspberry Pi 3 has it.
-GPIO_SET, GPIO_CLEAR, GPIO_LEVEL = 0x3F20_001C, 0x3F20_0028, 0x3F20_0034
-
 
 class Failed(Exception):
     """The board did not do what it should."""
@@ -23,31 +19,28 @@ class Failed(Exception):
 class Board:
     """A running QEMU. Leaving the `with` block pulls the plug."""
 
-    def __init__(self, name, kernel, initramfs, device_tree, card):
+    def __init__(self, name, hardware, kernel, initramfs, options):
+        self.hardware = hardware
         self.folder = image.WORK / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.started = time.monotonic()
         # Socket paths must be short.
         self.sockets = tempfile.TemporaryDirectory()
         control, test = f"{self.sockets.name}/control", f"{self.sockets.name}/test"
-        width, height = image.DISPLAY
-        options = ["-M", "raspi3b", "-accel", "tcg,thread=single", "-display", "none", "-monitor", "none", "-no-reboot",
-                   "-kernel", kernel, "-initrd", initramfs, "-dtb", device_tree, "-serial", "stdio",
-                   "-drive", f"file={card},if=sd,format=raw",
-                   "-global", f"bcm2835-fb.xres={width}", "-global", f"bcm2835-fb.yres={height}",
-                   "-global", "bcm2835-fb.bpp=32", "-global", "bcm2835-fb.pixo=0",
+        # One of the Raspberry Pi's four processors: QEMU runs them on one thread here.
+        line = ("console=ttyAMA0,115200 quiet loglevel=1 maxcpus=1 vt.global_cursor_default=0 "
+                f"card={hardware.CARD} {hardware.KERNEL_OPTIONS}")
+        options = [*options, "-accel", "tcg,thread=single", "-kernel", kernel, "-initrd", initramfs, "-append", line,
+                   "-display", "none", "-monitor", "none", "-no-reboot", "-serial", "stdio",
                    "-qmp", f"unix:{control},server=on,wait=off",
-                   "-qtest", f"unix:{test},server=on,wait=off", "-qtest-log", "none",
-                   # One of the four processors: QEMU runs them on one thread here. rppal needs iomem=relaxed where
-                   # there is no /dev/gpiomem, which only Raspberry Pi's own kernel has.
-                   "-append", "console=ttyAMA0,115200 quiet loglevel=1 maxcpus=1 iomem=relaxed vt.global_cursor_default=0"]
+                   "-qtest", f"unix:{test},server=on,wait=off", "-qtest-log", "none"]
         self.qemu = subprocess.Popen(["qemu-system-aarch64", *map(str, options)], stdin=subprocess.PIPE,
                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.lines = queue.Queue()
         threading.Thread(target=self._read_console, daemon=True).start()
         self.control = _connect(control)
         self.control.readline()
-        self._qmp("qmp_capabilities")
+        self.qmp("qmp_capabilities")
         self.test = _connect(test)
         # The emulated pins have no pull-up: the released button is high by this.
         self.release()
@@ -110,17 +103,17 @@ class Board:
 
     def press(self, seconds=0.4):
         """Presses the button; it pulls its line low."""
-        self._qtest(f"writel {GPIO_CLEAR:#x} {1 << BUTTON:#x}")
+        self.hardware.set_button(self, False)
         time.sleep(seconds)
         self.release()
 
     def release(self):
-        self._qtest(f"writel {GPIO_SET:#x} {1 << BUTTON:#x}")
+        self.hardware.set_button(self, True)
 
     def lights(self):
         """Which LEDs are on: (ready, attention)."""
-        level = int(self._qtest(f"readl {GPIO_LEVEL:#x}").split()[1], 16)
-        return bool(level >> READY & 1), bool(level >> ATTENTION & 1)
+        levels = self.hardware.levels(self)
+        return bool(levels >> self.hardware.READY & 1), bool(levels >> self.hardware.ATTENTION & 1)
 
     def wait_for_lights(self, what, ready, attention, limit):
         seconds = self._poll(what, limit, lambda: self.lights() == (ready, attention))
@@ -155,7 +148,7 @@ class Board:
     def screen(self, name):
         """What the display shows: red, green and blue of each pixel. Kept as NAME.ppm in the scenario's folder."""
         file = self.folder / f"{name}.ppm"
-        self._qmp("screendump", filename=str(file.resolve()))
+        self.qmp("screendump", filename=str(file.resolve()))
         width, height = image.DISPLAY
         header = f"P6\n{width} {height}\n255\n".encode()
         picture = file.read_bytes()
@@ -165,7 +158,7 @@ class Board:
 
     # QEMU
 
-    def _qmp(self, name, **arguments):
+    def qmp(self, name, **arguments):
         self.control.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
         self.control.flush()
         while True:
@@ -175,7 +168,7 @@ class Board:
             if "return" in answer:
                 return answer["return"]
 
-    def _qtest(self, line):
+    def qtest(self, line):
         self.test.write(line + "\n")
         self.test.flush()
         answer = self.test.readline().strip()

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import image
+from hardware import RaspberryPi, VirtualBoard
 from machine import Board, Failed
 
 # Limits in seconds, generous: the emulated processor is slow, and slower on a busy machine.
@@ -28,10 +29,10 @@ class Bench:
         self.initramfs = image.initramfs(self.debian, package, picture)
         self.expected = expected(picture)
 
-    def board(self, name, card, display=True):
-        """Switches a board on, with this SD card."""
-        tree = image.device_tree(self.debian, display)
-        return Board(name, image.kernel(self.debian), self.initramfs, tree, card)
+    def board(self, name, card, hardware=RaspberryPi(), display=True):
+        """Switches a board on, with this card."""
+        options = hardware.options(self.debian, card, display)
+        return Board(name, hardware, image.kernel(self.debian), self.initramfs, options)
 
     def new_card(self, name):
         card = image.WORK / f"{name}.img"
@@ -149,8 +150,24 @@ def clock(bench):
         raise Failed(f"the clock was never set, but the case does not say so: {cases[0]['taken']}")
 
 
+def virt(bench):
+    """The capture on another board: the display is a DRM one, the pins are the kernel's GPIO character device."""
+    card = bench.new_card("virt")
+    with bench.board("virt", card, VirtualBoard()) as board:
+        board.wait_for_boot()
+        board.shell("[ -c /dev/dri/card0 ] && [ -c /dev/gpiochip0 ]")
+        plug(board)
+        start(board)
+        ready = board.screen("ready")
+        judge(board)
+        if board.screen("verdict") == ready:
+            raise Failed("the display shows the same before and after the verdict")
+        switch_off(board)
+    check_cases(bench, card, 1)
+
+
 SCENARIOS = {"capture": capture, "unplug": unplug, "no-display": no_display, "disk-full": disk_full, "sigkill": sigkill,
-             "clock": clock}
+             "clock": clock, "virt": virt}
 
 
 # Steps of the scenarios
@@ -164,6 +181,9 @@ def plug(board):
 
 def start(board):
     """Starts the program and waits until it is ready."""
+    if board.hardware.SETTINGS:
+        lines = board.hardware.SETTINGS.replace("\n", "\\n")
+        board.shell(f'printf "{lines}" >/etc/xray-triage/config.toml')
     board.shell(APPLIANCE)
     board.wait_for_lights("the program runs, the box is ready", True, False, BOX_IS_READY)
 
