@@ -32,7 +32,7 @@ class RaspberryPi:
 
 
 class VirtualBoard:
-    """QEMU's generic ARM board: pins of a PL061 behind the kernel's GPIO character device, a DRM display, a virtual disk."""
+    """QEMU's generic ARM board: pins behind the kernel's GPIO character device, a DRM display, a virtual disk."""
 
     CARD = "/dev/vda"
     # The PL061 has eight lines; line 3 is the board's power key.

@@ -15,7 +15,7 @@ GNU = Path("/usr/aarch64-linux-gnu/lib")
 # The C library's parts that the programs are linked to.
 LIBRARIES = ["ld-linux-aarch64.so.1", "libc.so.6", "libgcc_s.so.1", "libm.so.6"]
 
-# Virtual USB host, camera; the card's file system; a Raspberry Pi's SD controllers; the virtual board's disk and display.
+# Virtual USB host, camera; the card's file system; the Pi's SD controllers; the generic board's disk and display.
 DRIVERS = ["vhci-hcd", "uvcvideo", "ext4", "bcm2835", "sdhci-iproc", "virtio_pci", "virtio_blk", "virtio-gpu"]
 
 DISPLAY = (800, 480)
@@ -106,7 +106,8 @@ def initramfs(folder, package, picture):
 
     order = []
     for driver in DRIVERS:
-        listing = command("modprobe", "--dirname", folder, "--set-version", kernel_version(folder), "--show-depends", driver)
+        listing = command("modprobe", "--dirname", folder, "--set-version", kernel_version(folder),
+                          "--show-depends", driver)
         for line in listing.splitlines():
             kind, _, path = line.strip().partition(" ")
             name = Path(path.split()[0]).name
@@ -124,7 +125,7 @@ def initramfs(folder, package, picture):
 
 
 def device_tree(folder, display=True):
-    """The Raspberry Pi 3's device tree with what its firmware would add: the display's framebuffer. Returns its file."""
+    """The Raspberry Pi 3's device tree, with the framebuffer that its firmware would add. Returns its file."""
     file = WORK / ("board.dtb" if display else "board-no-display.dtb")
     shutil.copy(folder / f"usr/lib/linux-image-{kernel_version(folder)}/broadcom/bcm2837-rpi-3-b.dtb", file)
     # A Bluetooth chip that is not there would take the serial console.

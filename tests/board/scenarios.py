@@ -1,8 +1,9 @@
 """What happens to the box on the emulated board, and what must have come of it."""
 
+import base64
+import gzip
 import json
 import sqlite3
-import subprocess
 import time
 
 import image
@@ -196,7 +197,8 @@ def judge(board):
     board.wait_for_lights("the verdict is shown", True, False, FILM_IS_JUDGED)
     records = int(board.shell("wc -l </run/records.jsonl"))
     if records != before + 1:
-        raise Failed(f"{records - before} records for one press. The program said: {board.shell('cat /run/appliance.log')}")
+        said = board.shell("cat /run/appliance.log")
+        raise Failed(f"{records - before} records for one press. The program said: {said}")
 
 
 def switch_off(board):
@@ -212,9 +214,10 @@ def switch_off(board):
 def check_framebuffer(board, shown):
     """The program's pixels, read back on the board, are what the display shows. Each has a fourth byte that is not."""
     encoded = board.shell("gzip -1 </dev/fb0 | base64", limit=120)
-    decoded = subprocess.run("base64 -d | gzip -d", shell=True, input=encoded.encode(), stdout=subprocess.PIPE, check=True)
-    pixels = decoded.stdout
-    if bytes(channel for at in range(0, len(pixels), 4) for channel in (pixels[at + 2], pixels[at + 1], pixels[at])) != shown:
+    pixels = gzip.decompress(base64.b64decode(encoded))
+    colours = bytearray(len(pixels) // 4 * 3)
+    colours[0::3], colours[1::3], colours[2::3] = pixels[2::4], pixels[1::4], pixels[0::4]
+    if colours != shown:
         raise Failed("the display shows other pixels than the framebuffer holds")
 
 
