@@ -20,6 +20,11 @@ impl Cam {
         Cam { side, maps }
     }
 
+    /// Side of the maps.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
     /// The map of one class, `side * side` values row by row, in logit units (any sign).
     pub fn map(&self, class: Class) -> &[f32] {
         let length = self.side * self.side;

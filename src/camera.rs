@@ -1,23 +1,17 @@
 //! Where frames come from: a V4L2 camera over the light box, or pictures that stand in for it.
 
-use std::path::{Path, PathBuf};
-
 use image::GrayImage;
 
+use crate::config;
 use crate::picture;
 
 #[cfg(v4l_camera)]
 mod pixels;
+mod simulated;
 #[cfg(v4l_camera)]
 mod v4l;
 
-/// What a camera saw.
-pub struct Capture {
-    /// Where the frame comes from, for the record: a device or a file.
-    pub origin: String,
-    /// 8-bit gray, as the sensor or the file has it.
-    pub frame: GrayImage,
-}
+pub use simulated::SimulatedCamera;
 
 /// Why there is no frame. The message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +19,7 @@ pub enum CameraError {
     /// The camera is not there, not usable, or gone.
     #[error("camera {device}: {reason}")]
     Device {
-        /// The device's path.
+        /// The device as the settings name it.
         device: String,
         /// What is wrong and what to do.
         reason: String,
@@ -35,47 +29,48 @@ pub enum CameraError {
     Picture(#[from] picture::PictureError),
 }
 
-/// Something that takes a picture of the light box.
-pub trait Camera {
-    /// Takes one picture.
+/// Something that looks at the light box.
+pub trait Camera: Send {
+    /// Waits for the newest frame and puts it into `frame`: 8-bit gray, as the sensor or the file has it. The buffer of
+    /// `frame` is used again where the size is the same.
     ///
     /// # Errors
-    /// The camera does not answer. A later call may succeed: a camera that was unplugged can be back.
-    fn capture(&mut self) -> Result<Capture, CameraError>;
+    /// There is no frame within the camera's timeout; `frame` then holds anything. A later call may succeed: a camera
+    /// that was unplugged can be back.
+    fn grab(&mut self, frame: &mut GrayImage) -> Result<(), CameraError>;
+
+    /// Where frames come from, for the record: a device or a file.
+    fn origin(&self) -> String;
+
+    /// Tells the camera that the latest frame was taken for a case. A simulated camera lays the next film on.
+    fn captured(&mut self) {}
 }
 
-/// The camera of a V4L2 device, such as `/dev/video0`.
-///
-/// # Errors
-/// The device is missing, is not a camera, is multi-planar only, or offers no known pixel format; or the program was
-/// built without cameras.
+/// The V4L2 camera of the settings. It is opened by the first grab, and again by the next one after an error.
 #[cfg(v4l_camera)]
-pub fn open(device: &Path) -> Result<Box<dyn Camera>, CameraError> {
-    Ok(Box::new(v4l::V4lCamera::open(device)?))
+pub fn open(config: &config::Camera) -> Box<dyn Camera> {
+    Box::new(v4l::V4lCamera::new(config))
 }
 
-/// Built without cameras: always an error.
+/// Built without cameras: each grab is an error.
 #[cfg(not(v4l_camera))]
-pub fn open(device: &Path) -> Result<Box<dyn Camera>, CameraError> {
-    let reason = "this program was built without cameras. Build it with --features v4l, or use --simulate".to_string();
-    Err(CameraError::Device { device: device.display().to_string(), reason })
+pub fn open(config: &config::Camera) -> Box<dyn Camera> {
+    Box::new(NoCamera { device: config.device.clone() })
 }
 
-/// A camera that shows the same pictures in turn, over and over.
-pub struct SimulatedCamera {
-    pictures: std::iter::Cycle<std::vec::IntoIter<PathBuf>>,
+#[cfg(not(v4l_camera))]
+struct NoCamera {
+    device: String,
 }
 
-impl SimulatedCamera {
-    /// `None` without pictures.
-    pub fn new(pictures: Vec<PathBuf>) -> Option<SimulatedCamera> {
-        (!pictures.is_empty()).then(|| SimulatedCamera { pictures: pictures.into_iter().cycle() })
+#[cfg(not(v4l_camera))]
+impl Camera for NoCamera {
+    fn grab(&mut self, _frame: &mut GrayImage) -> Result<(), CameraError> {
+        let reason = "this program was built without cameras. Build it with --features v4l, or use --simulate".into();
+        Err(CameraError::Device { device: self.origin(), reason })
     }
-}
 
-impl Camera for SimulatedCamera {
-    fn capture(&mut self) -> Result<Capture, CameraError> {
-        let path = self.pictures.next().expect("a camera is made with at least one picture");
-        Ok(Capture { origin: path.display().to_string(), frame: picture::read(&path)? })
+    fn origin(&self) -> String {
+        self.device.clone()
     }
 }

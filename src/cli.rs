@@ -1,8 +1,10 @@
-//! The command line: `xray-triage triage`, `xray-triage run`, `xray-triage model`.
+//! The command line, a module for each command.
 //!
 //! Results go to stdout, everything else through [`log`] to stderr. Exit codes: 0 every film got an outcome, 1 some
-//! file could not be read, 2 usage or set-up error, or hardware that failed.
+//! file could not be read, or a check found a fault, 2 usage or set-up error, or hardware that failed.
 
+mod cases;
+mod config;
 mod model;
 mod run;
 mod triage;
@@ -17,7 +19,8 @@ use log::{LevelFilter, error, info};
 
 use crate::DISCLAIMER;
 use crate::bundle::{self, Bundle, BundleError};
-use crate::camera::CameraError;
+use crate::caselog::CaseLogError;
+use crate::config::ConfigError;
 use crate::film::Profile;
 use crate::panel::PanelError;
 use crate::pipeline::{Options, Record, SetupError, Triage};
@@ -25,6 +28,8 @@ use crate::triage::Class;
 
 /// Some file could not be read.
 const UNREADABLE: u8 = 1;
+/// A check found something wrong.
+const FINDINGS: u8 = 1;
 /// Usage or set-up error.
 const SETUP: u8 = 2;
 
@@ -58,6 +63,12 @@ enum Command {
     /// Look after models.
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Look into the case log.
+    #[command(subcommand)]
+    Cases(cases::CasesCommand),
+    /// Look at the box's settings.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
 }
 
 /// What decides a verdict, beside the picture.
@@ -104,6 +115,8 @@ pub fn main() -> ExitCode {
         Some(Command::Triage(args)) => triage::triage(&args, &mut stdout),
         Some(Command::Run(args)) => run::run(&args, &mut stdout),
         Some(Command::Model(command)) => model::run(&command, &mut stdout),
+        Some(Command::Cases(command)) => cases::run(&command, &mut stdout),
+        Some(Command::Config(command)) => config::run(&command, &mut stdout),
         None => Cli::command().error(clap::error::ErrorKind::MissingSubcommand, "no command given").exit(),
     };
     match done.and_then(|code| stdout.flush().map(|()| code).map_err(Failure::Stdout)) {
@@ -127,9 +140,13 @@ enum Failure {
     #[error("cannot write {}: {source}. Choose another place with --cam", path.display())]
     Cam { path: PathBuf, source: io::Error },
     #[error(transparent)]
-    Camera(#[from] CameraError),
-    #[error(transparent)]
     Panel(#[from] PanelError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    CaseLog(#[from] CaseLogError),
+    #[error("the box cannot go on: {0}")]
+    Appliance(String),
     #[error("cannot simulate with {}: {reason}. Name a folder of pictures", path.display())]
     Simulation { path: PathBuf, reason: String },
     #[error("--cam {} would overwrite a film. Choose another name", .0.display())]

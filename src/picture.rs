@@ -3,11 +3,13 @@
 //! The file is never trusted: its header is read before any pixel, its size is bounded, and a file that ends early
 //! is refused instead of being triaged with a gray lower half.
 
-use std::fs::{self, File};
-use std::io::{self, Cursor, Read, Write};
+use std::fs::File;
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+
+use crate::whole;
 
 /// Most pixels a picture may have. 32 megapixels as RGB are 96 MB, which a board with 1 GB of memory still decodes.
 pub const MAX_PIXELS: u64 = 32_000_000;
@@ -175,7 +177,7 @@ fn to_gray8(picture: DynamicImage) -> GrayImage {
 
 /// Whether a JPEG runs to its end-of-image marker. Walks the segments (ITU-T T.81, annex B) so that the end marker of
 /// an embedded thumbnail does not count. The decoder itself fills what is missing with gray and reports no error.
-fn jpeg_is_whole(bytes: &[u8]) -> bool {
+pub(crate) fn jpeg_is_whole(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
         // To the next marker: over entropy-coded data (FF 00 is a stuffed byte) and fill bytes.
@@ -193,23 +195,14 @@ fn jpeg_is_whole(bytes: &[u8]) -> bool {
     }
 }
 
-/// Writes a PNG file: beside the target and renames, so that the target is never half a picture.
+/// Writes a PNG file as a whole, see [`whole::write`].
+///
+/// # Errors
+/// The system's.
 pub fn write_png(path: &Path, picture: &RgbImage) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".part");
-    let part = path.with_file_name(name);
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, ImageFormat::Png).map_err(io::Error::other)?;
-    let written = File::create(&part).and_then(|mut file| {
-        file.write_all(png.get_ref())?;
-        file.sync_all()?;
-        fs::rename(&part, path)
-    });
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&part);
-    }
-    written
+    whole::write(path, png.get_ref())
 }
 
 #[cfg(test)]

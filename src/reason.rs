@@ -25,6 +25,17 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 7] = [
+        Reason::TooSmall,
+        Reason::TooDark,
+        Reason::Overexposed,
+        Reason::NoContrast,
+        Reason::Blurred,
+        Reason::Unfamiliar,
+        Reason::LowConfidence,
+    ];
+
     /// The stable name used in `--json`, the case log and scripts.
     pub fn code(self) -> &'static str {
         match self {

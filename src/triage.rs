@@ -55,7 +55,7 @@ impl Outcome {
     }
 
     /// The one word an operator reads first.
-    pub fn headline(self) -> &'static str {
+    pub const fn headline(self) -> &'static str {
         match self {
             Outcome::Covid19 => "COVID-19",
             Outcome::Pneumonia => "PNEUMONIA",
@@ -66,7 +66,7 @@ impl Outcome {
     }
 
     /// What the headline means, in a few plain words.
-    pub fn meaning(self) -> &'static str {
+    pub const fn meaning(self) -> &'static str {
         match self {
             Outcome::Covid19 => "signs of COVID-19 pneumonia",
             Outcome::Pneumonia => "signs of pneumonia, not of COVID-19",

@@ -1,62 +1,163 @@
 //! A camera buffer's bytes as a gray picture.
 
-use image::{GrayImage, ImageFormat};
+use std::io::Cursor;
+
+use image::codecs::jpeg::JpegDecoder;
+use image::{ColorType, GrayImage, ImageDecoder, Pixel, Rgb};
+
+use crate::picture;
 
 /// The pixel formats that are understood, best first: of equal frames the smallest on the bus.
-pub const FORMATS: [&[u8; 4]; 4] = [b"MJPG", b"GREY", b"NV12", b"YUYV"];
+pub const FORMATS: [&[u8; 4]; 4] = [b"MJPG", b"YUYV", b"GREY", b"NV12"];
 
-/// The gray picture in a buffer of one of [`FORMATS`].
-///
-/// `stride` is the distance of two lines in bytes. GREY and NV12 (its first plane) have one byte of brightness a pixel;
-/// YUYV has brightness in every other byte (V4L2 specification, "Image Formats"). `None` for another format, a buffer
-/// that is too short, or a JPEG that does not decode.
-pub fn gray(format: &[u8; 4], bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<GrayImage> {
-    if format == b"MJPG" {
-        let picture = image::load_from_memory_with_format(bytes, ImageFormat::Jpeg).ok()?;
-        return Some(picture.into_luma8());
+/// Largest side of a JPEG's coding unit (ITU-T T.81, A.2), pixels: a camera's JPEG may be a part of one larger than the
+/// frame that was agreed on, such as 1088 lines for 1080.
+const JPEG_UNIT: u32 = 16;
+
+/// What the bytes of a buffer are.
+pub struct Layout {
+    /// One of [`FORMATS`].
+    pub format: [u8; 4],
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Distance of two lines, bytes. Less than a line: the lines follow each other. Of no meaning for MJPG.
+    pub stride: usize,
+}
+
+/// Turns buffers into gray pictures; keeps its memory between them.
+#[derive(Default)]
+pub struct GrayReader {
+    color: Vec<u8>,
+}
+
+impl GrayReader {
+    /// Puts the gray picture in a buffer into `gray`.
+    ///
+    /// GREY and NV12 (its first plane) have one byte of brightness a pixel; YUYV has brightness in every other byte
+    /// (V4L2 specification, "Image Formats"). `None`, and anything in `gray`, for another format, a buffer that is too
+    /// short, or a JPEG that is cut off, larger than agreed on, or does not decode.
+    pub fn read(&mut self, bytes: &[u8], layout: &Layout, gray: &mut GrayImage) -> Option<()> {
+        match &layout.format {
+            b"MJPG" => self.read_jpeg(bytes, layout, gray),
+            b"GREY" | b"NV12" => read_lines(bytes, 1, layout, gray),
+            b"YUYV" => read_lines(bytes, 2, layout, gray),
+            _ => None,
+        }
     }
-    let step = match format {
-        b"GREY" | b"NV12" => 1,
-        b"YUYV" => 2,
-        _ => return None,
-    };
-    let line = width as usize * step;
-    let stride = stride.max(line);
-    let mut gray = Vec::with_capacity(width as usize * height as usize);
-    for row in 0..height as usize {
-        let pixels = bytes.get(row * stride..)?.get(..line)?;
-        gray.extend(pixels.iter().step_by(step));
+
+    fn read_jpeg(&mut self, bytes: &[u8], layout: &Layout, gray: &mut GrayImage) -> Option<()> {
+        // The decoder fills what is missing with gray.
+        if !picture::jpeg_is_whole(bytes) {
+            return None;
+        }
+        let decoder = JpegDecoder::new(Cursor::new(bytes)).ok()?;
+        let (width, height) = decoder.dimensions();
+        let agreed = |side: u32, most: u32| side > 0 && side <= most.next_multiple_of(JPEG_UNIT);
+        if !agreed(width, layout.width) || !agreed(height, layout.height) {
+            return None;
+        }
+        resize(gray, width, height);
+        match decoder.color_type() {
+            ColorType::L8 => decoder.read_image(gray).ok(),
+            ColorType::Rgb8 => {
+                self.color.resize(3 * gray.len(), 0);
+                decoder.read_image(&mut self.color).ok()?;
+                let (colors, _) = self.color.as_chunks();
+                for (to, &color) in gray.iter_mut().zip(colors) {
+                    *to = Rgb(color).to_luma()[0];
+                }
+                Some(())
+            }
+            _ => None,
+        }
     }
-    GrayImage::from_raw(width, height, gray)
+}
+
+/// Reads lines in which every `step`-th byte, from the first one on, is brightness.
+fn read_lines(bytes: &[u8], step: usize, layout: &Layout, gray: &mut GrayImage) -> Option<()> {
+    let line = layout.width as usize * step;
+    let stride = layout.stride.max(line);
+    resize(gray, layout.width, layout.height);
+    for (row, to) in gray.chunks_exact_mut((layout.width as usize).max(1)).enumerate() {
+        let from = bytes.get(row * stride..)?.get(..line)?;
+        for (to, from) in to.iter_mut().zip(from.iter().step_by(step)) {
+            *to = *from;
+        }
+    }
+    Some(())
+}
+
+fn resize(gray: &mut GrayImage, width: u32, height: u32) {
+    if gray.dimensions() != (width, height) {
+        *gray = GrayImage::new(width, height);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::{DynamicImage, ImageFormat, Luma, RgbImage};
+
+    fn read(format: &[u8; 4], bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<GrayImage> {
+        let mut gray = GrayImage::default();
+        let layout = Layout { format: *format, width, height, stride };
+        GrayReader::default().read(bytes, &layout, &mut gray).map(|()| gray)
+    }
+
+    fn jpeg(picture: impl Into<DynamicImage>) -> Vec<u8> {
+        let mut jpeg = Cursor::new(Vec::new());
+        picture.into().write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
+        jpeg.into_inner()
+    }
 
     #[test]
     fn lines_are_read_by_their_stride() {
         let bytes = [1, 2, 9, 3, 4, 9];
-        assert_eq!(gray(b"GREY", &bytes, 2, 2, 3).unwrap().into_raw(), [1, 2, 3, 4]);
-        assert_eq!(gray(b"NV12", &bytes, 2, 2, 3).unwrap().into_raw(), [1, 2, 3, 4]);
-        assert_eq!(gray(b"YUYV", &[1, 9, 2, 9, 0, 0, 3, 9, 4, 9], 2, 2, 6).unwrap().into_raw(), [1, 2, 3, 4]);
+        assert_eq!(read(b"GREY", &bytes, 2, 2, 3).unwrap().into_raw(), [1, 2, 3, 4]);
+        assert_eq!(read(b"NV12", &bytes, 2, 2, 3).unwrap().into_raw(), [1, 2, 3, 4]);
+        assert_eq!(read(b"YUYV", &[1, 9, 2, 9, 0, 0, 3, 9, 4, 9], 2, 2, 6).unwrap().into_raw(), [1, 2, 3, 4]);
+        assert_eq!(read(b"GREY", &[1, 2, 3, 4], 2, 2, 0).unwrap().into_raw(), [1, 2, 3, 4]);
     }
 
     #[test]
-    fn a_motion_jpeg_frame_is_a_picture() {
-        let film = GrayImage::from_fn(16, 8, |x, _| image::Luma([(x * 16) as u8]));
-        let mut jpeg = std::io::Cursor::new(Vec::new());
-        film.write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
-        let read = gray(b"MJPG", jpeg.get_ref(), 16, 8, 0).unwrap();
-        assert_eq!(read.dimensions(), (16, 8));
-        assert!(read.pixels().zip(film.pixels()).all(|(a, b)| a[0].abs_diff(b[0]) < 12));
+    fn motion_jpeg_frames_are_pictures_in_gray_and_in_colour() {
+        let film = GrayImage::from_fn(16, 8, |x, _| Luma([(x * 16) as u8]));
+        let colour = DynamicImage::ImageLuma8(film.clone()).into_rgb8();
+        for bytes in [jpeg(film.clone()), jpeg(colour)] {
+            let read = read(b"MJPG", &bytes, 16, 8, 0).unwrap();
+            assert_eq!(read.dimensions(), (16, 8));
+            assert!(read.pixels().zip(film.pixels()).all(|(a, b)| a[0].abs_diff(b[0]) < 12));
+        }
     }
 
     #[test]
-    fn short_buffers_and_other_formats_are_no_pictures() {
-        assert!(gray(b"GREY", &[1, 2, 3], 2, 2, 2).is_none());
-        assert!(gray(b"YUYV", &[], 2, 2, 4).is_none());
-        assert!(gray(b"MJPG", b"not a JPEG", 2, 2, 0).is_none());
-        assert!(gray(b"H264", &[0; 64], 2, 2, 2).is_none());
+    fn memory_is_used_again() {
+        let mut gray = GrayImage::new(2, 2);
+        let memory = gray.as_ptr();
+        let layout = Layout { format: *b"GREY", width: 2, height: 2, stride: 2 };
+        GrayReader::default().read(&[5, 6, 7, 8], &layout, &mut gray).unwrap();
+        assert_eq!((gray.as_ptr(), gray.into_raw()), (memory, vec![5, 6, 7, 8]));
+    }
+
+    #[test]
+    fn damaged_buffers_and_other_formats_are_no_pictures() {
+        assert!(read(b"GREY", &[1, 2, 3], 2, 2, 2).is_none());
+        assert!(read(b"YUYV", &[], 2, 2, 4).is_none());
+        assert!(read(b"MJPG", b"not a JPEG", 2, 2, 0).is_none());
+        assert!(read(b"H264", &[0; 64], 2, 2, 2).is_none());
+        let whole = jpeg(RgbImage::from_fn(40, 30, |x, y| Rgb([x as u8 * 5, y as u8 * 7, 90])));
+        assert!(read(b"MJPG", &whole, 40, 30, 0).is_some());
+        for length in 0..whole.len() {
+            assert!(read(b"MJPG", &whole[..length], 40, 30, 0).is_none(), "{length} of {} bytes", whole.len());
+        }
+    }
+
+    #[test]
+    fn a_jpeg_is_no_larger_than_agreed_on() {
+        let bytes = jpeg(GrayImage::new(48, 48));
+        assert_eq!(read(b"MJPG", &bytes, 48, 40, 0).unwrap().dimensions(), (48, 48));
+        assert!(read(b"MJPG", &bytes, 48, 32, 0).is_none());
     }
 }

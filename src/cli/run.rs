@@ -1,72 +1,84 @@
 //! `xray-triage run`: the box.
 
-use std::io::{self, Write};
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use log::warn;
 
-use super::{CAM_ENDING, Failure, JudgeArgs, ProfileChoice, pictures, print, print_json, set_up};
-use crate::appliance::{self, ApplianceError, Hardware};
+use super::{CAM_ENDING, Failure, pictures, print, print_json};
+use crate::appliance::{self, ApplianceError, Behaviour, Hardware};
+use crate::bundle::Bundle;
 use crate::camera::{self, SimulatedCamera};
+use crate::caselog::CaseLog;
+use crate::config::Config;
 use crate::display::{self, NoDisplay, SimulatedDisplay};
-use crate::panel::{self, Pins, SimulatedPanel};
-use crate::pipeline::Record;
+use crate::panel;
+use crate::pipeline::{Options, Record, Triage};
+
+/// What the simulated display is taken for, pixels: a common small HDMI one.
+const SIMULATED_DISPLAY: (u32, u32) = (800, 480);
 
 #[derive(Args)]
 pub struct RunArgs {
+    /// The box's settings [default: /etc/xray-triage/config.toml where it is there].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// No hardware: this folder's pictures in turn for the camera, screen.cam.png in it for the display, the Enter key
-    /// for the button, the log (-v) for the LEDs.
+    /// for the button, the log (-v) for the LEDs, and the folder cases in it for the case log.
     #[arg(long, value_name = "DIR")]
     simulate: Option<PathBuf>,
-    /// The camera.
-    #[arg(long, value_name = "DEVICE", default_value = "/dev/video0")]
-    camera: PathBuf,
-    /// The display's framebuffer. Without one the LEDs and the records have to do.
-    #[arg(long, value_name = "DEVICE", default_value = "/dev/fb0")]
-    display: PathBuf,
-    /// GPIO number (BCM) of the button, which connects it to ground.
-    #[arg(long, value_name = "GPIO", default_value_t = 17)]
-    button_pin: u8,
-    /// GPIO number of the LED that says: ready.
-    #[arg(long, value_name = "GPIO", default_value_t = 27)]
-    ready_pin: u8,
-    /// GPIO number of the LED that asks for attention.
-    #[arg(long, value_name = "GPIO", default_value_t = 22)]
-    attention_pin: u8,
-    /// How the pictures are taken.
-    #[arg(long, value_enum, default_value_t = ProfileChoice::Film)]
-    profile: ProfileChoice,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    judge: JudgeArgs,
 }
 
 /// Is the box until it is switched off.
 pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
-    let mut hardware = match &args.simulate {
-        Some(folder) => simulated(folder)?,
-        None => Hardware {
-            camera: camera::open(&args.camera)?,
-            display: display::open(&args.display).unwrap_or_else(|error| {
-                warn!("{error}. Going on without a display");
-                Box::new(NoDisplay)
-            }),
-            panel: panel::open(Pins { button: args.button_pin, ready: args.ready_pin, attention: args.attention_pin })?,
-        },
+    let mut config = Config::load(args.config.as_deref())?;
+    let hardware = match &args.simulate {
+        Some(folder) => {
+            config.storage.folder = folder.join("cases");
+            simulated(folder)?
+        }
+        None => real(&config)?,
     };
-    let triage = set_up(&args.judge, args.profile)?;
+    let bundle = match &config.triage.model {
+        Some(folder) => Bundle::load(folder)?,
+        None => Bundle::embedded()?,
+    };
+    let options = Options {
+        profile: config.triage.wanted_profile(),
+        operating_point: config.triage.operating_point.clone(),
+        threads: config.triage.threads.map_or(Options::default().threads, usize::from),
+    };
+    let behaviour = Behaviour {
+        language: config.display.language,
+        preview_fps: config.camera.preview_fps,
+        profile: options.profile,
+        reserve_mb: config.storage.reserve_mb,
+        model: bundle.manifest.id.clone(),
+    };
+    let mut cases = CaseLog::open(&config.storage.folder)?;
     let report = |record: &Record| {
         if args.json { print_json(record, out) } else { print(record, out) }.and_then(|()| out.flush())
     };
-    appliance::run(&triage, &mut hardware, report).map_err(|error| match error {
-        ApplianceError::Panel(error) => Failure::Panel(error),
+    let load = || Triage::new(&bundle, &options);
+    appliance::run(hardware, &mut cases, &behaviour, load, report).map_err(|error| match error {
         ApplianceError::Report(error) => Failure::Stdout(error),
+        ApplianceError::Fault(reason) => Failure::Appliance(reason),
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn real(config: &Config) -> Result<Hardware, Failure> {
+    let (button, leds) = panel::open(&config.panel)?;
+    let display = display::open(&config.display).unwrap_or_else(|error| {
+        warn!("{error}. Going on without a display: the LEDs and the case log have to do");
+        Box::new(NoDisplay)
+    });
+    Ok(Hardware { camera: camera::open(&config.camera), display, button, leds })
 }
 
 fn simulated(folder: &Path) -> Result<Hardware, Failure> {
@@ -74,9 +86,11 @@ fn simulated(folder: &Path) -> Result<Hardware, Failure> {
     let pictures = pictures(folder).map_err(|error| unusable(error.to_string()))?;
     let camera =
         SimulatedCamera::new(pictures).ok_or_else(|| unusable("it has no .jpg, .jpeg or .png file".to_string()))?;
+    let (button, leds) = panel::simulated(BufReader::new(io::stdin()), None);
     Ok(Hardware {
         camera: Box::new(camera),
-        display: Box::new(SimulatedDisplay::new(&folder.join(format!("screen{CAM_ENDING}")))),
-        panel: Box::new(SimulatedPanel::new(io::stdin().lock())),
+        display: Box::new(SimulatedDisplay::new(&folder.join(format!("screen{CAM_ENDING}")), SIMULATED_DISPLAY)),
+        button,
+        leds,
     })
 }

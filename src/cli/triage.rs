@@ -11,7 +11,7 @@ use clap::Args;
 use log::{error, info};
 
 use super::{CAM_ENDING, Failure, JudgeArgs, ProfileChoice, UNREADABLE, pictures, print, print_json, set_up};
-use crate::{DISCLAIMER, overlay, picture};
+use crate::{DISCLAIMER, picture, screen};
 
 #[derive(Args)]
 pub struct TriageArgs {
@@ -45,7 +45,7 @@ pub fn triage(args: &TriageArgs, out: &mut impl Write) -> Result<ExitCode, Failu
         let (record, picture) = match job {
             Job::Film(path) => {
                 let assessment = triage.assess_file(path);
-                let picture = target.and_then(|target| Some((target, overlay::draw(&assessment)?)));
+                let picture = target.and_then(|target| Some((target, screen::picture(&assessment)?)));
                 (assessment.record, picture)
             }
             Job::Fault { path, code, error } => (triage.fault(path.display().to_string(), code, error.clone()), None),

@@ -1,104 +1,146 @@
-//! A Linux framebuffer device.
+//! A Linux framebuffer device, such as `/dev/fb0`.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use image::imageops::{self, FilterType};
-use image::{Rgb, RgbImage};
+use image::RgbImage;
+use rustix::io::Errno;
+use rustix::ioctl::{Getter, Opcode, ioctl};
 
+use super::layout::{Field, Layout};
 use super::{Display, DisplayError};
 
-/// A framebuffer such as `/dev/fb0`, 16 or 32 bits a pixel.
-///
-/// Its size, depth and line length are read from sysfs (Linux, Documentation/ABI/testing/sysfs-class-graphics). The
-/// order of the colours is not there: 16 bits are taken as RGB 5-6-5 and 32 bits as XRGB 8-8-8-8, little-endian, which
-/// is what the kernel's `simplefb` and the Raspberry Pi's driver set up.
+// Linux, include/uapi/linux/fb.h. Raw numbers there, too, not made by _IOR.
+const FBIOGET_VSCREENINFO: Opcode = 0x4600;
+const FBIOGET_FSCREENINFO: Opcode = 0x4602;
+const FB_TYPE_PACKED_PIXELS: u32 = 0;
+const FB_VISUAL_TRUECOLOR: u32 = 2;
+const FB_VISUAL_DIRECTCOLOR: u32 = 4;
+
+/// `struct fb_bitfield`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct BitField {
+    offset: u32,
+    length: u32,
+    msb_right: u32,
+}
+
+/// `struct fb_var_screeninfo`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Variable {
+    width: u32,
+    height: u32,
+    virtual_width: u32,
+    virtual_height: u32,
+    /// Of the visible part.
+    left: u32,
+    top: u32,
+    bits_per_pixel: u32,
+    grayscale: u32,
+    red: BitField,
+    green: BitField,
+    blue: BitField,
+    transparency: BitField,
+    /// Size in millimetres, timing, rotation: of no use here.
+    rest: [u32; 20],
+}
+
+/// `struct fb_fix_screeninfo`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Fixed {
+    name: [u8; 16],
+    memory_start: std::ffi::c_ulong,
+    memory_length: u32,
+    kind: u32,
+    kind_detail: u32,
+    visual: u32,
+    pan_steps: [u16; 3],
+    /// Bytes from one line to the next.
+    line_length: u32,
+    registers_start: std::ffi::c_ulong,
+    registers_length: u32,
+    accelerator: u32,
+    capabilities: u16,
+    reserved: [u16; 2],
+}
+
+const _: () = assert!(size_of::<Variable>() == 160);
+const _: () = assert!(size_of::<Fixed>() == if size_of::<usize>() == 8 { 80 } else { 68 });
+
+/// A framebuffer of 16, 24 or 32 bits a pixel, with the colours where the driver says they are.
 #[derive(Debug)]
 pub struct Framebuffer {
     path: PathBuf,
     device: File,
     layout: Layout,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Layout {
-    width: u32,
-    height: u32,
-    /// Bytes from one line to the next.
-    stride: usize,
-    /// 2 or 4.
-    bytes_per_pixel: usize,
+    /// Byte of the first visible pixel.
+    start: u64,
+    /// The screen as the device has it.
+    bytes: Vec<u8>,
 }
 
 impl Framebuffer {
     /// Opens a framebuffer for writing.
     ///
     /// # Errors
-    /// There is none, it is not writable, or it has another depth.
+    /// There is none, it is not writable, or its pixels are not plain RGB.
     pub fn open(path: &Path) -> Result<Framebuffer, DisplayError> {
-        let sysfs = Path::new("/sys/class/graphics").join(path.file_name().unwrap_or_default());
-        Self::open_described(path, &sysfs)
-    }
-
-    fn open_described(path: &Path, sysfs: &Path) -> Result<Framebuffer, DisplayError> {
         let failed = |reason: String| DisplayError {
             path: path.into(),
-            reason: format!("{reason}. Connect a display, or name another one with --display"),
+            reason: format!("{reason}. Connect a display, or name another one, or none, as display.device"),
         };
-        let read = |name: &str| {
-            let file = sysfs.join(name);
-            fs::read_to_string(&file).map_err(|error| failed(format!("{} cannot be read: {error}", file.display())))
-        };
-        let (size, depth, stride) = (read("virtual_size")?, read("bits_per_pixel")?, read("stride")?);
-        let layout = layout(&size, &depth, &stride)
-            .ok_or_else(|| failed(format!("{size} pixels of {depth} bits, {stride} bytes a line, is not supported")))?;
-        let device = OpenOptions::new().write(true).open(path).map_err(|error| failed(error.to_string()))?;
-        Ok(Framebuffer { path: path.into(), device, layout })
+        let device = OpenOptions::new().read(true).write(true).open(path).map_err(|error| failed(error.to_string()))?;
+        let (variable, fixed) =
+            describe(&device).map_err(|error| failed(format!("it is not a framebuffer: {error}")))?;
+        let layout = layout(&variable, &fixed).ok_or_else(|| {
+            let Variable { width, height, bits_per_pixel, .. } = variable;
+            failed(format!("{width} x {height} pixels of {bits_per_pixel} bits without plain RGB are not supported"))
+        })?;
+        let start = u64::from(variable.top) * u64::from(fixed.line_length)
+            + u64::from(variable.left) * u64::from(variable.bits_per_pixel / 8);
+        let bytes = vec![0; layout.bytes()];
+        Ok(Framebuffer { path: path.into(), device, layout, start, bytes })
     }
 }
 
-/// From the texts of sysfs. `None` unless they describe a picture of 16 or 32 bits a pixel.
-fn layout(size: &str, depth: &str, stride: &str) -> Option<Layout> {
-    let (width, height) = size.trim().split_once(',')?;
-    let (width, height): (u32, u32) = (width.parse().ok()?, height.parse().ok()?);
-    let bytes_per_pixel = match depth.trim() {
-        "16" => 2,
-        "32" => 4,
-        _ => return None,
-    };
-    let stride = stride.trim().parse().ok()?;
-    let fits = width > 0 && height > 0 && stride >= width as usize * bytes_per_pixel;
-    fits.then_some(Layout { width, height, stride, bytes_per_pixel })
+fn describe(device: &File) -> Result<(Variable, Fixed), Errno> {
+    // SAFETY: the kernel writes a struct fb_var_screeninfo for the one number and a struct fb_fix_screeninfo for the
+    // other, which Variable and Fixed are laid out as.
+    unsafe {
+        Ok((
+            ioctl(device, Getter::<FBIOGET_VSCREENINFO, Variable>::new())?,
+            ioctl(device, Getter::<FBIOGET_FSCREENINFO, Fixed>::new())?,
+        ))
+    }
 }
 
-impl Layout {
-    /// The framebuffer's bytes with the screen in the middle, as large as fits, black around it.
-    fn bytes(&self, screen: &RgbImage) -> Vec<u8> {
-        let share = |side: u32, of: u32| f64::from(side) / f64::from(of.max(1));
-        let scale = share(self.width, screen.width()).min(share(self.height, screen.height()));
-        let fit = |side: u32, limit: u32| ((f64::from(side) * scale).round() as u32).clamp(1, limit);
-        let (width, height) = (fit(screen.width(), self.width), fit(screen.height(), self.height));
-        let scaled = imageops::resize(screen, width, height, FilterType::Triangle);
-        let (left, top) = ((self.width - width) / 2, (self.height - height) / 2);
-        let mut bytes = vec![0; self.stride * self.height as usize];
-        for (x, y, &Rgb([red, green, blue])) in scaled.enumerate_pixels() {
-            let at = (y + top) as usize * self.stride + (x + left) as usize * self.bytes_per_pixel;
-            if self.bytes_per_pixel == 2 {
-                let pixel = u16::from(red >> 3) << 11 | u16::from(green >> 2) << 5 | u16::from(blue >> 3);
-                bytes[at..at + 2].copy_from_slice(&pixel.to_le_bytes());
-            } else {
-                bytes[at..at + 4].copy_from_slice(&[blue, green, red, 0]);
-            }
-        }
-        bytes
-    }
+/// `None` unless the pixels are plain RGB.
+fn layout(variable: &Variable, fixed: &Fixed) -> Option<Layout> {
+    let plain = fixed.kind == FB_TYPE_PACKED_PIXELS
+        && [FB_VISUAL_TRUECOLOR, FB_VISUAL_DIRECTCOLOR].contains(&fixed.visual)
+        && variable.grayscale == 0;
+    let fields =
+        [variable.red, variable.green, variable.blue].map(|field| Field { offset: field.offset, length: field.length });
+    let size = (variable.width, variable.height);
+    if plain { Layout::new(size, fixed.line_length as usize, variable.bits_per_pixel, fields) } else { None }
 }
 
 impl Display for Framebuffer {
+    fn size(&self) -> (u32, u32) {
+        (self.layout.width, self.layout.height)
+    }
+
     fn show(&mut self, screen: &RgbImage) -> Result<(), DisplayError> {
-        let bytes = self.layout.bytes(screen);
-        self.device.rewind().and_then(|()| self.device.write_all(&bytes)).map_err(|error| DisplayError {
+        self.layout.pack(screen, &mut self.bytes);
+        // The last line ends with its last pixel: beyond that the memory may end, if the visible part is not at the left.
+        let end = self.bytes.len() - (self.layout.stride - self.layout.line_bytes());
+        let written =
+            self.device.seek(SeekFrom::Start(self.start)).and_then(|_| self.device.write_all(&self.bytes[..end]));
+        written.map_err(|error| DisplayError {
             path: self.path.clone(),
             reason: format!("{error}. Check that it is still connected"),
         })
@@ -109,37 +151,51 @@ impl Display for Framebuffer {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_screen_is_fitted_into_the_device_in_its_own_pixels() {
-        let folder = tempfile::tempdir().unwrap();
-        let device = folder.path().join("fb0");
-        fs::write(&device, "").unwrap();
-        let describe = |size: &str, depth: &str, stride: &str| {
-            for (name, text) in [("virtual_size", size), ("bits_per_pixel", depth), ("stride", stride)] {
-                fs::write(folder.path().join(name), format!("{text}\n")).unwrap();
-            }
-            Framebuffer::open_described(&device, folder.path())
+    fn field(offset: u32, length: u32) -> BitField {
+        BitField { offset, length, msb_right: 0 }
+    }
+
+    /// What the Raspberry Pi's driver says of an 800 x 480 display.
+    fn raspberry_pi() -> (Variable, Fixed) {
+        let variable = Variable {
+            width: 800,
+            height: 480,
+            bits_per_pixel: 16,
+            red: field(11, 5),
+            green: field(5, 6),
+            blue: field(0, 5),
+            ..Variable::default()
         };
-        let orange = RgbImage::from_pixel(2, 1, Rgb([255, 128, 8]));
-
-        describe("4,4", "32", "20").unwrap().show(&orange).unwrap();
-        let bytes = fs::read(&device).unwrap();
-        assert_eq!(bytes.len(), 80);
-        assert!(bytes[..20].iter().all(|byte| *byte == 0), "black above the screen");
-        assert_eq!(bytes[20..36], [8, 128, 255, 0].repeat(4));
-        assert_eq!(bytes[36..40], [0; 4], "the line's padding");
-        assert!(bytes[60..].iter().all(|byte| *byte == 0), "black below the screen");
-
-        describe("2,1", "16", "4").unwrap().show(&orange).unwrap();
-        assert_eq!(fs::read(&device).unwrap()[..4], [0x01, 0xfc, 0x01, 0xfc]);
+        (variable, Fixed { visual: FB_VISUAL_TRUECOLOR, line_length: 1600, ..Fixed::default() })
     }
 
     #[test]
-    fn what_is_no_display_is_refused_with_what_to_do() {
-        assert!(layout("800,480\n", "24\n", "2400\n").is_none());
-        assert!(layout("800", "32", "3200").is_none());
-        assert!(layout("800,480", "32", "100").is_none());
-        let error = Framebuffer::open(Path::new("/dev/no-such-framebuffer")).unwrap_err().to_string();
-        assert!(error.contains("/dev/no-such-framebuffer") && error.contains("--display"), "{error}");
+    fn a_layout_is_the_drivers_or_there_is_none() {
+        let (variable, fixed) = raspberry_pi();
+        let found = layout(&variable, &fixed).unwrap();
+        assert_eq!((found.width, found.height, found.stride), (800, 480, 1600));
+        assert!(layout(&variable, &Fixed { visual: 3, ..fixed }).is_none(), "a palette");
+        assert!(layout(&variable, &Fixed { kind: 1, ..fixed }).is_none(), "planes");
+        assert!(layout(&Variable { grayscale: 1, ..variable }, &fixed).is_none());
+    }
+
+    #[test]
+    fn what_is_no_framebuffer_is_refused_with_what_to_do() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Framebuffer::open(file.path()).unwrap_err().to_string();
+        assert!(error.contains("not a framebuffer") && error.contains("display.device"), "{error}");
+    }
+
+    #[test]
+    fn a_screen_lies_in_the_visible_part() {
+        let (variable, fixed) = raspberry_pi();
+        let layout = layout(&Variable { width: 2, height: 2, ..variable }, &Fixed { line_length: 8, ..fixed }).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bytes = vec![0; layout.bytes()];
+        let device = file.reopen().unwrap();
+        let mut framebuffer = Framebuffer { path: file.path().into(), device, layout, start: 4, bytes };
+        framebuffer.show(&RgbImage::from_pixel(2, 2, image::Rgb([255; 3]))).unwrap();
+        let written = std::fs::read(file.path()).unwrap();
+        assert_eq!(written, [0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255]);
     }
 }

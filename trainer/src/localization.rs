@@ -9,8 +9,8 @@ use image::imageops::{self, FilterType};
 use serde::Serialize;
 use xray_triage::cam::HeatMap;
 use xray_triage::infer::InferError;
-use xray_triage::overlay::LINE_LEVEL;
 use xray_triage::pipeline::Triage;
+use xray_triage::screen::LINE_LEVEL;
 use xray_triage::triage::Class;
 
 use crate::annotations::{AnnotationError, Annotations, FindingBox};

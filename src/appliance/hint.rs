@@ -1,0 +1,66 @@
+//! What the operator could do better before pressing the button, from a frame of the preview.
+
+use image::{GrayImage, imageops};
+
+use crate::film::{self, Profile, Rectified};
+use crate::gate;
+use crate::reason::Reason;
+use crate::screen::Hint;
+
+/// Longest side of the copy that is looked at, pixels: the film is found on at most 480, sharpness is measured on at most
+/// 256.
+const SIDE: u32 = 640;
+
+/// The first thing that the quality gate would refuse on a frame, if the operator can mend it. `profile` is the wanted
+/// one; a frame without a film is only remarked on where a film is looked for.
+pub fn of(frame: &GrayImage, profile: Option<Profile>) -> Option<Hint> {
+    let scale = f64::from(SIDE) / f64::from(frame.width().max(frame.height()));
+    let small;
+    let frame = if scale < 1.0 {
+        let side = |length: u32| ((f64::from(length) * scale) as u32).max(1);
+        small = imageops::thumbnail(frame, side(frame.width()), side(frame.height()));
+        &small
+    } else {
+        frame
+    };
+    let Rectified { plate, film, .. } = film::rectify(frame, profile);
+    if !film.found && matches!(profile, Some(Profile::Film | Profile::Screen)) {
+        return Some(Hint::NoFilm);
+    }
+    gate::assess(&plate, &film).refusals().into_iter().find_map(|reason| match reason {
+        Reason::TooDark => Some(Hint::TooDark),
+        Reason::Overexposed => Some(Hint::TooBright),
+        Reason::Blurred => Some(Hint::Blurred),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use image::Luma;
+
+    use super::*;
+    use crate::picture;
+
+    #[test]
+    fn a_good_photograph_of_a_film_needs_no_hint_and_an_empty_panel_does() {
+        let film = picture::read(Path::new("tests/films/film-photo-nih_00002102_000.jpg")).unwrap();
+        assert_eq!(of(&film, Some(Profile::Film)), None);
+        let panel = GrayImage::from_pixel(800, 600, Luma([250]));
+        assert_eq!(of(&panel, Some(Profile::Film)), Some(Hint::NoFilm));
+    }
+
+    #[test]
+    fn dark_bright_and_blurred_frames_are_told_apart() {
+        let film = picture::read(Path::new("tests/films/nih_00002102_000.jpg")).unwrap();
+        let dark = GrayImage::from_fn(film.width(), film.height(), |x, y| Luma([film.get_pixel(x, y)[0] / 20]));
+        assert_eq!(of(&dark, Some(Profile::Digital)), Some(Hint::TooDark));
+        let bright =
+            GrayImage::from_fn(film.width(), film.height(), |x, y| Luma([film.get_pixel(x, y)[0].saturating_mul(4)]));
+        assert_eq!(of(&bright, Some(Profile::Digital)), Some(Hint::TooBright));
+        let blurred = imageops::blur(&film, 12.0);
+        assert_eq!(of(&blurred, Some(Profile::Digital)), Some(Hint::Blurred));
+    }
+}

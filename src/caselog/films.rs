@@ -1,0 +1,113 @@
+//! The case log's picture files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Cursor};
+use std::path::{Path, PathBuf};
+
+use image::{GrayImage, ImageFormat};
+
+use super::CaseId;
+use crate::cam::Cam;
+use crate::triage::Class;
+use crate::whole::{self, PART_ENDING};
+
+/// The files' folder within the case log's.
+pub const FOLDER: &str = "films";
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The picture that was judged: 8-bit gray PNG.
+    Plate,
+    /// The class activation maps: a JSON object with the class's label for a key and the map's rows for a value.
+    Cam,
+}
+
+impl Kind {
+    const ALL: [Kind; 2] = [Kind::Plate, Kind::Cam];
+
+    fn ending(self) -> &'static str {
+        match self {
+            Kind::Plate => ".plate.png",
+            Kind::Cam => ".cam.json",
+        }
+    }
+}
+
+/// The file's name within the case log's folder.
+pub fn name(id: CaseId, kind: Kind) -> String {
+    format!("{FOLDER}/{id}{}", kind.ending())
+}
+
+/// Writes what there is of a case; all of it is on the disk when this returns. The error names the file.
+pub fn write(
+    folder: &Path,
+    id: CaseId,
+    plate: Option<&GrayImage>,
+    cam: Option<&Cam>,
+) -> Result<(), (PathBuf, io::Error)> {
+    let store = |kind, bytes: io::Result<Vec<u8>>| {
+        let path = folder.join(name(id, kind));
+        bytes.and_then(|bytes| whole::write(&path, &bytes)).map_err(|error| (path, error))
+    };
+    if let Some(plate) = plate {
+        store(Kind::Plate, png(plate))?;
+    }
+    if let Some(cam) = cam {
+        store(Kind::Cam, serde_json::to_vec(&rows(cam)).map_err(io::Error::from))?;
+    }
+    let films = folder.join(FOLDER);
+    whole::sync_folder(&films).map_err(|error| (films, error))
+}
+
+fn png(plate: &GrayImage) -> io::Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    plate.write_to(&mut bytes, ImageFormat::Png).map_err(io::Error::other)?;
+    Ok(bytes.into_inner())
+}
+
+/// Each class's map, row by row.
+fn rows(cam: &Cam) -> BTreeMap<&'static str, Vec<&[f32]>> {
+    Class::ALL.into_iter().map(|class| (class.label(), cam.map(class).chunks(cam.side()).collect())).collect()
+}
+
+/// Removes a case's files, as far as they are there.
+pub fn remove(folder: &Path, id: CaseId) {
+    for kind in Kind::ALL {
+        let path = folder.join(name(id, kind));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                // The next case gets the same number and writes over it.
+                log::warn!("{}: cannot be removed: {error}", path.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A file in [`FOLDER`].
+#[derive(Debug)]
+pub struct FilmFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The case its name says; `None` for a name that is none of ours.
+    pub id: Option<CaseId>,
+    /// Whether it was still being written.
+    pub partial: bool,
+}
+
+/// Every file in [`FOLDER`], in no order.
+pub fn list(folder: &Path) -> io::Result<Vec<FilmFile>> {
+    fs::read_dir(folder.join(FOLDER))?
+        .map(|entry| {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let (whole, partial) = name.strip_suffix(PART_ENDING).map_or((&*name, false), |whole| (whole, true));
+            let digits = Kind::ALL.into_iter().find_map(|kind| whole.strip_suffix(kind.ending()));
+            let id = digits.and_then(|digits| digits.parse().ok().filter(|id: &CaseId| id.to_string() == digits));
+            Ok(FilmFile { path: entry.path(), id, partial: partial && id.is_some() })
+        })
+        .collect()
+}

@@ -1,0 +1,393 @@
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use std::{env, thread};
+
+use image::{GrayImage, Luma};
+use tempfile::TempDir;
+
+use super::*;
+use crate::cam::Cam;
+use crate::film::{Film, Profile};
+use crate::pipeline::{ModelName, Record};
+use crate::triage::{Class, Outcome, Probabilities};
+use crate::{gate, picture};
+
+const NOON: Timestamp = Timestamp::constant(1_772_366_400, 0);
+
+fn plate(seed: u32) -> GrayImage {
+    GrayImage::from_fn(200, 240, |x, y| Luma([(x * 7 + y * 13 + seed * 29) as u8]))
+}
+
+/// What the pipeline gives for a film that gets a class.
+fn assessment(seed: u32) -> Assessment {
+    let plate = plate(seed);
+    let film = Film { found: true, corners: [[1.0, 1.0], [201.0, 1.0], [201.0, 241.0], [1.0, 241.0]] };
+    let values = (0..3 * 49).map(|i| (i as f32 - 70.0) / 3.0).collect();
+    Assessment {
+        record: Record {
+            file: "/dev/video0".into(),
+            outcome: Outcome::Pneumonia,
+            top: Some(Class::Pneumonia),
+            probabilities: Some(Probabilities { covid19: 0.125, pneumonia: 0.75, normal: 0.125 }),
+            reasons: vec![],
+            advice: vec![],
+            error: None,
+            quality: Some(gate::assess(&plate, &film)),
+            unfamiliarity: Some(0.05),
+            profile: Some(Profile::Film),
+            operating_point: Some("balanced".into()),
+            thresholds: None,
+            model: ModelName { id: "test-model".into(), sha256: "0".repeat(64) },
+            film: Some(film),
+            timings_ms: BTreeMap::from([("total", 12.5)]),
+            version: env!("CARGO_PKG_VERSION"),
+        },
+        picture: Some(plate),
+        cam: Some(Cam::new(7, values)),
+    }
+}
+
+/// What the appliance records when the camera gives no frame.
+fn fault() -> Assessment {
+    let mut fault = assessment(0);
+    fault.record.outcome = Outcome::Refused;
+    fault.record.reasons = vec!["camera_fault"];
+    (fault.record.top, fault.record.probabilities, fault.record.quality) = (None, None, None);
+    (fault.picture, fault.cam) = (None, None);
+    fault
+}
+
+fn ids(folder: &Path) -> Vec<i64> {
+    CaseReader::open(folder).unwrap().cases().unwrap().iter().map(|case| case.id.0).collect()
+}
+
+fn assert_sound(folder: &Path, cases: u64) {
+    let findings = CaseReader::open(folder).unwrap().check().unwrap();
+    assert_eq!(findings, Findings { cases, ..Findings::default() });
+}
+
+fn film_files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder.join(FOLDER))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_case_comes_back_as_it_was_recorded() {
+    let folder = TempDir::new().unwrap();
+    let recorded = assessment(3);
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    let id = log.record(&recorded, NOON).unwrap();
+    assert_eq!(id.to_string(), "000001");
+    let second = log.record(&fault(), Timestamp::UNIX_EPOCH).unwrap();
+
+    let reader = CaseReader::open(folder.path()).unwrap();
+    let case = reader.case(id).unwrap();
+    assert_eq!((case.taken.as_str(), case.clock_unset), ("2026-03-01T12:00:00.000Z", false));
+    assert_eq!((case.outcome.as_str(), case.top.as_deref()), ("pneumonia", Some("pneumonia")));
+    assert_eq!(case.probabilities, recorded.record.probabilities);
+    assert_eq!((case.profile.as_deref(), case.operating_point.as_deref()), (Some("film"), Some("balanced")));
+    assert_eq!((case.model_id.as_str(), case.model_sha256.len()), ("test-model", 64));
+    assert_eq!(case.record, serde_json::to_value(&recorded.record).unwrap());
+    assert_eq!(picture::read(&case.plate.unwrap()).unwrap(), recorded.picture.unwrap());
+    let maps: BTreeMap<String, Vec<Vec<f32>>> = serde_json::from_slice(&fs::read(case.cam.unwrap()).unwrap()).unwrap();
+    for class in Class::ALL {
+        assert_eq!(maps[class.label()].concat(), recorded.cam.as_ref().unwrap().map(class));
+    }
+
+    let case = reader.case(second).unwrap();
+    assert!(case.clock_unset && case.plate.is_none() && case.cam.is_none() && case.probabilities.is_none());
+    assert_eq!(case.reasons, ["camera_fault"]);
+    assert_eq!(ids(folder.path()), [2, 1], "the newest first");
+    assert_eq!(reader.newest().unwrap().as_deref(), Some("2026-03-01T12:00:00.000Z"));
+    assert!(matches!(reader.case(CaseId(3)), Err(CaseLogError::NoCase(CaseId(3)))));
+    assert_sound(folder.path(), 2);
+}
+
+#[test]
+fn numbers_rise_across_openings_and_are_not_given_again() {
+    let folder = TempDir::new().unwrap();
+    for wanted in 1..=3 {
+        let mut log = CaseLog::open(folder.path()).unwrap();
+        assert_eq!(log.record(&assessment(1), NOON).unwrap().0, wanted);
+    }
+    let log = CaseLog::open(folder.path()).unwrap();
+    log.database.execute("DELETE FROM cases WHERE id = 3", []).unwrap();
+    drop(log);
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    assert_eq!(log.record(&assessment(1), NOON).unwrap().0, 4);
+}
+
+#[test]
+fn numbers_are_read_with_and_without_zeros() {
+    for text in ["123", "000123", "0000000123"] {
+        assert_eq!(text.parse(), Ok(CaseId(123)));
+    }
+    for text in ["", "0", "-1", "+1", "1a", "99999999999999999999"] {
+        assert!(text.parse::<CaseId>().is_err(), "{text}");
+    }
+    assert_eq!(CaseId(1_234_567).to_string(), "1234567");
+}
+
+#[test]
+fn leftovers_of_a_crash_are_removed_and_their_number_is_given_anew() {
+    let folder = TempDir::new().unwrap();
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    log.record(&assessment(1), NOON).unwrap();
+    // Dropped without a commit, as by a crash, but with the files.
+    drop(log.write(&assessment(2), NOON).unwrap());
+    drop(log);
+    fs::write(folder.path().join("films/000002.plate.png.part"), b"half").unwrap();
+    let before = CaseReader::open(folder.path()).unwrap().check().unwrap();
+    assert_eq!((before.problems.len(), before.unfinished.len()), (0, 3));
+
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    assert_eq!(film_files(folder.path()), ["000001.cam.json", "000001.plate.png"]);
+    assert_eq!(log.record(&assessment(3), NOON).unwrap(), CaseId(2));
+    assert_sound(folder.path(), 2);
+}
+
+#[test]
+fn films_whose_database_was_lost_are_neither_removed_nor_written_over() {
+    let folder = TempDir::new().unwrap();
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    log.record(&assessment(1), NOON).unwrap();
+    drop(log);
+    let film = fs::read(folder.path().join("films/000001.plate.png")).unwrap();
+    fs::remove_file(folder.path().join(DATABASE_FILE)).unwrap();
+
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    assert_eq!(log.record(&assessment(2), NOON).unwrap(), CaseId(2));
+    drop(log);
+    drop(CaseLog::open(folder.path()).unwrap());
+    assert_eq!(fs::read(folder.path().join("films/000001.plate.png")).unwrap(), film);
+    let findings = CaseReader::open(folder.path()).unwrap().check().unwrap();
+    assert_eq!(findings.problems.len(), 2, "{findings:?}");
+    assert!(findings.problems.iter().all(|problem| problem.contains("000001")), "{findings:?}");
+}
+
+/// SQLite's own limit stands in for a full disk: the same error, from the same calls.
+#[test]
+fn a_full_database_keeps_nothing_of_a_case_and_takes_later_ones() {
+    let folder = TempDir::new().unwrap();
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    log.record(&assessment(1), NOON).unwrap();
+    let pages: i64 = log.database.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    log.database.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    let mut kept = 1;
+    let error = loop {
+        match log.record(&assessment(kept + 1), NOON) {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, CaseLogError::Full { .. }), "{error}");
+    assert_eq!(film_files(folder.path()).len(), 2 * kept as usize);
+    assert_sound(folder.path(), u64::from(kept));
+
+    log.database.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(())).unwrap();
+    assert_eq!(log.record(&assessment(9), NOON).unwrap().0, i64::from(kept) + 1);
+    assert_sound(folder.path(), u64::from(kept) + 1);
+}
+
+/// A real file system of 1 MB; skipped where the test may not mount one.
+#[test]
+fn a_full_disk_keeps_nothing_of_a_case_and_takes_later_ones() {
+    struct Mounted(TempDir);
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            let _ = Command::new("umount").arg(self.0.path()).status();
+        }
+    }
+    let folder = TempDir::new().unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path()).output();
+    if !mount.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: mounting a tmpfs needs root");
+        return;
+    }
+    let mounted = Mounted(folder);
+    let folder = mounted.0.path();
+    let mut log = CaseLog::open(folder).unwrap();
+    log.check_space(0).unwrap();
+    assert!(matches!(log.check_space(64), Err(CaseLogError::Full { .. })));
+    let mut kept = 0;
+    let error = loop {
+        match log.record(&assessment(kept as u32), NOON) {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(kept > 0 && matches!(error, CaseLogError::Full { .. }), "{kept} cases, then {error}");
+    assert_eq!(film_files(folder).len() as u64, 2 * kept);
+    assert_sound(folder, kept);
+    // No room at all: reading works, and opening says what is wrong.
+    let free = free_space(folder).unwrap();
+    fs::write(folder.join("ballast"), vec![0; free as usize]).unwrap();
+    assert!(matches!(log.record(&assessment(7), NOON), Err(CaseLogError::Full { .. })));
+    assert_eq!(ids(folder).len() as u64, kept);
+    drop(log);
+    match CaseLog::open(folder) {
+        Ok(_) | Err(CaseLogError::Full { .. }) => {}
+        Err(error) => panic!("{error}"),
+    }
+    fs::remove_file(folder.join("ballast")).unwrap();
+    fs::remove_file(folder.join("films/000001.plate.png")).unwrap();
+    let mut log = CaseLog::open(folder).unwrap();
+    assert_eq!(log.record(&assessment(9), NOON).unwrap().0 as u64, kept + 1);
+}
+
+#[test]
+fn a_newer_layout_is_refused_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let log = CaseLog::open(folder.path()).unwrap();
+    log.database.pragma_update(None, "user_version", 2).unwrap();
+    drop(log);
+    let before = fs::read(folder.path().join(DATABASE_FILE)).unwrap();
+    for error in [CaseLog::open(folder.path()).unwrap_err(), CaseReader::open(folder.path()).unwrap_err()] {
+        assert!(matches!(error, CaseLogError::Newer { found: 2, .. }), "{error}");
+    }
+    assert_eq!(fs::read(folder.path().join(DATABASE_FILE)).unwrap(), before);
+}
+
+#[test]
+fn damage_is_reported_and_never_written_over() {
+    let folder = TempDir::new().unwrap();
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    log.record(&assessment(1), NOON).unwrap();
+    drop(log);
+    let path = folder.path().join(DATABASE_FILE);
+    let sound = fs::read(&path).unwrap();
+    let mut no_header = sound.clone();
+    no_header[..16].fill(0xAA);
+    for damaged in [b"no database at all, but long enough to be looked at by SQLite".repeat(20), no_header] {
+        fs::write(&path, &damaged).unwrap();
+        for error in [CaseLog::open(folder.path()).unwrap_err(), CaseReader::open(folder.path()).unwrap_err()] {
+            assert!(matches!(error, CaseLogError::Damaged { .. }), "{error}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), damaged);
+        assert_eq!(film_files(folder.path()).len(), 2);
+    }
+
+    // Damage within the rows is found by the check.
+    let mut rows = sound.clone();
+    let page = rows.len() - 4096;
+    rows[page..page + 64].fill(0x55);
+    fs::write(&path, &rows).unwrap();
+    let checked = CaseReader::open(folder.path()).and_then(|reader| reader.check());
+    assert!(checked.as_ref().map_or(true, |findings| !findings.problems.is_empty()), "{checked:?}");
+
+    // And so are films that are missing, unreadable or nobody's.
+    fs::write(&path, &sound).unwrap();
+    assert_sound(folder.path(), 1);
+    fs::write(folder.path().join("films/000001.plate.png"), b"no picture").unwrap();
+    fs::remove_file(folder.path().join("films/000001.cam.json")).unwrap();
+    fs::write(folder.path().join("films/notes.txt"), b"notes").unwrap();
+    let problems = CaseReader::open(folder.path()).unwrap().check().unwrap().problems;
+    assert_eq!(problems.len(), 3, "{problems:?}");
+}
+
+#[test]
+fn a_folder_without_a_case_log_is_named() {
+    let folder = TempDir::new().unwrap();
+    assert!(matches!(CaseReader::open(folder.path()), Err(CaseLogError::Missing(_))));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "reading makes nothing");
+    let file = folder.path().join("file");
+    fs::write(&file, b"").unwrap();
+    assert!(matches!(CaseLog::open(&file), Err(CaseLogError::File { .. })));
+}
+
+#[test]
+fn reading_works_while_a_case_is_being_written() {
+    let folder = TempDir::new().unwrap();
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    log.record(&assessment(1), NOON).unwrap();
+    let (id, transaction) = log.write(&assessment(2), NOON).unwrap();
+    assert_eq!(ids(folder.path()), [1]);
+    let findings = CaseReader::open(folder.path()).unwrap().check().unwrap();
+    assert_eq!((findings.problems.len(), findings.unfinished.len()), (0, 2));
+    let reader = CaseReader::open(folder.path()).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(reader.case(id).unwrap().id, id);
+}
+
+const CHILD_FOLDER: &str = "XRAY_TRIAGE_TEST_CASES";
+const CHILD_STOPS: &str = "XRAY_TRIAGE_TEST_STOPS";
+
+/// Not a test of its own: the process that the tests below kill. Prints the number of each case that is kept; or stops
+/// between a case's files and its row.
+#[test]
+fn the_process_that_is_killed() {
+    let Some(folder) = env::var_os(CHILD_FOLDER) else { return };
+    let mut log = CaseLog::open(Path::new(&folder)).unwrap();
+    if env::var_os(CHILD_STOPS).is_some() {
+        log.record(&assessment(1), NOON).unwrap();
+        let _pending = log.write(&assessment(2), NOON).unwrap();
+        println!("\nkept 1");
+        thread::sleep(Duration::from_secs(600));
+    }
+    for seed in 0.. {
+        println!("\nkept {}", log.record(&assessment(seed), NOON).unwrap().0);
+    }
+}
+
+fn start_recording(folder: &Path, stops: bool) -> Child {
+    let mut program = Command::new(env::current_exe().unwrap());
+    program.args(["--exact", "--nocapture", "caselog::tests::the_process_that_is_killed"]).env(CHILD_FOLDER, folder);
+    if stops {
+        program.env(CHILD_STOPS, "1");
+    }
+    program.stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for `count` cases that are said to be kept, kills the process and gives all that it said.
+fn kill_after(child: &mut Child, count: usize, then: Duration) -> Vec<i64> {
+    let mut kept = Vec::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for line in lines.by_ref() {
+        kept.extend(line.unwrap().strip_prefix("kept ").map(|number| number.parse::<i64>().unwrap()));
+        if kept.len() >= count {
+            break;
+        }
+    }
+    thread::sleep(then);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What it said before it died, but for a line that was cut off.
+    kept.extend(lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("kept ")?.parse::<i64>().ok()));
+    kept
+}
+
+#[test]
+fn a_kill_between_files_and_row_leaves_the_log_as_before() {
+    let folder = TempDir::new().unwrap();
+    let mut child = start_recording(folder.path(), true);
+    assert_eq!(kill_after(&mut child, 1, Duration::ZERO), [1]);
+    assert_eq!(film_files(folder.path()).len(), 4, "the second case's files are there");
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    assert_sound(folder.path(), 1);
+    assert_eq!(log.record(&assessment(3), NOON).unwrap(), CaseId(2));
+    assert_sound(folder.path(), 2);
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_no_case_that_was_kept() {
+    let folder = TempDir::new().unwrap();
+    let mut kept = Vec::new();
+    for round in 0..8 {
+        let mut child = start_recording(folder.path(), false);
+        // Moments spread over the few milliseconds that a case takes.
+        kept.extend(kill_after(&mut child, 2, Duration::from_micros(1700 * round)));
+    }
+    CaseLog::open(folder.path()).unwrap();
+    let there = ids(folder.path());
+    assert!(kept.len() >= 16 && kept.windows(2).all(|pair| pair[0] < pair[1]), "{kept:?}");
+    for id in &kept {
+        assert!(there.contains(id), "case {id} is gone");
+    }
+    assert_sound(folder.path(), there.len() as u64);
+}

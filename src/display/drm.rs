@@ -1,0 +1,163 @@
+//! A display of the kernel's Direct Rendering Manager, through a *dumb buffer*: memory that every card offers without
+//! its own driver.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use drm::buffer::{Buffer, DrmFourcc};
+use drm::control::dumbbuffer::DumbBuffer;
+use drm::control::{ClipRect, Device as ControlDevice, Mode, ModeTypeFlags, connector, crtc, framebuffer};
+use drm::{Device, DriverCapability};
+use image::RgbImage;
+
+use super::layout::Layout;
+use super::{Display, DisplayError};
+
+/// The largest screen, pixels: a larger mode is taken only if there is no other.
+const LARGEST: (u16, u16) = (1920, 1080);
+
+/// The DRM cards there are, by name.
+pub fn cards() -> Vec<PathBuf> {
+    let entries = fs::read_dir("/dev/dri").into_iter().flatten().flatten();
+    let mut cards: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_card(path)).collect();
+    cards.sort();
+    cards
+}
+
+/// Whether a device has the name of a DRM card: `/dev/dri/card1`, or a stable one from `/dev/dri/by-path`.
+pub fn is_card(device: &Path) -> bool {
+    let name = device.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_prefix("card").is_some_and(|number| number.parse::<u32>().is_ok()) || name.ends_with("-card")
+}
+
+/// An open card.
+struct Card(File);
+
+impl AsFd for Card {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Device for Card {}
+impl ControlDevice for Card {}
+
+/// The first connected display of a card, in its preferred mode.
+pub struct DrmDisplay {
+    path: PathBuf,
+    card: Card,
+    buffer: DumbBuffer,
+    framebuffer: framebuffer::Handle,
+    layout: Layout,
+}
+
+impl DrmDisplay {
+    /// Takes the display over: nobody else may show anything on the card meanwhile.
+    ///
+    /// # Errors
+    /// There is no such card, it is in use, or no display is connected.
+    pub fn open(path: &Path) -> Result<DrmDisplay, DisplayError> {
+        let failed = |reason: String, what_to_do: &str| DisplayError {
+            path: path.into(),
+            reason: format!("{reason}. {what_to_do}"),
+        };
+        let device = OpenOptions::new().read(true).write(true).open(path).map_err(|error| {
+            failed(error.to_string(), "Connect a display, or name another one, or none, as display.device")
+        })?;
+        let card = Card(device);
+        if !card.get_driver_capability(DriverCapability::DumbBuffer).is_ok_and(|value| value > 0) {
+            return Err(failed("this card shows nothing by itself".into(), "Name another one as display.device"));
+        }
+        let (connector, crtc) = connected(&card)
+            .map_err(|error| failed(error.to_string(), "Check the display driver"))?
+            .ok_or_else(|| failed("no display is connected".into(), "Connect one, or check its cable and power"))?;
+        let mode = preferred(connector.modes())
+            .ok_or_else(|| failed("the display has no mode".into(), "Check its cable, or connect another one"))?;
+        let shown = Self::show_on(&card, connector.handle(), crtc, mode);
+        let (buffer, framebuffer) = shown.map_err(|error| {
+            failed(error.to_string(), "Stop what else uses the display, such as a desktop, and check permissions")
+        })?;
+        let layout = Layout::xrgb8888(buffer.size(), buffer.pitch() as usize)
+            .ok_or_else(|| failed("the card gave too small a buffer".into(), "Check the display driver"))?;
+        Ok(DrmDisplay { path: path.into(), card, buffer, framebuffer, layout })
+    }
+
+    fn show_on(
+        card: &Card,
+        connector: connector::Handle,
+        crtc: crtc::Handle,
+        mode: Mode,
+    ) -> io::Result<(DumbBuffer, framebuffer::Handle)> {
+        let (width, height) = mode.size();
+        let buffer = card.create_dumb_buffer((width.into(), height.into()), DrmFourcc::Xrgb8888, 32)?;
+        let framebuffer = card.add_framebuffer(&buffer, 24, 32)?;
+        card.set_crtc(crtc, Some(framebuffer), (0, 0), &[connector], Some(mode))?;
+        Ok((buffer, framebuffer))
+    }
+}
+
+/// The first connected display, and what can feed it: what does so already, else the first that could.
+fn connected(card: &Card) -> io::Result<Option<(connector::Info, crtc::Handle)>> {
+    let resources = card.resource_handles()?;
+    for &handle in resources.connectors() {
+        let connector = card.get_connector(handle, true)?;
+        if connector.state() != connector::State::Connected {
+            continue;
+        }
+        let now = connector.current_encoder().and_then(|encoder| card.get_encoder(encoder).ok()?.crtc());
+        let possible = connector.encoders().iter().find_map(|&encoder| {
+            let encoder = card.get_encoder(encoder).ok()?;
+            resources.filter_crtcs(encoder.possible_crtcs()).first().copied()
+        });
+        if let Some(crtc) = now.or(possible) {
+            return Ok(Some((connector, crtc)));
+        }
+    }
+    Ok(None)
+}
+
+/// The mode the display prefers if it is not too large; else the largest that is not; else the first.
+fn preferred(modes: &[Mode]) -> Option<Mode> {
+    let fitting = |mode: &&Mode| mode.size().0 <= LARGEST.0 && mode.size().1 <= LARGEST.1;
+    let preferred = modes.iter().filter(fitting).find(|mode| mode.mode_type().contains(ModeTypeFlags::PREFERRED));
+    let area = |mode: &&Mode| u32::from(mode.size().0) * u32::from(mode.size().1);
+    preferred.or_else(|| modes.iter().filter(fitting).max_by_key(area)).or(modes.first()).copied()
+}
+
+impl Display for DrmDisplay {
+    fn size(&self) -> (u32, u32) {
+        (self.layout.width, self.layout.height)
+    }
+
+    fn show(&mut self, screen: &RgbImage) -> Result<(), DisplayError> {
+        let failed = |error: io::Error| DisplayError {
+            path: self.path.clone(),
+            reason: format!("{error}. Check that it is still connected"),
+        };
+        let mut memory = self.card.map_dumb_buffer(&mut self.buffer).map_err(failed)?;
+        self.layout.pack(screen, &mut memory);
+        drop(memory);
+        // Cards that copy the buffer, such as virtual ones and displays on USB or SPI, do so now; others know no such
+        // request and show the memory itself.
+        let (width, height) = (self.layout.width as u16, self.layout.height as u16);
+        match self.card.dirty_framebuffer(self.framebuffer, &[ClipRect::new(0, 0, width, height)]) {
+            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::NOSYS.raw_os_error()) => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cards_go_by_their_names() {
+        assert!(is_card(Path::new("/dev/dri/card0")));
+        assert!(is_card(Path::new("/dev/dri/by-path/platform-gpu-card")));
+        assert!(!is_card(Path::new("/dev/dri/renderD128")));
+        assert!(!is_card(Path::new("/dev/fb0")));
+    }
+}

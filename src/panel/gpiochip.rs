@@ -1,0 +1,112 @@
+//! The panel on lines of the kernel's GPIO character device, through the `gpiocdev` crate.
+
+use std::time::{Duration, Instant};
+
+use gpiocdev::Request;
+use gpiocdev::line::{Bias, EdgeDetection, Value};
+use log::warn;
+
+use super::presses::{INTERVAL, Presses};
+use super::{Button, Leds, Panel, PanelError, Press};
+use crate::config;
+
+/// Who holds the lines, for `gpioinfo`.
+const CONSUMER: &str = "xray-triage";
+/// The longest sleep of a button at rest, however patient the caller is.
+const LONGEST_NAP: Duration = Duration::from_secs(60);
+
+/// Requests the lines: the button's with a pull towards its released level where the chip has one, the LEDs' switched
+/// off.
+///
+/// # Errors
+/// The chip or a line is not there, in use, named twice, or not permitted.
+pub fn open(config: &config::Panel) -> Result<Panel, PanelError> {
+    let button = request_button(config, Some(if config.active_low { Bias::PullUp } else { Bias::PullDown }))
+        .or_else(|error| {
+            // The same without a pull fails again, unless the pull was the reason.
+            let button = request_button(config, None)?;
+            warn!("panel: the button's line has no pull ({error}): it needs a resistor");
+            Ok(button)
+        })
+        .map_err(|error| unusable(config, "button", &[config.button], &error))?;
+    let mut leds = Request::builder();
+    leds.on_chip(&config.chip).with_consumer(CONSUMER).with_lines(&[config.ready, config.attention]);
+    if config.leds_active_low {
+        leds.as_active_low();
+    }
+    let leds = leds
+        .as_output(Value::Inactive)
+        .request()
+        .map_err(|error| unusable(config, "LEDs", &[config.ready, config.attention], &error))?;
+    let button = GpiochipButton { request: button, line: config.button, presses: Presses::new() };
+    Ok((Box::new(button), Box::new(GpiochipLeds { request: leds, ready: config.ready, attention: config.attention })))
+}
+
+fn request_button(config: &config::Panel, bias: Option<Bias>) -> gpiocdev::Result<Request> {
+    let mut button = Request::builder();
+    button.on_chip(&config.chip).with_consumer(CONSUMER).with_line(config.button).as_input().with_bias(bias);
+    if config.active_low {
+        button.as_active_low();
+    }
+    button.with_edge_detection(EdgeDetection::BothEdges).request()
+}
+
+fn unusable(config: &config::Panel, part: &str, lines: &[u32], error: &gpiocdev::Error) -> PanelError {
+    let chip = config.chip.display();
+    PanelError(format!(
+        "{chip}, lines {lines:?} of the {part}: {error}. Set a chip and lines that gpioinfo shows as unused, each line \
+         once; the user needs the group gpio"
+    ))
+}
+
+/// A button whose edges end the sleep. Its level is what counts: edges that the kernel drops do no harm.
+struct GpiochipButton {
+    request: Request,
+    line: u32,
+    presses: Presses,
+}
+
+impl Button for GpiochipButton {
+    fn wait(&mut self, patience: Duration) -> Result<Option<Press>, PanelError> {
+        let unreadable = |error: gpiocdev::Error| {
+            PanelError(format!("the button's line {} cannot be read: {error}. Check the chip", self.line))
+        };
+        let start = Instant::now();
+        loop {
+            let down = self.request.value(self.line).map_err(unreadable)? == Value::Active;
+            let press = self.presses.look(down, Instant::now());
+            let left = patience.saturating_sub(start.elapsed());
+            if press.is_some() || left.is_zero() {
+                return Ok(press);
+            }
+            let nap = if self.presses.at_rest() { LONGEST_NAP } else { INTERVAL };
+            if self.request.wait_edge_event(nap.min(left)).map_err(unreadable)? {
+                self.request.read_edge_event().map_err(unreadable)?;
+            }
+        }
+    }
+}
+
+struct GpiochipLeds {
+    request: Request,
+    ready: u32,
+    attention: u32,
+}
+
+impl Leds for GpiochipLeds {
+    fn set(&mut self, ready: bool, attention: bool) -> Result<(), PanelError> {
+        for (line, on) in [(self.ready, ready), (self.attention, attention)] {
+            let value = if on { Value::Active } else { Value::Inactive };
+            self.request
+                .set_value(line, value)
+                .map_err(|error| PanelError(format!("the LED's line {line} cannot be set: {error}. Check the chip")))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for GpiochipLeds {
+    fn drop(&mut self) {
+        self.set(false, false).unwrap_or_else(|error| warn!("{error}"));
+    }
+}
