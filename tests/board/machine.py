@@ -116,7 +116,15 @@ class Board:
         return bool(levels >> self.hardware.READY & 1), bool(levels >> self.hardware.ATTENTION & 1)
 
     def wait_for_lights(self, what, ready, attention, limit):
-        seconds = self._poll(what, limit, lambda: self.lights() == (ready, attention))
+        """Waits until the LEDs are steadily so, for 0.8 s: when they blink, they change after a quarter of a second."""
+        def steady():
+            end = time.monotonic() + 0.8
+            while self.lights() == (ready, attention):
+                if time.monotonic() > end:
+                    return True
+                time.sleep(0.05)
+            return False
+        seconds = self._poll(what, limit, steady)
         self.say(f"{what}, after {seconds:.1f} s")
         return seconds
 
@@ -140,7 +148,7 @@ class Board:
                 raise Failed(f"{what}: QEMU ended")
             if time.monotonic() > started + limit:
                 raise Failed(f"{what}: not within {limit} s. LEDs (ready, attention) are {self.lights()}")
-            time.sleep(0.2)
+            time.sleep(0.1)
         return time.monotonic() - started
 
     # Display
