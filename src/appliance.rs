@@ -303,7 +303,10 @@ fn serve<E>(
         view.show(&machine, now, preview.as_ref(), case.as_ref(), &trouble);
         match state {
             State::ShuttingDown => {
-                view.draw(&Screen::Off);
+                // A service manager still has the system to stop before the box may be unplugged.
+                if std::env::var_os("NOTIFY_SOCKET").is_none() {
+                    view.draw(&Screen::Off);
+                }
                 notify(sd_notify::NotifyState::Stopping);
                 return leds.set(false, false).map_err(|error| ApplianceError::Fault(error.to_string()));
             }
