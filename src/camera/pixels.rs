@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegDecoder;
-use image::{ColorType, GrayImage, ImageDecoder, Pixel, Rgb};
+use image::{ColorType, GrayImage, ImageDecoder};
 
 use crate::picture;
 
@@ -66,13 +66,19 @@ impl GrayReader {
                 decoder.read_image(&mut self.color).ok()?;
                 let (colors, _) = self.color.as_chunks();
                 for (to, &color) in gray.iter_mut().zip(colors) {
-                    *to = Rgb(color).to_luma()[0];
+                    *to = luma(color);
                 }
                 Some(())
             }
             _ => None,
         }
     }
+}
+
+/// Rec. 709 luma, rounded as [`picture::decode`] does it for a file. (The `image` crate's `Rgb::to_luma` cuts
+/// the fraction off, which makes a frame half a gray level darker than the same picture as a file.)
+fn luma([red, green, blue]: [u8; 3]) -> u8 {
+    ((2126 * u32::from(red) + 7152 * u32::from(green) + 722 * u32::from(blue) + 5000) / 10_000) as u8
 }
 
 /// Reads lines in which every `step`-th byte, from the first one on, is brightness.
@@ -98,7 +104,7 @@ fn resize(gray: &mut GrayImage, width: u32, height: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{DynamicImage, ImageFormat, Luma, RgbImage};
+    use image::{DynamicImage, ImageFormat, Luma, Rgb, RgbImage};
 
     fn read(format: &[u8; 4], bytes: &[u8], width: u32, height: u32, stride: usize) -> Option<GrayImage> {
         let mut gray = GrayImage::default();
@@ -119,6 +125,18 @@ mod tests {
         assert_eq!(read(b"NV12", &bytes, 2, 2, 3).unwrap().into_raw(), [1, 2, 3, 4]);
         assert_eq!(read(b"YUYV", &[1, 9, 2, 9, 0, 0, 3, 9, 4, 9], 2, 2, 6).unwrap().into_raw(), [1, 2, 3, 4]);
         assert_eq!(read(b"GREY", &[1, 2, 3, 4], 2, 2, 0).unwrap().into_raw(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_frame_is_as_bright_as_the_same_picture_in_a_file() {
+        let colours = RgbImage::from_fn(256, 256, |x, y| Rgb([x as u8, y as u8, (x * 7 + y * 3) as u8]));
+        let camera: Vec<u8> = colours.pixels().map(|colour| luma(colour.0)).collect();
+        let file = DynamicImage::ImageRgb8(colours).into_luma8().into_raw();
+        // The crate's weights have more digits, which decides how a few colours are rounded.
+        let differences: Vec<i32> = camera.iter().zip(&file).map(|(&a, &b)| i32::from(a) - i32::from(b)).collect();
+        assert!(differences.iter().all(|difference| difference.abs() <= 1));
+        let mean = f64::from(differences.iter().sum::<i32>()) / differences.len() as f64;
+        assert!(mean.abs() < 0.02, "{mean}");
     }
 
     #[test]

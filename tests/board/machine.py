@@ -22,7 +22,6 @@ class Board:
     def __init__(self, name, hardware, kernel, initramfs, options):
         self.hardware = hardware
         self.folder = image.WORK / name
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.started = time.monotonic()
         # Socket paths must be short.
         self.sockets = tempfile.TemporaryDirectory()

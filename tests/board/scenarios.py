@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import shutil
 import sqlite3
 import time
 
@@ -36,7 +37,11 @@ class Bench:
         return Board(name, hardware, image.kernel(self.debian), self.initramfs, options)
 
     def new_card(self, name):
-        card = image.WORK / f"{name}.img"
+        """Makes the scenario's folder anew, with an empty SD card in it."""
+        folder = image.WORK / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        card = folder / "card.img"
         image.new_card(card)
         return card
 
