@@ -442,7 +442,8 @@ fn a_box_without_pictures_or_hardware_does_not_start() {
     let output = run_simulated(&folder, "");
     assert_eq!(code(&output), 2);
     assert!(String::from_utf8_lossy(&output.stderr).contains("Name a folder of pictures"));
-    let output = run(&["run", "--button-pin", "4000000000"]);
+    let settings = folder.file("config.toml", b"[panel]\nbackend = \"gpiochip\"\nchip = \"/dev/no-such-chip\"\n");
+    let output = run(&["run", "--config", &settings]);
     assert_eq!(code(&output), 2);
     assert!(String::from_utf8_lossy(&output.stderr).contains("error: panel: "));
 }

@@ -72,7 +72,8 @@ pub enum Action {
     Record,
 }
 
-/// How long the box may start: loading the model took 15 s on an emulated Raspberry Pi 3 (docs/design/board-test.md).
+/// How long the box may start without a frame or a model. Loading the model takes seconds on a PC and tens of seconds on
+/// an emulated board, which is the slowest there is.
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
 /// How long a frame may take; the camera itself gives up earlier and says why.
 const CAPTURE_LIMIT: Duration = Duration::from_secs(20);
