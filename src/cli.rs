@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use log::{LevelFilter, error, info};
+use serde::Serialize;
 
 use crate::DISCLAIMER;
 use crate::bundle::{self, Bundle, BundleError};
@@ -25,7 +26,7 @@ use crate::config::ConfigError;
 use crate::film::Profile;
 use crate::panel::PanelError;
 use crate::pipeline::{Options, Record, SetupError, Triage};
-use crate::triage::Class;
+use crate::triage::{Class, Probabilities};
 
 /// Some file could not be read.
 const UNREADABLE: u8 = 1;
@@ -221,16 +222,21 @@ fn pictures(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(pictures)
 }
 
-fn print_json(record: &Record, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, record)?;
+/// One JSON value and the end of the line.
+fn print_json(value: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
     writeln!(out)
+}
+
+/// All probabilities in percent, in one line.
+fn shares(probabilities: &Probabilities) -> String {
+    Class::ALL.map(|class| format!("{} {:.1} %", class.label(), 100.0 * probabilities.of(class))).join(", ")
 }
 
 fn print(record: &Record, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}\n  {}: {}", record.file, record.outcome.headline(), record.outcome.meaning())?;
     if let Some(probabilities) = &record.probabilities {
-        let shares = Class::ALL.map(|class| format!("{} {:.1} %", class.label(), 100.0 * probabilities.of(class)));
-        writeln!(out, "  {}", shares.join(", "))?;
+        writeln!(out, "  {}", shares(probabilities))?;
     }
     if let (Some(profile), Some(point), Some(thresholds)) = (record.profile, &record.operating_point, record.thresholds)
         && record.probabilities.is_some()

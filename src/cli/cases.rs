@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{FINDINGS, Failure};
+use super::{FINDINGS, Failure, print_json, shares};
 use crate::caselog::{Case, CaseId, CaseReader, Findings};
 use crate::config::Config;
 use crate::triage::Class;
@@ -62,27 +62,22 @@ pub fn run(command: &CasesCommand, out: &mut impl Write) -> Result<ExitCode, Fai
     match command {
         CasesCommand::List { place } => {
             let cases = place.open()?.cases()?;
-            cases.iter().try_for_each(|case| if place.json { json(case, out) } else { line(case, out) })
+            cases.iter().try_for_each(|case| if place.json { print_json(case, out) } else { line(case, out) })
         }
         CasesCommand::Show { id, place } => {
             let case = place.open()?.case(*id)?;
-            if place.json { json(&case, out) } else { show(&case, out) }
+            if place.json { print_json(&case, out) } else { show(&case, out) }
         }
         CasesCommand::Check { place } => {
             let findings = place.open()?.check()?;
             if !findings.problems.is_empty() {
                 code = FINDINGS.into();
             }
-            if place.json { json(&findings, out) } else { report(&findings, out) }
+            if place.json { print_json(&findings, out) } else { report(&findings, out) }
         }
     }
     .map_err(Failure::Stdout)?;
     Ok(code)
-}
-
-fn json(value: &impl serde::Serialize, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    writeln!(out)
 }
 
 fn line(case: &Case, out: &mut impl Write) -> io::Result<()> {
@@ -114,8 +109,7 @@ fn show(case: &Case, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "taken            {}{doubt}", case.taken)?;
     writeln!(out, "outcome          {}", case.outcome)?;
     if let Some(probabilities) = case.probabilities {
-        let shares = Class::ALL.map(|class| format!("{} {:.1} %", class.label(), 100.0 * probabilities.of(class)));
-        writeln!(out, "probabilities    {}", shares.join(", "))?;
+        writeln!(out, "probabilities    {}", shares(&probabilities))?;
     }
     if !case.reasons.is_empty() {
         writeln!(out, "reasons          {}", case.reasons.join(", "))?;

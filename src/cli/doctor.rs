@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{FINDINGS, Failure};
+use super::{FINDINGS, Failure, print_json};
 use crate::config::Config;
 use crate::doctor::{self, Check, Status};
 
@@ -23,12 +23,7 @@ pub struct DoctorArgs {
 /// Makes every check and prints what it found.
 pub fn run(args: &DoctorArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let checks = doctor::examine(&Config::load(args.config.as_deref())?);
-    if args.json {
-        serde_json::to_writer(&mut *out, &checks).map_err(io::Error::from).and_then(|()| writeln!(out))
-    } else {
-        table(&checks, out)
-    }
-    .map_err(Failure::Stdout)?;
+    if args.json { print_json(&checks, out) } else { table(&checks, out) }.map_err(Failure::Stdout)?;
     let failed = checks.iter().any(|check| check.status == Status::Failed);
     Ok(if failed { FINDINGS.into() } else { ExitCode::SUCCESS })
 }

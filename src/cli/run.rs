@@ -7,9 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 use log::warn;
 
-use super::{CAM_ENDING, Failure, pictures, print, print_json};
+use super::{CAM_ENDING, Failure, load, pictures, print, print_json};
 use crate::appliance::{self, ApplianceError, Behaviour, Hardware};
-use crate::bundle::Bundle;
 use crate::camera::{self, SimulatedCamera};
 use crate::caselog::CaseLog;
 use crate::config::Config;
@@ -44,10 +43,7 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
         }
         None => real(&config)?,
     };
-    let bundle = match &config.triage.model {
-        Some(folder) => Bundle::load(folder)?,
-        None => Bundle::embedded()?,
-    };
+    let bundle = load(config.triage.model.as_deref())?;
     let options = Options {
         profile: config.triage.wanted_profile(),
         operating_point: config.triage.operating_point.clone(),
@@ -64,8 +60,8 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let report = |record: &Record| {
         if args.json { print_json(record, out) } else { print(record, out) }.and_then(|()| out.flush())
     };
-    let load = || Triage::new(&bundle, &options);
-    appliance::run(hardware, &mut cases, &behaviour, load, report).map_err(|error| match error {
+    let judge = || Triage::new(&bundle, &options);
+    appliance::run(hardware, &mut cases, &behaviour, judge, report).map_err(|error| match error {
         ApplianceError::Report(error) => Failure::Stdout(error),
         ApplianceError::Fault(reason) => Failure::Appliance(reason),
     })?;
