@@ -5,13 +5,14 @@
 
 use image::{GrayImage, Luma};
 use rand::Rng;
-use xray_triage::preprocess::{self, InputSpec};
 
-/// One random view of a plate as the network's input, `3 * size * size` values. The plate should be little larger
-/// than the input (see [`base`]): sampling is bilinear.
-pub fn random_view(base: &GrayImage, spec: &InputSpec, rng: &mut impl Rng) -> Vec<f32> {
-    let size = spec.size as usize;
-    let mut gray = warp(base, size, rng);
+/// One random view of a plate, `side` x `side` pixels, and how it was taken. The plate should be little larger than the
+/// view (see [`base`]): sampling is bilinear.
+pub fn random_view(base: &GrayImage, side: u32, rng: &mut impl Rng) -> (GrayImage, Geometry) {
+    let size = side as usize;
+    let geometry = Geometry::random(rng);
+    let outside = if rng.random_bool(0.7) { 0.0 } else { rng.random_range(0.0..1.0f32) };
+    let mut gray = geometry.warp(base, size, outside);
     expose(&mut gray, rng);
     shade(&mut gray, size, rng);
     if rng.random_bool(0.4) {
@@ -30,10 +31,10 @@ pub fn random_view(base: &GrayImage, spec: &InputSpec, rng: &mut impl Rng) -> Ve
     if rng.random_bool(0.4) {
         cut_out(&mut gray, size, rng);
     }
-    let view = GrayImage::from_fn(spec.size, spec.size, |x, y| {
+    let view = GrayImage::from_fn(side, side, |x, y| {
         Luma([(gray[y as usize * size + x as usize].clamp(0.0, 1.0) * 255.0).round() as u8])
     });
-    preprocess::tensor(&view, spec)
+    (view, geometry)
 }
 
 /// The plate at the size [`random_view`] samples from: a fifth larger than the input, square.
@@ -42,32 +43,73 @@ pub fn base(plate: &GrayImage, size: u32) -> GrayImage {
     image::imageops::resize(plate, side, side, image::imageops::FilterType::Triangle)
 }
 
-/// Random rotation, zoom, stretch, shift and mirroring, sampled from the base.
-fn warp(base: &GrayImage, size: usize, rng: &mut impl Rng) -> Vec<f32> {
-    let angle = rng.random_range(-12.0..12.0f32).to_radians();
-    // Share of the base's side that the view shows.
-    let shown = rng.random_range(0.72..1.08f32);
-    let aspect = rng.random_range(0.9..1.1f32);
-    let mirror = if rng.random_bool(0.5) { -1.0 } else { 1.0 };
-    let slack = (1.0 - shown).abs() / 2.0 + 0.03;
-    let shift = [rng.random_range(-slack..slack), rng.random_range(-slack..slack)];
-    let keystone = [rng.random_range(-0.08..0.08f32), rng.random_range(-0.08..0.08f32)];
-    let outside = if rng.random_bool(0.7) { 0.0 } else { rng.random_range(0.0..1.0f32) };
-    let (sin, cos) = angle.sin_cos();
-    let side = base.width() as f32;
-    let mut view = Vec::with_capacity(size * size);
-    for row in 0..size {
-        for column in 0..size {
-            let u = ((column as f32 + 0.5) / size as f32 - 0.5) * mirror;
-            let v = (row as f32 + 0.5) / size as f32 - 0.5;
-            let depth = 1.0 + keystone[0] * u + keystone[1] * v;
-            let (u, v) = (u * shown * aspect / depth, v * shown / aspect / depth);
-            let x = (0.5 + shift[0] + cos * u - sin * v) * side - 0.5;
-            let y = (0.5 + shift[1] + sin * u + cos * v) * side - 0.5;
-            view.push(sample(base, x, y, outside));
-        }
+/// From where in a film a view is taken: rotation, zoom, stretch, shift, keystone and mirroring.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Geometry {
+    /// Radians.
+    angle: f32,
+    /// Share of the film's side that the view shows, along its width and its height.
+    shown: [f32; 2],
+    /// Of the view's centre from the film's, in film sides.
+    shift: [f32; 2],
+    /// Relative change of depth from edge to edge.
+    keystone: [f32; 2],
+    mirrored: bool,
+}
+
+impl Geometry {
+    /// The whole film as it is.
+    pub const IDENTITY: Geometry =
+        Geometry { angle: 0.0, shown: [1.0; 2], shift: [0.0; 2], keystone: [0.0; 2], mirrored: false };
+
+    fn random(rng: &mut impl Rng) -> Self {
+        let angle = rng.random_range(-12.0..12.0f32).to_radians();
+        let shown = rng.random_range(0.72..1.08f32);
+        let aspect = rng.random_range(0.9..1.1f32);
+        let mirrored = !rng.random_bool(0.5);
+        let slack = (1.0 - shown).abs() / 2.0 + 0.03;
+        let shift = [rng.random_range(-slack..slack), rng.random_range(-slack..slack)];
+        let keystone = [rng.random_range(-0.08..0.08f32), rng.random_range(-0.08..0.08f32)];
+        Geometry { angle, shown: [shown * aspect, shown / aspect], shift, keystone, mirrored }
     }
-    view
+
+    /// The place of the film that a place of the view shows; both run over 0..=1 from the upper left, and the film's
+    /// may lie beyond it.
+    fn place_on_film(&self, u: f32, v: f32) -> (f32, f32) {
+        let (sin, cos) = self.angle.sin_cos();
+        let u = (u - 0.5) * if self.mirrored { -1.0 } else { 1.0 };
+        let v = v - 0.5;
+        let depth = 1.0 + self.keystone[0] * u + self.keystone[1] * v;
+        let (u, v) = (u * self.shown[0] / depth, v * self.shown[1] / depth);
+        (0.5 + self.shift[0] + cos * u - sin * v, 0.5 + self.shift[1] + sin * u + cos * v)
+    }
+
+    fn warp(&self, base: &GrayImage, size: usize, outside: f32) -> Vec<f32> {
+        let (width, height) = (base.width() as f32, base.height() as f32);
+        let centre = |index: usize| (index as f32 + 0.5) / size as f32;
+        let mut view = Vec::with_capacity(size * size);
+        for row in 0..size {
+            for column in 0..size {
+                let (x, y) = self.place_on_film(centre(column), centre(row));
+                view.push(sample(base, x * width - 0.5, y * height - 0.5, outside));
+            }
+        }
+        view
+    }
+
+    /// How much of each cell of a `cells` x `cells` grid over the view is white in a mask of the film (of any size), row
+    /// by row, 0..=1. What lies beyond the film counts as black.
+    pub fn coverage(&self, mask: &GrayImage, cells: usize) -> Vec<f32> {
+        /// Places looked at along each side of a cell.
+        const FINENESS: usize = 4;
+        let fine = self.warp(mask, cells * FINENESS, 0.0);
+        let mut coverage = vec![0.0; cells * cells];
+        for (index, value) in fine.into_iter().enumerate() {
+            let (row, column) = (index / (cells * FINENESS) / FINENESS, index % (cells * FINENESS) / FINENESS);
+            coverage[row * cells + column] += value / (FINENESS * FINENESS) as f32;
+        }
+        coverage
+    }
 }
 
 /// Bilinear sample in 0..=1; `outside` beyond the picture.
@@ -163,15 +205,28 @@ mod tests {
     #[test]
     fn views_differ_by_seed_and_repeat_with_it() {
         let film = GrayImage::from_fn(96, 80, |x, y| Luma([(x * 2 + y / 2) as u8]));
-        let spec = InputSpec::imagenet(64);
-        let base = base(&film, spec.size);
-        let view = |seed| random_view(&base, &spec, &mut ChaCha8Rng::seed_from_u64(seed));
+        let base = base(&film, 64);
+        let view = |seed| random_view(&base, 64, &mut ChaCha8Rng::seed_from_u64(seed));
         assert_eq!(view(1), view(1));
         assert_ne!(view(1), view(2));
-        for seed in 0..50 {
-            let view = view(seed);
-            assert_eq!(view.len(), 3 * 64 * 64);
-            assert!(view.iter().all(|value| value.is_finite()), "seed {seed}");
+        assert_eq!(view(1).0.dimensions(), (64, 64));
+    }
+
+    /// A mask is seen where the film's bright part is seen.
+    #[test]
+    fn a_mask_moves_with_its_film() {
+        let film = GrayImage::from_fn(120, 120, |x, y| Luma([if x < 40 && y < 60 { 255 } else { 0 }]));
+        for seed in 0..20 {
+            let geometry = Geometry::random(&mut ChaCha8Rng::seed_from_u64(seed));
+            let view = geometry.warp(&film, 64, 0.0);
+            let coverage = geometry.coverage(&film, 4);
+            for (cell, covered) in coverage.into_iter().enumerate() {
+                let (top, left) = (cell / 4 * 16, cell % 4 * 16);
+                let bright: f32 = (top..top + 16).flat_map(|y| &view[y * 64 + left..y * 64 + left + 16]).sum();
+                assert!((bright / 256.0 - covered).abs() < 0.1, "seed {seed}, cell {cell}: {covered}");
+            }
         }
+        let whole = Geometry::IDENTITY.coverage(&film, 3);
+        assert!(whole[0] > 0.9 && whole[6] < 0.1 && whole[2] < 0.1, "{whole:?}");
     }
 }

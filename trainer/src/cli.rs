@@ -236,12 +236,19 @@ struct TrainArgs {
     /// or .pth), whose classifier is left out.
     #[arg(long)]
     initial_weights: Option<PathBuf>,
-    /// A classifier in ONNX whose probabilities are mixed into the targets.
+    /// A classifier in ONNX: its probabilities are mixed into the targets, and its features are learned too.
     #[arg(long)]
     teacher: Option<PathBuf>,
     /// Share of the teacher's probabilities in the targets.
     #[arg(long)]
     teacher_share: Option<f32>,
+    /// Weight of the distance to the teacher's features in the loss; 0 learns from its probabilities alone.
+    #[arg(long)]
+    feature_weight: Option<f32>,
+    /// Weight of the activation maps' part outside the lungs in the loss, for films with a mask in masks/ beside the
+    /// manifest.
+    #[arg(long)]
+    lung_weight: Option<f32>,
     /// Decay per step of the averaged weights; 0 keeps the newest ones.
     #[arg(long)]
     average_decay: Option<f32>,
@@ -310,6 +317,8 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
         weight_decay: args.weight_decay.unwrap_or(base.weight_decay),
         label_smoothing: args.label_smoothing.unwrap_or(base.label_smoothing),
         teacher_share: args.teacher_share.unwrap_or(base.teacher_share),
+        feature_weight: args.feature_weight.unwrap_or(base.feature_weight),
+        lung_weight: args.lung_weight.unwrap_or(base.lung_weight),
         average_decay: args.average_decay.unwrap_or(base.average_decay),
         augment: base.augment && !args.no_augment,
         balance_classes: base.balance_classes || args.balance_classes,
@@ -321,18 +330,17 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
     if args.teacher.is_some() && config.teacher_share == 0.0 {
         return Err("this preset learns from the labels alone; give --teacher-share with --teacher".into());
     }
-    let soft_labels = match &args.teacher {
-        Some(teacher) => {
-            let labels = teacher::soft_labels(teacher, &train_plates, &args.out)?;
-            labels.into_iter().map(Some).collect()
-        }
+    let lessons = match &args.teacher {
+        Some(teacher) => teacher::lessons(teacher, &train_plates, &args.out)?.into_iter().map(Some).collect(),
         None => vec![None; train_plates.len()],
     };
-    let examples: Vec<Example> = train_plates
-        .into_iter()
-        .zip(soft_labels)
-        .map(|(film, teacher)| Example { plate: film.plate, label: film.film.label, teacher })
-        .collect();
+    let annotations = Annotations::beside(&args.manifest)?;
+    let mut examples = Vec::with_capacity(train_plates.len());
+    for (LabelledPlate { film, plate }, lesson) in train_plates.into_iter().zip(lessons) {
+        examples.push(Example { plate, label: film.label, lungs: annotations.lungs(&film.image_id)?, lesson });
+    }
+    let with_lungs = examples.iter().filter(|example| example.lungs.is_some()).count();
+    println!("{with_lungs} of the films to train on have a lung mask");
     let films = train::Films { train: &examples, val: &val_plates };
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();

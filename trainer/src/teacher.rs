@@ -1,5 +1,5 @@
-//! Soft labels from a teacher network (Hinton et al. 2015, "Distilling the knowledge in a neural network"), run
-//! through tract.
+//! What a teacher network says of a film (Hinton et al. 2015, "Distilling the knowledge in a neural network"; Romero et
+//! al. 2015, "FitNets", for the features), run through tract.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,26 @@ use xray_triage::triage::{self, Class};
 use crate::dataset::LabelledPlate;
 
 /// A classifier in ONNX: input `[1, 3, side, side]` of gray in 0..=1 replicated (its normalisation is inside), output
-/// the logits `[1, 3]` in the order of [`Class::ALL`].
+/// the logits `[1, 3]` in the order of [`Class::ALL`]. What its last linear layer reads are its features.
 pub struct Teacher {
     model: Arc<TypedRunnableModel>,
     side: u32,
 }
 
+/// What the teacher says of one film.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lesson {
+    /// In the order of [`Class::ALL`].
+    pub probabilities: [f32; 3],
+    /// What the teacher's last linear layer reads.
+    pub features: Vec<f32>,
+}
+
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: not usable as a teacher ({reason}); it needs one input [1,3,N,N] and one output [1,3]")]
+#[error(
+    "{path}: not usable as a teacher ({reason}); it needs one input [1,3,N,N], one output [1,3] and a last linear layer \
+     (Gemm or MatMul)"
+)]
 pub struct TeacherError {
     path: PathBuf,
     reason: String,
@@ -29,72 +41,100 @@ pub struct TeacherError {
 impl Teacher {
     pub fn load(path: &Path) -> Result<Self, TeacherError> {
         let failed = |reason: String| TeacherError { path: path.into(), reason };
-        let model = tract_onnx::onnx()
-            .model_for_path(path)
-            .and_then(|model| model.into_optimized())
-            .map_err(|error| failed(format!("{error:#}")))?;
-        let shape =
-            model.input_fact(0).map_err(|error| failed(error.to_string()))?.shape.as_concrete().map(<[_]>::to_vec);
-        let side = match shape.as_deref() {
-            Some([1, 3, height, width]) if height == width => *width as u32,
-            other => return Err(failed(format!("its input is {other:?}"))),
+        let explain = |error: TractError| failed(format!("{error:#}"));
+        let onnx = tract_onnx::onnx();
+        let proto = onnx.proto_model_for_path(path).map_err(explain)?;
+        let layers = proto.graph.iter().flat_map(|graph| &graph.node).rev();
+        let is_linear = |layer: &&tract_onnx::pb::NodeProto| matches!(layer.op_type.as_str(), "Gemm" | "MatMul");
+        let read_by_last_linear = layers.into_iter().find(is_linear).and_then(|layer| layer.input.first());
+        let name = read_by_last_linear.ok_or_else(|| failed("it has no linear layer".into()))?;
+        let mut model = onnx.model_for_proto_model(&proto).map_err(explain)?;
+        let features =
+            model.find_outlet_label(name).ok_or_else(|| failed(format!("its tensor {name} has no origin")))?;
+        let mut outputs = model.output_outlets().map_err(explain)?.to_vec();
+        outputs.push(features);
+        model.select_output_outlets(&outputs).map_err(explain)?;
+        let model = model.into_optimized().map_err(explain)?;
+        let shape = |fact: TractResult<&TypedFact>| match fact {
+            Ok(fact) => Ok(fact.shape.as_concrete().map(<[_]>::to_vec).unwrap_or_default()),
+            Err(error) => Err(explain(error)),
         };
-        let model = model.into_runnable().map_err(|error| failed(format!("{error:#}")))?;
+        let side = match shape(model.input_fact(0))?[..] {
+            [1, 3, height, width] if height == width => width as u32,
+            ref other => return Err(failed(format!("its input is {other:?}"))),
+        };
+        if shape(model.output_fact(0))? != [1, 3] || outputs.len() != 2 {
+            return Err(failed("its output is another".into()));
+        }
+        let model = model.into_runnable().map_err(explain)?;
         Ok(Teacher { model, side })
     }
 
-    /// The teacher's probabilities for a plate, the mean over the plate and its mirror image.
-    pub fn probabilities(&self, plate: &GrayImage) -> TractResult<[f32; 3]> {
+    pub fn teach(&self, plate: &GrayImage) -> TractResult<Lesson> {
         let resized = imageops::resize(plate, self.side, self.side, FilterType::Triangle);
-        let mut mean = [0.0; 3];
-        for view in [&resized, &imageops::flip_horizontal(&resized)] {
-            let gray = view.as_raw().iter().map(|gray| f32::from(*gray) / 255.0);
-            let input: Vec<f32> = gray.clone().chain(gray.clone()).chain(gray).collect();
-            let side = self.side as usize;
-            let output = self.model.run(tvec!(Tensor::from_shape(&[1, 3, side, side], &input)?.into()))?;
-            let logits = output[0].cast_to::<f32>()?;
-            let logits: [f32; 3] = logits.try_as_plain_ram()?.as_slice::<f32>()?.try_into()?;
-            let probabilities = triage::probabilities(&logits, 1.0);
-            for (mean, class) in mean.iter_mut().zip(Class::ALL) {
-                *mean += probabilities.of(class) as f32 / 2.0;
-            }
-        }
-        Ok(mean)
+        let gray = resized.as_raw().iter().map(|gray| f32::from(*gray) / 255.0);
+        let input: Vec<f32> = gray.clone().chain(gray.clone()).chain(gray).collect();
+        let side = self.side as usize;
+        let outputs = self.model.run(tvec!(Tensor::from_shape(&[1, 3, side, side], &input)?.into()))?;
+        let values = |output: &TValue| -> TractResult<Vec<f32>> {
+            Ok(output.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+        };
+        let logits: [f32; 3] = values(&outputs[0])?.as_slice().try_into()?;
+        let probabilities = triage::probabilities(&logits, 1.0);
+        let probabilities = Class::ALL.map(|class| probabilities.of(class) as f32);
+        Ok(Lesson { probabilities, features: values(&outputs[1])? })
     }
 }
 
-/// The teacher's probabilities for each film. They are kept in a table in `folder`, named after the teacher's hash,
-/// and taken from there the next time.
+/// One row of the table that lessons are kept in.
+type Row = (String, [f32; 3], Vec<f32>);
+
+/// The teacher's lesson on each film. They are kept in a table in `folder`, named after the teacher's hash, and taken from
+/// there the next time.
 ///
 /// # Errors
 /// The table cannot be read or written, or the teacher fails on a plate.
-pub fn soft_labels(
+pub fn lessons(
     teacher: &Path,
     films: &[LabelledPlate],
     folder: &Path,
-) -> Result<Vec<[f32; 3]>, Box<dyn std::error::Error>> {
+) -> Result<Vec<Lesson>, Box<dyn std::error::Error>> {
     let hash = sha256_hex(&std::fs::read(teacher)?);
-    let cache = &folder.join(format!("teacher-{}.csv", &hash[..12]));
-    let mut known: HashMap<String, [f32; 3]> = HashMap::new();
-    if cache.exists() {
-        for row in csv::Reader::from_path(cache)?.deserialize() {
-            let (image_id, covid19, pneumonia, normal): (String, f32, f32, f32) = row?;
-            known.insert(image_id, [covid19, pneumonia, normal]);
+    let table = folder.join(format!("teacher-{}.csv", &hash[..12]));
+    let mut known: HashMap<String, Lesson> = HashMap::new();
+    if table.exists() {
+        for row in csv::ReaderBuilder::new().has_headers(false).from_path(&table)?.deserialize() {
+            let (image_id, probabilities, features): Row = row?;
+            known.insert(image_id, Lesson { probabilities, features });
         }
     }
-    if films.iter().any(|film| !known.contains_key(&film.film.image_id)) {
-        let teacher = Teacher::load(teacher)?;
-        let mut writer = csv::Writer::from_path(cache)?;
-        writer.write_record(["image_id", "covid19", "pneumonia", "normal"])?;
-        for film in films {
-            let image_id = &film.film.image_id;
-            if !known.contains_key(image_id) {
-                known.insert(image_id.clone(), teacher.probabilities(&film.plate)?);
-            }
-            let [covid19, pneumonia, normal] = known[image_id];
-            writer.serialize((image_id, covid19, pneumonia, normal))?;
+    let missing: Vec<&LabelledPlate> = films.iter().filter(|film| !known.contains_key(&film.film.image_id)).collect();
+    if !missing.is_empty() {
+        log::info!("the teacher looks at {} films", missing.len());
+        for (film, lesson) in missing.iter().zip(teach_all(&Teacher::load(teacher)?, &missing)?) {
+            known.insert(film.film.image_id.clone(), lesson);
+        }
+        let partial = table.with_extension("partial");
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_path(&partial)?;
+        for (image_id, lesson) in &known {
+            writer.serialize((image_id, lesson.probabilities, &lesson.features))?;
         }
         writer.flush()?;
+        std::fs::rename(&partial, &table)?;
     }
-    Ok(films.iter().map(|film| known[&film.film.image_id]).collect())
+    Ok(films.iter().map(|film| known[&film.film.image_id].clone()).collect())
+}
+
+/// A lesson on each film, worked out on all processors.
+fn teach_all(teacher: &Teacher, films: &[&LabelledPlate]) -> TractResult<Vec<Lesson>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = films.len().div_ceil(threads).max(1);
+    let lessons: TractResult<Vec<Vec<Lesson>>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = films
+            .chunks(share)
+            .map(|films| scope.spawn(|| films.iter().map(|film| teacher.teach(&film.plate)).collect()))
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("the teacher does not panic")).collect()
+    });
+    Ok(lessons?.concat())
 }

@@ -97,7 +97,7 @@ fn examples() -> Vec<Example> {
     (0..12)
         .map(|number| {
             let label = Class::ALL[number as usize % 3];
-            Example { plate: film(label, number), label, teacher: None }
+            Example { plate: film(label, number), label, lungs: None, lesson: None }
         })
         .collect()
 }
@@ -130,6 +130,8 @@ fn config(epochs: usize) -> TrainConfig {
         weight_decay: 1e-3,
         label_smoothing: 0.05,
         teacher_share: 0.0,
+        feature_weight: 0.0,
+        lung_weight: 0.0,
         average_decay: 0.5,
         augment: false,
         balance_classes: false,
