@@ -348,12 +348,8 @@ fn model(config: &config::Triage) -> Vec<Check> {
     let started = Instant::now();
     let loaded = config.model.as_deref().map_or_else(Bundle::embedded, Bundle::load).map_err(|error| error.to_string());
     let triage = loaded.and_then(|bundle| {
-        let defaults = Options::default();
-        let options = Options {
-            profile: Some(Profile::Digital),
-            operating_point: config.operating_point.clone(),
-            threads: config.threads.map_or(defaults.threads, usize::from),
-        };
+        // The stored film is no photograph.
+        let options = Options { profile: Some(Profile::Digital), ..config.options() };
         Triage::new(&bundle, &options).map_err(|error| error.to_string())
     });
     let triage = match triage {

@@ -14,7 +14,7 @@ use crate::caselog::CaseLog;
 use crate::config::Config;
 use crate::display::{self, NoDisplay, SimulatedDisplay};
 use crate::panel;
-use crate::pipeline::{Options, Record, Triage};
+use crate::pipeline::{Record, Triage};
 
 /// What the simulated display is taken for, pixels: a common small HDMI one.
 const SIMULATED_DISPLAY: (u32, u32) = (800, 480);
@@ -44,11 +44,7 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
         None => real(&config)?,
     };
     let bundle = load(config.triage.model.as_deref())?;
-    let options = Options {
-        profile: config.triage.wanted_profile(),
-        operating_point: config.triage.operating_point.clone(),
-        threads: config.triage.threads.map_or(Options::default().threads, usize::from),
-    };
+    let options = config.triage.options();
     let behaviour = Behaviour {
         language: config.display.language,
         preview_fps: config.camera.preview_fps,
