@@ -311,7 +311,7 @@ impl Default for Panel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PanelBackend {
-    /// `rppal` on a Raspberry Pi, `gpiochip` elsewhere.
+    /// `rppal` on a Raspberry Pi where that works, else `gpiochip`.
     Auto,
     /// A Raspberry Pi's registers.
     Rppal,

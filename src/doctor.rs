@@ -193,22 +193,22 @@ impl System {
     fn panel(&self, config: &config::Panel) -> Check {
         const NAME: &str = "panel";
         let board = self.value("/proc/device-tree/model").unwrap_or_default();
-        let registers = match config.backend {
+        let nodes = self.names("/dev").into_iter().filter(|name| name.starts_with("gpiomem") || name == "mem");
+        let registers = nodes.map(|name| format!("/dev/{name}")).find(|device| self.usable(device).is_ok());
+        let wanted = match config.backend {
             PanelBackend::Rppal => true,
             PanelBackend::Gpiochip => false,
             PanelBackend::Auto => board.contains("Raspberry Pi"),
         };
-        if registers {
-            let nodes = self.names("/dev").into_iter().filter(|name| name.starts_with("gpiomem") || name == "mem");
-            let devices: Vec<String> = nodes.map(|name| format!("/dev/{name}")).collect();
-            return match devices.iter().find(|device| self.usable(device).is_ok()) {
-                Some(device) => Check::ok(NAME, format!("rppal through {device}, {board}")),
-                None => {
-                    let advice = "The rppal backend needs a Raspberry Pi and the group gpio. Elsewhere set \
-                                  panel.backend to gpiochip";
-                    Check::failed(NAME, format!("rppal: no usable /dev/gpiomem on {board:?}"), advice)
-                }
-            };
+        match registers {
+            Some(device) if wanted => return Check::ok(NAME, format!("rppal through {device}, {board}")),
+            None if config.backend == PanelBackend::Rppal => {
+                let advice = "The rppal backend needs a Raspberry Pi and the group gpio. Elsewhere set panel.backend \
+                              to gpiochip";
+                return Check::failed(NAME, format!("rppal: no usable /dev/gpiomem on {board:?}"), advice);
+            }
+            // As the box does, `auto` takes the chip where the registers cannot be used.
+            _ => {}
         }
         let chip = config.chip.to_string_lossy();
         match self.usable(&chip) {
