@@ -1,9 +1,10 @@
 //! The box: shows what the camera sees, judges the film at the press of the button, writes the case down, shows the
 //! verdict.
 //!
-//! Four threads: the camera's, the judge's (it loads the model, too, so that the preview need not wait for it), the
-//! button's, and the one that runs the [state machine](machine), the display and the case log. They meet in an
-//! [event queue](queue) of fixed capacity; frames and assessments are handed over in slots that hold one.
+//! Five threads: the camera's, the judge's (it loads the model, too, so that the preview need not wait for it), the
+//! button's, one that waits for signals, and the one that runs the [state machine](machine), the display and the case
+//! log. They meet in an [event queue](queue) of fixed capacity; frames and assessments are handed over in slots that
+//! hold one.
 
 pub mod hint;
 pub mod machine;
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use image::{GrayImage, Rgb, RgbImage};
 use jiff::{Timestamp, Zoned};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::camera::Camera;
 use crate::caselog::CaseLog;
@@ -56,6 +59,15 @@ pub struct Behaviour {
     pub model: String,
 }
 
+/// What ended the box, all being well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The button was held: the board is to be switched off.
+    SwitchedOff,
+    /// A signal of this number, SIGTERM or SIGINT, asked the program to end.
+    Signal(i32),
+}
+
 /// Why the box stops working.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplianceError<E> {
@@ -67,7 +79,8 @@ pub enum ApplianceError<E> {
     Fault(String),
 }
 
-/// Serves the operator until asked to shut down. `load` makes the judge, behind the preview. Each case goes to `cases`
+/// Serves the operator until the button is held, or SIGTERM or SIGINT asks the program to end. A signal waits for the
+/// film in hand to be judged and recorded, a second one does not. `load` makes the judge, behind the preview. Each case goes to `cases`
 /// and then to `report` before its screen is shown.
 ///
 /// # Errors
@@ -79,16 +92,21 @@ pub fn run<E>(
     behaviour: &Behaviour,
     load: impl FnOnce() -> Result<Triage, SetupError> + Send,
     report: impl FnMut(&Record) -> Result<(), E>,
-) -> Result<(), ApplianceError<E>> {
+) -> Result<Ending, ApplianceError<E>> {
     let Hardware { camera, display, button, leds } = hardware;
+    let mut signals = Signals::new([SIGINT, SIGTERM])
+        .map_err(|error| ApplianceError::Fault(format!("signals cannot be received: {error}. Start again")))?;
+    let no_more_signals = signals.handle();
     let shared = Shared::default();
     std::thread::scope(|scope| {
         scope.spawn(|| watch(camera, behaviour, &shared));
         scope.spawn(|| judge(load, &shared));
         scope.spawn(|| listen(button, &shared));
+        scope.spawn(|| signals.forever().for_each(|signal| shared.events.push(Event::Signal(signal))));
         let outcome = serve(&shared, display, leds, cases, behaviour, report);
         shared.lock().ending = true;
         shared.changed.notify_all();
+        no_more_signals.close();
         outcome
     })
 }
@@ -281,7 +299,7 @@ fn serve<E>(
     cases: &mut CaseLog,
     behaviour: &Behaviour,
     mut report: impl FnMut(&Record) -> Result<(), E>,
-) -> Result<(), ApplianceError<E>> {
+) -> Result<Ending, ApplianceError<E>> {
     let mut machine = Machine::new(Instant::now());
     let mut view = View::new(&mut *display, behaviour);
     let mut lit = None;
@@ -308,7 +326,8 @@ fn serve<E>(
                     view.draw(&Screen::Off);
                 }
                 notify(sd_notify::NotifyState::Stopping);
-                return leds.set(false, false).map_err(|error| ApplianceError::Fault(error.to_string()));
+                leds.set(false, false).map_err(|error| ApplianceError::Fault(error.to_string()))?;
+                return Ok(machine.signal().map_or(Ending::SwitchedOff, Ending::Signal));
             }
             // Nothing but a restart helps, and whoever started the program may try one.
             State::Fault(Fault::Model | Fault::Panel) if machine.elapsed(now) >= FATAL_SHOWN => {

@@ -8,7 +8,7 @@ use clap::Args;
 use log::warn;
 
 use super::{CAM_ENDING, Failure, load, pictures, print, print_json};
-use crate::appliance::{self, ApplianceError, Behaviour, Hardware};
+use crate::appliance::{self, ApplianceError, Behaviour, Ending, Hardware};
 use crate::camera::{self, SimulatedCamera};
 use crate::caselog::CaseLog;
 use crate::config::Config;
@@ -16,6 +16,9 @@ use crate::display::{self, NoDisplay, SimulatedDisplay};
 use crate::panel;
 use crate::pipeline::{Record, Triage};
 
+/// Exit code of a box that a signal ended, before the signal's number is added, as shells count. It must not be 0: the
+/// service switches the board off then.
+const ENDED_BY_SIGNAL: u8 = 128;
 /// What the simulated display is taken for, pixels: a common small HDMI one.
 const SIMULATED_DISPLAY: (u32, u32) = (800, 480);
 
@@ -57,11 +60,14 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
         if args.json { print_json(record, out) } else { print(record, out) }.and_then(|()| out.flush())
     };
     let judge = || Triage::new(&bundle, &options);
-    appliance::run(hardware, &mut cases, &behaviour, judge, report).map_err(|error| match error {
+    let ending = appliance::run(hardware, &mut cases, &behaviour, judge, report).map_err(|error| match error {
         ApplianceError::Report(error) => Failure::Stdout(error),
         ApplianceError::Fault(reason) => Failure::Appliance(reason),
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(match ending {
+        Ending::SwitchedOff => ExitCode::SUCCESS,
+        Ending::Signal(signal) => ExitCode::from(ENDED_BY_SIGNAL + signal as u8),
+    })
 }
 
 fn real(config: &Config) -> Result<Hardware, Failure> {
