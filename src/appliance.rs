@@ -13,7 +13,7 @@ pub mod queue;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use image::{GrayImage, Rgb, RgbImage};
+use image::{GrayImage, RgbImage};
 use jiff::{Timestamp, Zoned};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -318,6 +318,7 @@ fn serve<E>(
             }
             lit = Some(on);
         }
+        view.look_after_display();
         view.show(&machine, now, preview.as_ref(), case.as_ref(), &trouble);
         match state {
             State::ShuttingDown => {
@@ -454,8 +455,20 @@ struct Shows {
 impl<'a> View<'a> {
     fn new(display: &'a mut dyn Display, behaviour: &'a Behaviour) -> View<'a> {
         let (width, height) = display.size();
-        let canvas = RgbImage::from_pixel(width, height, Rgb([0; 3]));
+        let canvas = RgbImage::new(width, height);
         View { display, behaviour, canvas, clock: String::new(), shown: None, failing: false }
+    }
+
+    /// Starts anew on a display that was lost, or missing, and is there now.
+    fn look_after_display(&mut self) {
+        match self.display.check() {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(error) => log::error!("{error}. The LEDs and the case log have to do until it is back"),
+        }
+        let (width, height) = self.display.size();
+        self.canvas = RgbImage::new(width, height);
+        self.shown = None;
     }
 
     /// Shows the machine's state, if that looks otherwise than what is shown.

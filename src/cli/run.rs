@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use log::warn;
 
 use super::{CAM_ENDING, Failure, load, pictures, print, print_json};
 use crate::appliance::{self, ApplianceError, Behaviour, Ending, Hardware};
 use crate::camera::{self, SimulatedCamera};
 use crate::caselog::CaseLog;
 use crate::config::Config;
-use crate::display::{self, NoDisplay, SimulatedDisplay};
+use crate::display::{self, SimulatedDisplay};
 use crate::panel;
 use crate::pipeline::{Record, Triage};
 
@@ -72,11 +71,7 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
 
 fn real(config: &Config) -> Result<Hardware, Failure> {
     let (button, leds) = panel::open(&config.panel)?;
-    let display = display::open(&config.display).unwrap_or_else(|error| {
-        warn!("{error}. Going on without a display: the LEDs and the case log have to do");
-        Box::new(NoDisplay)
-    });
-    Ok(Hardware { camera: camera::open(&config.camera), display, button, leds })
+    Ok(Hardware { camera: camera::open(&config.camera), display: display::open(&config.display), button, leds })
 }
 
 fn simulated(folder: &Path) -> Result<Hardware, Failure> {
