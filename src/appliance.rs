@@ -80,8 +80,8 @@ pub enum ApplianceError<E> {
 }
 
 /// Serves the operator until the button is held, or SIGTERM or SIGINT asks the program to end. A signal waits for the
-/// film in hand to be judged and recorded, a second one does not. `load` makes the judge, behind the preview. Each case goes to `cases`
-/// and then to `report` before its screen is shown.
+/// film in hand to be judged and recorded; a second one gives it up. `load` makes the judge, behind the preview. Each
+/// case goes to `cases` and then to `report` before its screen is shown.
 ///
 /// # Errors
 /// The model does not load, the button cannot be read, or `report` fails. A camera or a case log that fails is shown,
@@ -234,6 +234,7 @@ fn judge(load: impl FnOnce() -> Result<Triage, SetupError>, shared: &Shared) {
         Ok(triage) => triage,
         Err(error) => return shared.fail(Event::ModelFailed, error.to_string()),
     };
+    log::info!("model {} is loaded", triage.model().id);
     shared.events.push(Event::ModelReady);
     loop {
         let (frame, origin) = {
@@ -521,6 +522,63 @@ impl<'a> View<'a> {
                 self.failing = true;
             }
             Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::display::DisplayError;
+
+    /// A display that is replaced by one of another size at its third check. It keeps the sizes of what it is shown.
+    struct Replaced {
+        checks: u32,
+        shown: Rc<RefCell<Vec<(u32, u32)>>>,
+    }
+
+    impl Display for Replaced {
+        fn size(&self) -> (u32, u32) {
+            if self.checks < 3 { (480, 320) } else { (800, 480) }
+        }
+
+        fn show(&mut self, screen: &RgbImage) -> Result<(), DisplayError> {
+            self.shown.borrow_mut().push(screen.dimensions());
+            Ok(())
+        }
+
+        fn check(&mut self) -> Result<bool, DisplayError> {
+            self.checks += 1;
+            match self.checks {
+                2 => Err(DisplayError { path: "a cable".into(), reason: "unplugged".into() }),
+                checks => Ok(checks == 3),
+            }
+        }
+    }
+
+    #[test]
+    fn a_screen_is_drawn_again_for_a_display_that_is_back() {
+        let behaviour = Behaviour {
+            language: Language::default(),
+            preview_fps: 4.0,
+            profile: None,
+            reserve_mb: 0,
+            model: String::new(),
+        };
+        let now = Instant::now();
+        let machine = Machine::new(now);
+        let shown = Rc::default();
+        let mut display = Replaced { checks: 0, shown: Rc::clone(&shown) };
+        let mut view = View::new(&mut display, &behaviour);
+        view.show(&machine, now, None, None, "");
+        assert_eq!(*shown.borrow(), [(480, 320)]);
+        for (check, last) in [(1, (480, 320)), (2, (480, 320)), (3, (800, 480))] {
+            view.look_after_display();
+            view.show(&machine, now, None, None, "");
+            assert_eq!(shown.borrow().last(), Some(&last), "check {check}");
         }
     }
 }

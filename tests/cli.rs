@@ -422,7 +422,8 @@ fn signal_simulated(folder: &Folder, press: &str, state: &str, signal: &str) -> 
     while !said.lines().last().unwrap_or_default().ends_with(state) {
         assert_ne!(log.read_line(&mut said).expect("UTF-8"), 0, "the box has ended: {said}");
     }
-    let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().expect("kill starts");
+    let kill = format!("kill -s {signal} {}", child.id());
+    let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell starts");
     assert!(sent.success());
     log.read_to_string(&mut said).expect("UTF-8");
     let output = child.wait_with_output().expect("the program ends");
