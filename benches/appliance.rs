@@ -13,6 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+/// How long the box may take for anything: unoptimised on a busy machine it takes minutes to judge a film.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How long the waiting box is watched.
 const IDLE: Duration = Duration::from_secs(20);
 /// Captures before the first reading that growth is counted from.
@@ -48,20 +50,18 @@ fn main() {
     let records = lines(child.stdout.take().expect("a pipe"));
     let mut button = child.stdin.take().expect("a pipe");
 
-    wait_for(&log, "-> Ready");
-    println!("first preview after {:.2} s", started.elapsed().as_secs_f64());
-    let loaded = Process::read(&child);
-    let mut now = loaded;
     // The model loads behind the preview; its threads' work would count as the waiting box's.
-    loop {
-        std::thread::sleep(Duration::from_secs(2));
-        let later = Process::read(&child);
-        if later.seconds - now.seconds < 1.0 {
-            break;
-        }
-        now = later;
+    let mut awaited = vec![("first preview", "-> Ready"), ("model loaded", "is loaded")];
+    while !awaited.is_empty() {
+        let line = log.recv_timeout(PATIENCE).expect("the box says that it is ready");
+        awaited.retain(|(what, sign)| {
+            let seen = line.ends_with(sign);
+            if seen {
+                println!("{what} after {:.2} s", started.elapsed().as_secs_f64());
+            }
+            !seen
+        });
     }
-    println!("model loaded within {:.1} s; resident {:.1} MB", started.elapsed().as_secs_f64(), now.resident_mb);
     let before = Process::read(&child);
     std::thread::sleep(IDLE);
     let idle = (Process::read(&child).seconds - before.seconds) / IDLE.as_secs_f64();
@@ -74,7 +74,7 @@ fn main() {
     let mut outcomes = std::collections::BTreeMap::<String, usize>::new();
     for capture in 1..=captures {
         button.write_all(b"\n").expect("the box reads");
-        let record = records.recv_timeout(Duration::from_secs(120)).expect("a record for each press");
+        let record = records.recv_timeout(PATIENCE).expect("a record for each press");
         let record: serde_json::Value = serde_json::from_str(&record).expect("a JSON line");
         *outcomes.entry(record["outcome"].to_string()).or_default() += 1;
         while log.try_recv().is_ok() {}
@@ -114,15 +114,6 @@ fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
         }
     });
     receiver
-}
-
-fn wait_for(log: &Receiver<String>, text: &str) {
-    loop {
-        let line = log.recv_timeout(Duration::from_secs(60)).expect("the box says that it is ready");
-        if line.contains(text) {
-            return;
-        }
-    }
 }
 
 /// What Linux says of a process (man 5 proc).

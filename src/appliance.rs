@@ -1,9 +1,10 @@
 //! The box: shows what the camera sees, judges the film at the press of the button, writes the case down, shows the
 //! verdict.
 //!
-//! Four threads: the camera's, the judge's (it loads the model, too, so that the preview need not wait for it), the
-//! button's, and the one that runs the [state machine](machine), the display and the case log. They meet in an
-//! [event queue](queue) of fixed capacity; frames and assessments are handed over in slots that hold one.
+//! Five threads: the camera's, the judge's (it loads the model, too, so that the preview need not wait for it), the
+//! button's, one that waits for signals, and the one that runs the [state machine](machine), the display and the case
+//! log. They meet in an [event queue](queue) of fixed capacity; frames and assessments are handed over in slots that
+//! hold one.
 
 pub mod hint;
 pub mod machine;
@@ -12,8 +13,10 @@ pub mod queue;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use image::{GrayImage, Rgb, RgbImage};
+use image::{GrayImage, RgbImage};
 use jiff::{Timestamp, Zoned};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::camera::Camera;
 use crate::caselog::CaseLog;
@@ -56,6 +59,15 @@ pub struct Behaviour {
     pub model: String,
 }
 
+/// What ended the box, all being well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The button was held: the board is to be switched off.
+    SwitchedOff,
+    /// A signal of this number, SIGTERM or SIGINT, asked the program to end.
+    Signal(i32),
+}
+
 /// Why the box stops working.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplianceError<E> {
@@ -67,8 +79,9 @@ pub enum ApplianceError<E> {
     Fault(String),
 }
 
-/// Serves the operator until asked to shut down. `load` makes the judge, behind the preview. Each case goes to `cases`
-/// and then to `report` before its screen is shown.
+/// Serves the operator until the button is held, or SIGTERM or SIGINT asks the program to end. A signal waits for the
+/// film in hand to be judged and recorded; a second one gives it up. `load` makes the judge, behind the preview. Each
+/// case goes to `cases` and then to `report` before its screen is shown.
 ///
 /// # Errors
 /// The model does not load, the button cannot be read, or `report` fails. A camera or a case log that fails is shown,
@@ -79,16 +92,21 @@ pub fn run<E>(
     behaviour: &Behaviour,
     load: impl FnOnce() -> Result<Triage, SetupError> + Send,
     report: impl FnMut(&Record) -> Result<(), E>,
-) -> Result<(), ApplianceError<E>> {
+) -> Result<Ending, ApplianceError<E>> {
     let Hardware { camera, display, button, leds } = hardware;
+    let mut signals = Signals::new([SIGINT, SIGTERM])
+        .map_err(|error| ApplianceError::Fault(format!("signals cannot be received: {error}. Start again")))?;
+    let no_more_signals = signals.handle();
     let shared = Shared::default();
     std::thread::scope(|scope| {
         scope.spawn(|| watch(camera, behaviour, &shared));
         scope.spawn(|| judge(load, &shared));
         scope.spawn(|| listen(button, &shared));
+        scope.spawn(|| signals.forever().for_each(|signal| shared.events.push(Event::Signal(signal))));
         let outcome = serve(&shared, display, leds, cases, behaviour, report);
         shared.lock().ending = true;
         shared.changed.notify_all();
+        no_more_signals.close();
         outcome
     })
 }
@@ -216,6 +234,7 @@ fn judge(load: impl FnOnce() -> Result<Triage, SetupError>, shared: &Shared) {
         Ok(triage) => triage,
         Err(error) => return shared.fail(Event::ModelFailed, error.to_string()),
     };
+    log::info!("model {} is loaded", triage.model().id);
     shared.events.push(Event::ModelReady);
     loop {
         let (frame, origin) = {
@@ -281,7 +300,7 @@ fn serve<E>(
     cases: &mut CaseLog,
     behaviour: &Behaviour,
     mut report: impl FnMut(&Record) -> Result<(), E>,
-) -> Result<(), ApplianceError<E>> {
+) -> Result<Ending, ApplianceError<E>> {
     let mut machine = Machine::new(Instant::now());
     let mut view = View::new(&mut *display, behaviour);
     let mut lit = None;
@@ -300,6 +319,7 @@ fn serve<E>(
             }
             lit = Some(on);
         }
+        view.look_after_display();
         view.show(&machine, now, preview.as_ref(), case.as_ref(), &trouble);
         match state {
             State::ShuttingDown => {
@@ -308,7 +328,8 @@ fn serve<E>(
                     view.draw(&Screen::Off);
                 }
                 notify(sd_notify::NotifyState::Stopping);
-                return leds.set(false, false).map_err(|error| ApplianceError::Fault(error.to_string()));
+                leds.set(false, false).map_err(|error| ApplianceError::Fault(error.to_string()))?;
+                return Ok(machine.signal().map_or(Ending::SwitchedOff, Ending::Signal));
             }
             // Nothing but a restart helps, and whoever started the program may try one.
             State::Fault(Fault::Model | Fault::Panel) if machine.elapsed(now) >= FATAL_SHOWN => {
@@ -435,8 +456,20 @@ struct Shows {
 impl<'a> View<'a> {
     fn new(display: &'a mut dyn Display, behaviour: &'a Behaviour) -> View<'a> {
         let (width, height) = display.size();
-        let canvas = RgbImage::from_pixel(width, height, Rgb([0; 3]));
+        let canvas = RgbImage::new(width, height);
         View { display, behaviour, canvas, clock: String::new(), shown: None, failing: false }
+    }
+
+    /// Starts anew on a display that was lost, or missing, and is there now.
+    fn look_after_display(&mut self) {
+        match self.display.check() {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(error) => log::error!("{error}. The LEDs and the case log have to do until it is back"),
+        }
+        let (width, height) = self.display.size();
+        self.canvas = RgbImage::new(width, height);
+        self.shown = None;
     }
 
     /// Shows the machine's state, if that looks otherwise than what is shown.
@@ -489,6 +522,63 @@ impl<'a> View<'a> {
                 self.failing = true;
             }
             Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::display::DisplayError;
+
+    /// A display that is replaced by one of another size at its third check. It keeps the sizes of what it is shown.
+    struct Replaced {
+        checks: u32,
+        shown: Rc<RefCell<Vec<(u32, u32)>>>,
+    }
+
+    impl Display for Replaced {
+        fn size(&self) -> (u32, u32) {
+            if self.checks < 3 { (480, 320) } else { (800, 480) }
+        }
+
+        fn show(&mut self, screen: &RgbImage) -> Result<(), DisplayError> {
+            self.shown.borrow_mut().push(screen.dimensions());
+            Ok(())
+        }
+
+        fn check(&mut self) -> Result<bool, DisplayError> {
+            self.checks += 1;
+            match self.checks {
+                2 => Err(DisplayError { path: "a cable".into(), reason: "unplugged".into() }),
+                checks => Ok(checks == 3),
+            }
+        }
+    }
+
+    #[test]
+    fn a_screen_is_drawn_again_for_a_display_that_is_back() {
+        let behaviour = Behaviour {
+            language: Language::default(),
+            preview_fps: 4.0,
+            profile: None,
+            reserve_mb: 0,
+            model: String::new(),
+        };
+        let now = Instant::now();
+        let machine = Machine::new(now);
+        let shown = Rc::default();
+        let mut display = Replaced { checks: 0, shown: Rc::clone(&shown) };
+        let mut view = View::new(&mut display, &behaviour);
+        view.show(&machine, now, None, None, "");
+        assert_eq!(*shown.borrow(), [(480, 320)]);
+        for (check, last) in [(1, (480, 320)), (2, (480, 320)), (3, (800, 480))] {
+            view.look_after_display();
+            view.show(&machine, now, None, None, "");
+            assert_eq!(shown.borrow().last(), Some(&last), "check {check}");
         }
     }
 }

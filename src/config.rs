@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::profile_name;
 use crate::film::Profile;
+use crate::pipeline::Options;
 use crate::strings::Language;
 
 /// Sides of a camera's frame, pixels. Films below 160 are refused; above, one frame would take tens of megabytes.
@@ -310,7 +311,7 @@ impl Default for Panel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PanelBackend {
-    /// `rppal` on a Raspberry Pi, `gpiochip` elsewhere.
+    /// `rppal` on a Raspberry Pi where that works, else `gpiochip`.
     Auto,
     /// A Raspberry Pi's registers.
     Rppal,
@@ -339,9 +340,13 @@ impl Default for Triage {
 }
 
 impl Triage {
-    /// The capture profile; `None` finds it out film by film.
-    pub fn wanted_profile(&self) -> Option<Profile> {
-        PROFILES.into_iter().find(|profile| profile_name(*profile) == self.profile)
+    /// The settings as the judgement takes them; the model is [`Triage::model`].
+    pub fn options(&self) -> Options {
+        Options {
+            profile: PROFILES.into_iter().find(|profile| profile_name(*profile) == self.profile),
+            operating_point: self.operating_point.clone(),
+            threads: self.threads.map_or(Options::default().threads, usize::from),
+        }
     }
 }
 
@@ -457,6 +462,15 @@ mod tests {
             let error = error.to_string();
             assert!([key, allowed, "config.toml"].iter().all(|word| error.contains(word)), "{error}");
         }
+    }
+
+    #[test]
+    fn films_are_judged_as_the_settings_say() {
+        let given = read("[triage]\nprofile = 'screen'\noperating_point = 'sensitive'\nthreads = 3\n").unwrap();
+        let Options { profile, operating_point, threads } = given.triage.options();
+        assert_eq!((profile, operating_point.as_deref(), threads), (Some(Profile::Screen), Some("sensitive"), 3));
+        let automatic = read("[triage]\nprofile = 'auto'\n").unwrap().triage.options();
+        assert_eq!((automatic.profile, automatic.threads), (None, Options::default().threads));
     }
 
     #[test]

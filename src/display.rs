@@ -2,17 +2,23 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
 use crate::{config, picture};
 
 #[cfg(framebuffer)]
+mod console;
+#[cfg(framebuffer)]
 mod drm;
 #[cfg(framebuffer)]
 mod framebuffer;
 #[cfg(framebuffer)]
 mod layout;
+
+/// How often a display is looked after, or looked for.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A display that cannot be used. The message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +32,8 @@ pub struct DisplayError {
 
 /// Something that shows screens.
 pub trait Display {
-    /// Width and height, pixels. (0, 0) where nothing is shown.
+    /// Width and height, pixels. (0, 0) where nothing is shown. It may change with an error, and where
+    /// [`check`](Display::check) says so.
     fn size(&self) -> (u32, u32);
 
     /// Shows a screen of exactly [`size`](Display::size); it stays until the next one.
@@ -34,28 +41,43 @@ pub trait Display {
     /// # Errors
     /// The device or file cannot be written.
     fn show(&mut self, screen: &RgbImage) -> Result<(), DisplayError>;
-}
 
-/// The display of the settings: for `auto` the first DRM card with a connected display, else `/dev/fb0`; for `none`
-/// [`NoDisplay`]; else the device of that path.
-///
-/// # Errors
-/// There is none, it is in use, or its pixels are not plain RGB; or the program was built without displays.
-pub fn open(config: &config::Display) -> Result<Box<dyn Display>, DisplayError> {
-    match config.device.as_str() {
-        "none" => Ok(Box::new(NoDisplay)),
-        "auto" => open_first(),
-        device => open_device(Path::new(device)),
+    /// Looks whether the display still shows what it was given; true if it is another one now, perhaps of another size,
+    /// that shows nothing yet. It costs little and is asked often.
+    ///
+    /// # Errors
+    /// It shows nothing any more: it was unplugged, or somebody else took it over.
+    fn check(&mut self) -> Result<bool, DisplayError> {
+        Ok(false)
     }
 }
 
+/// The display of the settings: for `auto` the first DRM card with a connected display, else `/dev/fb0`; for `none`
+/// [`NoDisplay`]; else the device of that path. One that is not there, in use, without plain RGB pixels, or lost later, is
+/// logged, and looked for every two seconds; so is one in a program that was built without displays.
+pub fn open(config: &config::Display) -> Box<dyn Display> {
+    if config.device == "none" {
+        return Box::new(NoDisplay);
+    }
+    // Lost, `auto` is the device that it was: its card may offer a framebuffer, too, which shows no more.
+    let mut device = (config.device != "auto").then(|| PathBuf::from(&config.device));
+    Box::new(Reopening::new(move || {
+        let (path, display) = match &device {
+            Some(path) => (path.clone(), open_device(path)?),
+            None => open_first()?,
+        };
+        device = Some(path);
+        Ok(display)
+    }))
+}
+
 #[cfg(framebuffer)]
-fn open_first() -> Result<Box<dyn Display>, DisplayError> {
+fn open_first() -> Result<(PathBuf, Box<dyn Display>), DisplayError> {
     let framebuffer = Path::new("/dev/fb0");
     let mut failures = Vec::new();
     for device in drm::cards().iter().map(PathBuf::as_path).chain([framebuffer]) {
         match open_device(device) {
-            Ok(display) => return Ok(display),
+            Ok(display) => return Ok((device.into(), display)),
             Err(error) => failures.push(error.to_string()),
         }
     }
@@ -73,8 +95,9 @@ fn open_device(device: &Path) -> Result<Box<dyn Display>, DisplayError> {
 }
 
 #[cfg(not(framebuffer))]
-fn open_first() -> Result<Box<dyn Display>, DisplayError> {
-    open_device(Path::new("auto"))
+fn open_first() -> Result<(PathBuf, Box<dyn Display>), DisplayError> {
+    let auto = PathBuf::from("auto");
+    open_device(&auto).map(|display| (auto, display))
 }
 
 #[cfg(not(framebuffer))]
@@ -93,6 +116,60 @@ impl Display for NoDisplay {
 
     fn show(&mut self, _screen: &RgbImage) -> Result<(), DisplayError> {
         Ok(())
+    }
+}
+
+/// A display that may be lost and come back.
+struct Reopening<Open> {
+    open: Open,
+    display: Option<Box<dyn Display>>,
+    /// When to look again.
+    next: Instant,
+}
+
+impl<Open: FnMut() -> Result<Box<dyn Display>, DisplayError>> Reopening<Open> {
+    fn new(mut open: Open) -> Reopening<Open> {
+        let display = open().inspect_err(|error| {
+            log::warn!("{error}. Going on without a display: the LEDs and the case log have to do");
+        });
+        Reopening { open, display: display.ok(), next: Instant::now() + LOOK }
+    }
+}
+
+impl<Open: FnMut() -> Result<Box<dyn Display>, DisplayError>> Display for Reopening<Open> {
+    fn size(&self) -> (u32, u32) {
+        self.display.as_ref().map_or((0, 0), |display| display.size())
+    }
+
+    fn show(&mut self, screen: &RgbImage) -> Result<(), DisplayError> {
+        let shown = self.display.as_mut().map_or(Ok(()), |display| display.show(screen));
+        if shown.is_err() {
+            self.display = None;
+        }
+        shown
+    }
+
+    fn check(&mut self) -> Result<bool, DisplayError> {
+        let now = Instant::now();
+        if now < self.next {
+            return Ok(false);
+        }
+        self.next = now + LOOK;
+        if let Some(display) = &mut self.display {
+            return display.check().inspect_err(|_| self.display = None);
+        }
+        match (self.open)() {
+            Ok(display) => {
+                log::info!("the display is there");
+                self.display = Some(display);
+                Ok(true)
+            }
+            // That it is missing was said before.
+            Err(error) => {
+                log::debug!("{error}");
+                Ok(false)
+            }
+        }
     }
 }
 
@@ -127,17 +204,63 @@ impl Display for SimulatedDisplay {
 mod tests {
     use super::*;
 
-    fn opened(device: &str) -> Result<Box<dyn Display>, DisplayError> {
-        open(&config::Display { device: device.into(), ..config::Display::default() })
+    #[test]
+    fn a_display_that_is_missing_is_named_with_what_to_do() {
+        for device in ["/dev/no-such-framebuffer", "/dev/dri/card77"] {
+            let error = open_device(Path::new(device)).err().unwrap().to_string();
+            assert!(error.contains(device) && error.contains("display"), "{error}");
+        }
+        for device in ["none", "/dev/no-such-framebuffer"] {
+            let mut display = open(&config::Display { device: device.into(), ..config::Display::default() });
+            assert_eq!(display.size(), (0, 0));
+            display.show(&RgbImage::new(0, 0)).unwrap();
+            assert!(!display.check().unwrap());
+        }
+    }
+
+    /// A display whose cable is a list: what each look finds.
+    struct Plugged(std::vec::IntoIter<bool>);
+
+    impl Display for Plugged {
+        fn size(&self) -> (u32, u32) {
+            (4, 3)
+        }
+
+        fn show(&mut self, _screen: &RgbImage) -> Result<(), DisplayError> {
+            self.check().map(|_| ())
+        }
+
+        fn check(&mut self) -> Result<bool, DisplayError> {
+            let there = self.0.next().unwrap();
+            if there { Ok(false) } else { Err(DisplayError { path: "a cable".into(), reason: "unplugged".into() }) }
+        }
     }
 
     #[test]
-    fn none_is_a_display_and_a_missing_one_is_named_with_what_to_do() {
-        assert_eq!(opened("none").ok().map(|display| display.size()), Some((0, 0)));
-        for device in ["/dev/no-such-framebuffer", "/dev/dri/card77"] {
-            let error = opened(device).err().unwrap().to_string();
-            assert!(error.contains(device) && error.contains("display"), "{error}");
-        }
+    fn a_display_that_is_lost_is_opened_again() {
+        let plugged = |looks: Vec<bool>| Ok(Box::new(Plugged(looks.into_iter())) as Box<dyn Display>);
+        let missing = || Err(DisplayError { path: "a cable".into(), reason: "none".into() });
+        let mut finds = [missing(), plugged(vec![true, false]), missing(), plugged(vec![true, false])].into_iter();
+        let mut display = Reopening::new(move || finds.next().unwrap());
+        let look = |display: &mut Reopening<_>| {
+            assert!(display.next > Instant::now(), "it is not looked for all the time");
+            assert!(!display.check().unwrap());
+            display.next = Instant::now();
+            display.check()
+        };
+        let size = (4, 3);
+        assert_eq!(display.size(), (0, 0), "none at the start");
+        assert!(look(&mut display).unwrap(), "one is there");
+        assert_eq!(display.size(), size);
+        assert!(!look(&mut display).unwrap(), "it is the same");
+        assert!(look(&mut display).is_err(), "it is unplugged");
+        assert_eq!(display.size(), (0, 0));
+        assert!(!look(&mut display).unwrap(), "it is missing");
+        assert!(look(&mut display).unwrap(), "it is back");
+        let screen = RgbImage::new(size.0, size.1);
+        display.show(&screen).unwrap();
+        assert!(display.show(&screen).is_err(), "it is lost while a screen is shown");
+        assert_eq!(display.size(), (0, 0));
     }
 
     #[test]

@@ -193,22 +193,22 @@ impl System {
     fn panel(&self, config: &config::Panel) -> Check {
         const NAME: &str = "panel";
         let board = self.value("/proc/device-tree/model").unwrap_or_default();
-        let registers = match config.backend {
+        let nodes = self.names("/dev").into_iter().filter(|name| name.starts_with("gpiomem") || name == "mem");
+        let registers = nodes.map(|name| format!("/dev/{name}")).find(|device| self.usable(device).is_ok());
+        let wanted = match config.backend {
             PanelBackend::Rppal => true,
             PanelBackend::Gpiochip => false,
             PanelBackend::Auto => board.contains("Raspberry Pi"),
         };
-        if registers {
-            let nodes = self.names("/dev").into_iter().filter(|name| name.starts_with("gpiomem") || name == "mem");
-            let devices: Vec<String> = nodes.map(|name| format!("/dev/{name}")).collect();
-            return match devices.iter().find(|device| self.usable(device).is_ok()) {
-                Some(device) => Check::ok(NAME, format!("rppal through {device}, {board}")),
-                None => {
-                    let advice = "The rppal backend needs a Raspberry Pi and the group gpio. Elsewhere set \
-                                  panel.backend to gpiochip";
-                    Check::failed(NAME, format!("rppal: no usable /dev/gpiomem on {board:?}"), advice)
-                }
-            };
+        match registers {
+            Some(device) if wanted => return Check::ok(NAME, format!("rppal through {device}, {board}")),
+            None if config.backend == PanelBackend::Rppal => {
+                let advice = "The rppal backend needs a Raspberry Pi and the group gpio. Elsewhere set panel.backend \
+                              to gpiochip";
+                return Check::failed(NAME, format!("rppal: no usable /dev/gpiomem on {board:?}"), advice);
+            }
+            // As the box does, `auto` takes the chip where the registers cannot be used.
+            _ => {}
         }
         let chip = config.chip.to_string_lossy();
         match self.usable(&chip) {
@@ -348,12 +348,8 @@ fn model(config: &config::Triage) -> Vec<Check> {
     let started = Instant::now();
     let loaded = config.model.as_deref().map_or_else(Bundle::embedded, Bundle::load).map_err(|error| error.to_string());
     let triage = loaded.and_then(|bundle| {
-        let defaults = Options::default();
-        let options = Options {
-            profile: Some(Profile::Digital),
-            operating_point: config.operating_point.clone(),
-            threads: config.threads.map_or(defaults.threads, usize::from),
-        };
+        // The stored film is no photograph.
+        let options = Options { profile: Some(Profile::Digital), ..config.options() };
         Triage::new(&bundle, &options).map_err(|error| error.to_string())
     });
     let triage = match triage {

@@ -68,13 +68,46 @@ pub fn open(config: &config::Panel) -> Result<Panel, PanelError> {
     match config.backend {
         PanelBackend::Rppal => rppal::open(config),
         PanelBackend::Gpiochip => gpiochip::open(config),
-        PanelBackend::Auto if rppal::is_raspberry_pi() => rppal::open(config),
+        PanelBackend::Auto if rppal::is_raspberry_pi() => either(rppal::open(config), || gpiochip::open(config)),
         PanelBackend::Auto => gpiochip::open(config),
     }
+}
+
+/// The registers' panel; where that cannot be used, the character device's.
+#[cfg(gpio_panel)]
+fn either(
+    registers: Result<Panel, PanelError>,
+    chip: impl FnOnce() -> Result<Panel, PanelError>,
+) -> Result<Panel, PanelError> {
+    registers.or_else(|PanelError(first)| match chip() {
+        Ok(panel) => {
+            log::warn!("panel: {first}. Going on with the GPIO character device");
+            Ok(panel)
+        }
+        Err(PanelError(second)) => Err(PanelError(format!("{first}; and without rppal: {second}"))),
+    })
 }
 
 /// Built without pins: always an error.
 #[cfg(not(gpio_panel))]
 pub fn open(_config: &config::Panel) -> Result<Panel, PanelError> {
     Err(PanelError("this program was built without pins. Build it with --features rppal, or use --simulate".into()))
+}
+
+#[cfg(all(test, gpio_panel))]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn without_registers_the_chip_does_and_without_both_both_reasons_are_told() {
+        let fails = |reason: &str| Err(PanelError(reason.into()));
+        let works = |presses: &'static str| Ok(simulated(Cursor::new(presses), None));
+        let pressed = |panel: Result<Panel, PanelError>| panel.unwrap().0.wait(Duration::from_secs(20)).unwrap();
+        assert_eq!(pressed(either(works("press"), || fails("no chip"))), Some(Press::Short));
+        assert_eq!(pressed(either(fails("no registers"), || works("long"))), Some(Press::Long));
+        let error = either(fails("no registers"), || fails("no chip")).err().unwrap().to_string();
+        assert!(error.contains("no registers") && error.contains("no chip"), "{error}");
+    }
 }

@@ -1,11 +1,11 @@
 //! The command line contract on good and bad input: exit codes, JSON lines, and never a panic.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
-use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -396,19 +396,65 @@ fn a_closed_pipe_is_success() {
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
 }
 
+/// Starts the box in simulation.
+fn start_simulated(folder: &Folder) -> Child {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_xray-triage"));
+    program.args(["run", "--json", "-vv", "--simulate"]).arg(folder.0.path());
+    program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+}
+
 /// The box in simulation: the answer to as many presses of the button as there are lines in `presses`.
 fn run_simulated(folder: &Folder, presses: &str) -> Output {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_xray-triage"));
-    program.args(["run", "--json", "-v", "--simulate"]).arg(folder.0.path());
-    let mut child = program
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+    let mut child = start_simulated(folder);
     // Dropped after writing: the end of the text switches the box off.
     child.stdin.take().expect("a pipe").write_all(presses.as_bytes()).expect("the program reads");
     child.wait_with_output().expect("the program ends")
+}
+
+/// The box in simulation, which gets a press of the button, and a signal once its log ends with `state`.
+fn signal_simulated(folder: &Folder, press: &str, state: &str, signal: &str) -> Output {
+    let mut child = start_simulated(folder);
+    // It stays open until the box has ended: its end would switch the box off.
+    let mut button = child.stdin.take().expect("a pipe");
+    button.write_all(press.as_bytes()).expect("the program reads");
+    let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut said = String::new();
+    while !said.lines().last().unwrap_or_default().ends_with(state) {
+        assert_ne!(log.read_line(&mut said).expect("UTF-8"), 0, "the box has ended: {said}");
+    }
+    let kill = format!("kill -s {signal} {}", child.id());
+    let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell starts");
+    assert!(sent.success());
+    log.read_to_string(&mut said).expect("UTF-8");
+    let output = child.wait_with_output().expect("the program ends");
+    drop(button);
+    Output { stderr: said.into_bytes(), ..output }
+}
+
+/// What is shown below the line with the clock.
+fn below_the_clock(screen: &Path) -> RgbImage {
+    let screen = image::open(screen).expect("a screen").into_rgb8();
+    image::imageops::crop_imm(&screen, 0, 30, screen.width(), screen.height() - 30).to_image()
+}
+
+#[test]
+fn a_signal_ends_the_box_cleanly_after_the_film_in_hand_and_not_as_its_button_does() {
+    let folder = Folder::new();
+    GrayImage::from_pixel(400, 400, Luma([128])).save(folder.path("a.png")).expect("a picture written");
+    let output = signal_simulated(&folder, "press\n", "-> Analysing", "TERM");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(code(&output), 143, "{log}");
+    assert_eq!(records(&output).len(), 1, "the film in hand is judged: {log}");
+    let leds = log.lines().filter_map(|line| line.split_once("LEDs: ")).next_back();
+    assert_eq!(leds.map(|(_, state)| state), Some("ready off, attention off"), "{log}");
+    let off = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/screens/off-en-800x480.png");
+    assert!(below_the_clock(&folder.path("screen.cam.png")) == below_the_clock(&off), "the screen says that it is off");
+    let cases = run(&["cases", "check", "--folder", &folder.text("cases")]);
+    assert_eq!((code(&cases), stdout(&cases).as_str()), (0, "1 cases, 0 problems\n"));
+
+    let output = signal_simulated(&folder, "", "-> Ready", "INT");
+    assert_eq!(code(&output), 130);
+    assert!(output.stdout.is_empty());
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub enum Event {
     StorageFailed,
     /// The button cannot be read.
     PanelFailed,
+    /// A signal asks the program to end, by its number.
+    Signal(i32),
 }
 
 /// Which screen a case gets.
@@ -95,11 +97,13 @@ pub struct Machine {
     last: Option<Shown>,
     /// Whether a verdict is shown with its activation map.
     pub heat_map: bool,
+    /// The signal that asked the program to end; it does once there is no film in hand.
+    signal: Option<i32>,
 }
 
 impl Machine {
     pub fn new(now: Instant) -> Machine {
-        Machine { state: State::Booting, since: now, model_loaded: false, last: None, heat_map: true }
+        Machine { state: State::Booting, since: now, model_loaded: false, last: None, heat_map: true, signal: None }
     }
 
     pub fn state(&self) -> State {
@@ -116,7 +120,15 @@ impl Machine {
         self.model_loaded
     }
 
+    /// The signal that asked the program to end; `None` if the button did, or nothing.
+    pub fn signal(&self) -> Option<i32> {
+        self.signal
+    }
+
     fn enter(&mut self, state: State, now: Instant) {
+        // Asked to end, the box is ready for no other film, and its faults are of no more interest.
+        let busy = matches!(state, State::Capturing | State::Analysing);
+        let state = if self.signal.is_some() && !busy { State::ShuttingDown } else { state };
         log::debug!("{:?} -> {state:?}", self.state);
         self.state = state;
         self.since = now;
@@ -136,7 +148,17 @@ impl Machine {
         use State::{Analysing, Booting, Capturing, Ready, Refused, ShuttingDown, Verdict};
         match (self.state, event) {
             (ShuttingDown, _) => {}
-            (_, Event::Press(Press::VeryLong)) => self.enter(ShuttingDown, now),
+            (_, Event::Press(Press::VeryLong)) => {
+                self.signal = None;
+                self.enter(ShuttingDown, now);
+            }
+            (state, Event::Signal(signal)) => {
+                // Who asks twice does not want to wait for the film in hand.
+                let again = self.signal.replace(signal).is_some();
+                if again || !matches!(state, Capturing | Analysing) {
+                    self.enter(ShuttingDown, now);
+                }
+            }
             (_, Event::PanelFailed) => self.enter(State::Fault(Fault::Panel), now),
             (_, Event::ModelFailed) => self.enter(State::Fault(Fault::Model), now),
             // Only a restart brings these back.
@@ -361,6 +383,61 @@ mod tests {
             machine.handle(Event::Press(Press::VeryLong), now);
             assert_eq!(machine.state(), State::ShuttingDown);
         }
+    }
+
+    #[test]
+    fn a_signal_ends_the_box_once_the_film_in_hand_is_recorded() {
+        let now = Instant::now();
+        let mut machine = ready(now);
+        machine.handle(short(), now);
+        machine.handle(Event::Signal(15), now);
+        assert_eq!(machine.state(), State::Capturing);
+        assert_eq!(machine.handle(Event::Captured, now), Some(Action::Judge));
+        assert_eq!(machine.handle(Event::Judged, now), Some(Action::Record));
+        machine.handle(Event::Recorded(Shown::Class), now);
+        assert_eq!((machine.state(), machine.signal()), (State::ShuttingDown, Some(15)));
+    }
+
+    #[test]
+    fn a_signal_ends_the_box_at_once_without_a_film_or_when_it_comes_again() {
+        let now = Instant::now();
+        let term = Event::Signal(15);
+        for (events, ends) in [
+            (&[term][..], true),
+            (&[Event::CameraFailed, term], true),
+            (&[Event::ModelFailed, term], true),
+            (&[short(), term], false),
+            (&[short(), term, Event::CameraFailed], true),
+            (&[short(), Event::Captured, term], false),
+            (&[short(), Event::Captured, term, Event::StorageFailed], true),
+            (&[short(), Event::Captured, term, term], true),
+        ] {
+            let mut machine = ready(now);
+            for event in events {
+                machine.handle(*event, now);
+            }
+            assert_eq!(machine.state() == State::ShuttingDown, ends, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn a_film_that_takes_too_long_holds_up_the_end_no_longer() {
+        let now = Instant::now();
+        let mut machine = ready(now);
+        machine.handle(short(), now);
+        machine.handle(Event::Signal(15), now);
+        assert!(machine.expire(now + CAPTURE_LIMIT).is_some());
+        assert_eq!(machine.state(), State::ShuttingDown);
+    }
+
+    #[test]
+    fn a_held_button_switches_off_whatever_asked_before() {
+        let now = Instant::now();
+        let mut machine = ready(now);
+        for event in [short(), Event::Signal(15), Event::Press(Press::VeryLong)] {
+            machine.handle(event, now);
+        }
+        assert_eq!((machine.state(), machine.signal()), (State::ShuttingDown, None));
     }
 
     #[test]

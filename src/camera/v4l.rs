@@ -83,7 +83,7 @@ impl V4lCamera {
             debug!("camera {}: frame {} is damaged", self.config.device, filled.sequence);
             damaged = true;
         }
-        Err(Fault("sends damaged frames only. Check its cable, and try another USB port".into()))
+        Err(Fault::Camera("sends damaged frames only. Check its cable, and try another USB port".into()))
     }
 
     /// Ends the stream, whatever state the device is in.
@@ -107,14 +107,22 @@ impl V4lCamera {
 
 impl Camera for V4lCamera {
     fn grab(&mut self, frame: &mut GrayImage) -> Result<(), CameraError> {
-        // The `v4l` crate panics over what it does not know, such as a new colour space or a card's name that is cut
-        // off within a character.
-        let grabbed = catch_unwind(AssertUnwindSafe(|| self.grab_newest(frame)))
-            .unwrap_or_else(|_| Err(Fault("answers what this program does not understand. Use another camera".into())));
-        grabbed.map_err(|Fault(reason)| {
+        loop {
+            // The `v4l` crate panics over what it does not know, such as a new colour space or a card's name that is cut
+            // off within a character.
+            let grabbed = catch_unwind(AssertUnwindSafe(|| self.grab_newest(frame))).unwrap_or_else(|_| {
+                Err(Fault::Camera("answers what this program does not understand. Use another camera".into()))
+            });
+            let Err(fault) = grabbed else { return Ok(()) };
             self.close();
-            CameraError::Device { device: self.config.device.clone(), reason }
-        })
+            match fault {
+                Fault::Camera(reason) => {
+                    return Err(CameraError::Device { device: self.config.device.clone(), reason });
+                }
+                // No fault of the camera; but the crate cannot take up a wait again, only begin anew.
+                Fault::Interrupted => debug!("camera {}: interrupted by a signal", self.config.device),
+            }
+        }
     }
 
     fn origin(&self) -> String {
@@ -128,14 +136,20 @@ impl Drop for V4lCamera {
     }
 }
 
-/// What is wrong with the camera and what to do.
+/// Why there is no frame.
 #[derive(Debug)]
-struct Fault(String);
+enum Fault {
+    /// What is wrong with the camera and what to do.
+    Camera(String),
+    /// A signal came while a frame was awaited.
+    Interrupted,
+}
 
 /// An error while frames are awaited.
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Fault {
-        Fault(match error.kind() {
+        Fault::Camera(match error.kind() {
+            ErrorKind::Interrupted => return Fault::Interrupted,
             ErrorKind::TimedOut => "sends no frame in time. Check its cable, and try another USB port".into(),
             _ if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => "was unplugged. Plug it in again".into(),
             _ => format!("sends no frame: {error}. Check its cable"),
@@ -189,7 +203,7 @@ fn open(config: &config::Camera) -> Result<Streaming, Fault> {
     let name = &config.device;
     let path = if name.starts_with('/') { PathBuf::from(name) } else { node_of_card(name)? };
     let device = Device::with_path(&path).map_err(|error| {
-        Fault(match error.kind() {
+        Fault::Camera(match error.kind() {
             ErrorKind::NotFound => "is not there. Plug it in, or name another device in the settings".into(),
             ErrorKind::PermissionDenied => format!("cannot be opened: {error}. The user needs the group video"),
             _ => format!("cannot be opened: {error}. Plug it in again, or name another device in the settings"),
@@ -198,21 +212,21 @@ fn open(config: &config::Camera) -> Result<Streaming, Fault> {
     let (format, (width, height)) =
         nearest_format(&device, (config.width, config.height)).ok_or_else(|| why_unusable(&device))?;
     let format = device.set_format(&Format::new(width, height, FourCC::new(&format))).map_err(|error| {
-        Fault(match Errno::from_io_error(&error) {
+        Fault::Camera(match Errno::from_io_error(&error) {
             Some(Errno::BUSY) => "is used by another program. Close that".into(),
             _ => format!("refuses its own format: {error}. Plug it in again, or use another camera"),
         })
     })?;
     if !FORMATS.contains(&&format.fourcc.repr) || !fits(format.width, format.height) {
         let Format { fourcc, width, height, .. } = format;
-        return Err(Fault(format!(
+        return Err(Fault::Camera(format!(
             "insists on {fourcc} at {width} x {height}, which is not supported. Use another camera"
         )));
     }
     adjust(&device, config);
     info!("camera {name} ({}): {} at {} x {}", path.display(), format.fourcc, format.width, format.height);
     let stream = MmapStream::with_buffers(&device, Type::VideoCapture, BUFFERS)
-        .map_err(|error| Fault(format!("gives no buffers: {error}. Close other programs that use it")))?;
+        .map_err(|error| Fault::Camera(format!("gives no buffers: {error}. Close other programs that use it")))?;
     let layout = Layout {
         format: format.fourcc.repr,
         width: format.width,
@@ -246,7 +260,9 @@ fn node_of_card(name: &str) -> Result<PathBuf, Fault> {
         }
     }
     let others = if others.is_empty() { "there is no camera at all".into() } else { others.join(", ") };
-    Err(Fault(format!("is not there: no card has this name (there are: {others}). Plug it in, or name another one")))
+    Err(Fault::Camera(format!(
+        "is not there: no card has this name (there are: {others}). Plug it in, or name another one"
+    )))
 }
 
 /// The format and size offered that come nearest to the wanted size; of equally near ones the first in [`FORMATS`].
@@ -290,7 +306,7 @@ fn fits(width: u32, height: u32) -> bool {
 /// Why a device has no format that can be used.
 fn why_unusable(device: &Device) -> Fault {
     let abilities = device.query_caps().map_or(Flags::empty(), |abilities| abilities.capabilities);
-    Fault(if abilities.contains(Flags::VIDEO_CAPTURE) {
+    Fault::Camera(if abilities.contains(Flags::VIDEO_CAPTURE) {
         "offers none of MJPG, YUYV, GREY, NV12 in a size that fits. Use another camera".into()
     } else if abilities.intersects(Flags::VIDEO_CAPTURE_MPLANE | Flags::VIDEO_M2M_MPLANE) {
         "offers multi-planar capture only, which is not supported. Use a USB camera, or this one through libcamera's \
@@ -373,6 +389,14 @@ mod tests {
         assert_eq!(nearest_size(range(1), (1920, 1080)), Some((1920, 1080)));
         assert_eq!(nearest_size(range(16), (1925, 1085)), Some((1920, 1072)));
         assert_eq!(nearest_size(range(0), (9, 9000)), Some((32, 1944)));
+    }
+
+    #[test]
+    fn a_signal_is_no_fault_of_the_camera() {
+        assert!(matches!(Fault::from(io::Error::from(Errno::INTR)), Fault::Interrupted));
+        assert!(
+            matches!(Fault::from(io::Error::from(Errno::NODEV)), Fault::Camera(reason) if reason.contains("unplugged"))
+        );
     }
 
     #[test]

@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use log::warn;
 
 use super::{CAM_ENDING, Failure, load, pictures, print, print_json};
-use crate::appliance::{self, ApplianceError, Behaviour, Hardware};
+use crate::appliance::{self, ApplianceError, Behaviour, Ending, Hardware};
 use crate::camera::{self, SimulatedCamera};
 use crate::caselog::CaseLog;
 use crate::config::Config;
-use crate::display::{self, NoDisplay, SimulatedDisplay};
+use crate::display::{self, SimulatedDisplay};
 use crate::panel;
-use crate::pipeline::{Options, Record, Triage};
+use crate::pipeline::{Record, Triage};
 
+/// Exit code of a box that a signal ended, before the signal's number is added, as shells count. It must not be 0: the
+/// service switches the board off then.
+const ENDED_BY_SIGNAL: u8 = 128;
 /// What the simulated display is taken for, pixels: a common small HDMI one.
 const SIMULATED_DISPLAY: (u32, u32) = (800, 480);
 
@@ -44,11 +46,7 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
         None => real(&config)?,
     };
     let bundle = load(config.triage.model.as_deref())?;
-    let options = Options {
-        profile: config.triage.wanted_profile(),
-        operating_point: config.triage.operating_point.clone(),
-        threads: config.triage.threads.map_or(Options::default().threads, usize::from),
-    };
+    let options = config.triage.options();
     let behaviour = Behaviour {
         language: config.display.language,
         preview_fps: config.camera.preview_fps,
@@ -61,20 +59,19 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
         if args.json { print_json(record, out) } else { print(record, out) }.and_then(|()| out.flush())
     };
     let judge = || Triage::new(&bundle, &options);
-    appliance::run(hardware, &mut cases, &behaviour, judge, report).map_err(|error| match error {
+    let ending = appliance::run(hardware, &mut cases, &behaviour, judge, report).map_err(|error| match error {
         ApplianceError::Report(error) => Failure::Stdout(error),
         ApplianceError::Fault(reason) => Failure::Appliance(reason),
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(match ending {
+        Ending::SwitchedOff => ExitCode::SUCCESS,
+        Ending::Signal(signal) => ExitCode::from(ENDED_BY_SIGNAL + signal as u8),
+    })
 }
 
 fn real(config: &Config) -> Result<Hardware, Failure> {
     let (button, leds) = panel::open(&config.panel)?;
-    let display = display::open(&config.display).unwrap_or_else(|error| {
-        warn!("{error}. Going on without a display: the LEDs and the case log have to do");
-        Box::new(NoDisplay)
-    });
-    Ok(Hardware { camera: camera::open(&config.camera), display, button, leds })
+    Ok(Hardware { camera: camera::open(&config.camera), display: display::open(&config.display), button, leds })
 }
 
 fn simulated(folder: &Path) -> Result<Hardware, Failure> {

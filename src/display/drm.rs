@@ -48,6 +48,8 @@ impl ControlDevice for Card {}
 pub struct DrmDisplay {
     path: PathBuf,
     card: Card,
+    connector: connector::Handle,
+    crtc: crtc::Handle,
     buffer: DumbBuffer,
     framebuffer: framebuffer::Handle,
     layout: Layout,
@@ -81,7 +83,7 @@ impl DrmDisplay {
         })?;
         let layout = Layout::xrgb8888(buffer.size(), buffer.pitch() as usize)
             .ok_or_else(|| failed("the card gave too small a buffer".into(), "Check the display driver"))?;
-        Ok(DrmDisplay { path: path.into(), card, buffer, framebuffer, layout })
+        Ok(DrmDisplay { path: path.into(), card, connector: connector.handle(), crtc, buffer, framebuffer, layout })
     }
 
     fn show_on(
@@ -146,6 +148,21 @@ impl Display for DrmDisplay {
             Err(error) if error.raw_os_error() != Some(rustix::io::Errno::NOSYS.raw_os_error()) => Err(failed(error)),
             _ => Ok(()),
         }
+    }
+
+    fn check(&mut self) -> Result<bool, DisplayError> {
+        let failed = |reason: String| DisplayError { path: self.path.clone(), reason };
+        let unanswered = |error: io::Error| failed(format!("{error}. Check the display driver"));
+        // Without probing, which would read the display's abilities through its cable: the kernel knows what is plugged in.
+        let connector = self.card.get_connector(self.connector, false).map_err(unanswered)?;
+        if connector.state() == connector::State::Disconnected {
+            return Err(failed("the display was unplugged. Plug it in again".into()));
+        }
+        let crtc = self.card.get_crtc(self.crtc).map_err(unanswered)?;
+        if crtc.mode().is_none() || crtc.framebuffer() != Some(self.framebuffer) {
+            return Err(failed("something else took the display over. Stop it, such as a desktop".into()));
+        }
+        Ok(false)
     }
 }
 

@@ -8,6 +8,7 @@ use image::RgbImage;
 use rustix::io::Errno;
 use rustix::ioctl::{Getter, Opcode, ioctl};
 
+use super::console::SilencedConsole;
 use super::layout::{Field, Layout};
 use super::{Display, DisplayError};
 
@@ -81,10 +82,12 @@ pub struct Framebuffer {
     start: u64,
     /// The screen as the device has it.
     bytes: Vec<u8>,
+    /// Keeps the kernel from drawing over it.
+    _console: Option<SilencedConsole>,
 }
 
 impl Framebuffer {
-    /// Opens a framebuffer for writing.
+    /// Opens a framebuffer for writing, and silences the text console if that is standard input.
     ///
     /// # Errors
     /// There is none, it is not writable, or its pixels are not plain RGB.
@@ -103,7 +106,16 @@ impl Framebuffer {
         let start = u64::from(variable.top) * u64::from(fixed.line_length)
             + u64::from(variable.left) * u64::from(variable.bits_per_pixel / 8);
         let bytes = vec![0; layout.bytes()];
-        Ok(Framebuffer { path: path.into(), device, layout, start, bytes })
+        let console = SilencedConsole::new(std::io::stdin())
+            .inspect_err(|error| {
+                log::warn!(
+                    "display {}: the text console may draw over the screens, as standard input is no console that can \
+                     be silenced: {error}",
+                    path.display()
+                );
+            })
+            .ok();
+        Ok(Framebuffer { path: path.into(), device, layout, start, bytes, _console: console })
     }
 }
 
@@ -193,7 +205,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let bytes = vec![0; layout.bytes()];
         let device = file.reopen().unwrap();
-        let mut framebuffer = Framebuffer { path: file.path().into(), device, layout, start: 4, bytes };
+        let mut framebuffer = Framebuffer { path: file.path().into(), device, layout, start: 4, bytes, _console: None };
         framebuffer.show(&RgbImage::from_pixel(2, 2, image::Rgb([255; 3]))).unwrap();
         let written = std::fs::read(file.path()).unwrap();
         assert_eq!(written, [0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255]);

@@ -72,7 +72,12 @@ fn a_raspberry_pi_is_asked_for_its_registers_and_other_boards_for_the_chip() {
     let check = pi.panel(&panel);
     assert_eq!(check.status, Status::Ok);
     assert!(check.found.contains("/dev/gpiomem") && check.found.contains("Raspberry Pi 4"), "{check:?}");
-    assert_eq!(system(&[model]).1.panel(&panel).status, Status::Failed);
+    let (_folder, without) = system(&[model]);
+    let check = without.panel(&panel);
+    assert_eq!(check.status, Status::Failed);
+    assert!(check.found.contains("there is no GPIO chip"), "{check:?}");
+    let registers = config::Panel { backend: PanelBackend::Rppal, ..panel.clone() };
+    assert!(without.panel(&registers).found.contains("no usable /dev/gpiomem"));
 
     let (_folder, other) = system(&[("/dev/gpiochip1", "")]);
     let check = other.panel(&panel);

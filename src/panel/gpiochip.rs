@@ -1,10 +1,14 @@
 //! The panel on lines of the kernel's GPIO character device, through the `gpiocdev` crate.
 
+use std::io;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use gpiocdev::Request;
 use gpiocdev::line::{Bias, EdgeDetection, Value};
 use log::warn;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::presses::{INTERVAL, Presses};
 use super::{Button, Leds, Panel, PanelError, Press};
@@ -80,10 +84,20 @@ impl Button for GpiochipButton {
                 return Ok(press);
             }
             let nap = if self.presses.at_rest() { LONGEST_NAP } else { INTERVAL };
-            if self.request.wait_edge_event(nap.min(left)).map_err(unreadable)? {
+            if sleep(&self.request, nap.min(left)).map_err(|error| unreadable(error.into()))? {
                 self.request.read_edge_event().map_err(unreadable)?;
             }
         }
+    }
+}
+
+/// Sleeps until an edge has come, which it then returns true for, or for so long at most. A signal ends it, too; the
+/// crate's own wait takes that for an error.
+fn sleep(request: &impl AsFd, longest: Duration) -> io::Result<bool> {
+    let longest = Timespec::try_from(longest).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::new(request, PollFlags::IN)], Some(&longest)) {
+        Err(Errno::INTR) => Ok(false),
+        polled => Ok(polled? > 0),
     }
 }
 
@@ -108,5 +122,23 @@ impl Leds for GpiochipLeds {
 impl Drop for GpiochipLeds {
     fn drop(&mut self) {
         self.set(false, false).unwrap_or_else(|error| warn!("{error}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_sleep_ends_with_an_event_or_its_time() {
+        let (events, mut button) = io::pipe().unwrap();
+        let start = Instant::now();
+        assert!(!sleep(&events, Duration::from_millis(50)).unwrap());
+        assert!(start.elapsed() >= Duration::from_millis(50));
+        button.write_all(b"edge").unwrap();
+        assert!(sleep(&events, Duration::from_secs(20)).unwrap());
+        assert!(start.elapsed() < Duration::from_secs(20));
     }
 }

@@ -32,6 +32,7 @@ PROGRAMS = {
     "fdtput": "device-tree-compiler",
     "mkfs.ext4": "e2fsprogs",
     "dpkg-deb": "dpkg",
+    "pngtopnm": "netpbm",
 }
 
 
@@ -45,6 +46,15 @@ def command(*arguments, **options):
     if done.returncode != 0:
         raise RuntimeError(f"{arguments[0]} failed ({done.returncode}): {done.stdout}{done.stderr}")
     return done.stdout
+
+
+def pixels(picture, name):
+    """Red, green and blue of each pixel of a PPM picture of the display's size."""
+    width, height = DISPLAY
+    header = f"P6\n{width} {height}\n255\n".encode()
+    if not picture.startswith(header):
+        raise ValueError(f"{name}: not a picture of {width} x {height} pixels")
+    return picture[len(header):]
 
 
 def check_programs():

@@ -27,8 +27,7 @@ class Board:
         self.sockets = tempfile.TemporaryDirectory()
         control, test = f"{self.sockets.name}/control", f"{self.sockets.name}/test"
         # One of the Raspberry Pi's four processors: QEMU runs them on one thread here.
-        line = ("console=ttyAMA0,115200 quiet loglevel=1 maxcpus=1 vt.global_cursor_default=0 "
-                f"card={hardware.CARD} {hardware.KERNEL_OPTIONS}")
+        line = f"console=ttyAMA0,115200 quiet loglevel=1 maxcpus=1 card={hardware.CARD} {hardware.KERNEL_OPTIONS}"
         options = [*options, "-accel", "tcg,thread=single", "-kernel", kernel, "-initrd", initramfs, "-append", line,
                    "-display", "none", "-monitor", "none", "-no-reboot", "-serial", "stdio",
                    "-qmp", f"unix:{control},server=on,wait=off",
@@ -156,12 +155,10 @@ class Board:
         """What the display shows: red, green and blue of each pixel. Kept as NAME.ppm in the scenario's folder."""
         file = self.folder / f"{name}.ppm"
         self.qmp("screendump", filename=str(file.resolve()))
-        width, height = image.DISPLAY
-        header = f"P6\n{width} {height}\n255\n".encode()
-        picture = file.read_bytes()
-        if not picture.startswith(header):
-            raise Failed(f"{file}: not a picture of {width} x {height} pixels")
-        return picture[len(header):]
+        try:
+            return image.pixels(file.read_bytes(), file)
+        except ValueError as error:
+            raise Failed(str(error)) from None
 
     # QEMU
 
