@@ -57,6 +57,14 @@ def pixels(picture, name):
     return picture[len(header):]
 
 
+def obtain(*arguments, **options):
+    """Runs a program that installs or downloads something that the test needs; its failure means that it is missing."""
+    try:
+        return command(*arguments, **options)
+    except RuntimeError as error:
+        raise Missing(error) from error
+
+
 def check_programs():
     """Installs, as root, what is missing; otherwise says what to install."""
     os.environ["PATH"] += ":/usr/sbin:/sbin"
@@ -64,8 +72,8 @@ def check_programs():
     if lacking:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             raise Missing(f"not installed: {' '.join(lacking)}. As root: apt-get install {' '.join(lacking)}")
-        command("apt-get", "install", "-q", "-y", "--no-install-recommends", *lacking)
-    command(ROOT / "scripts/arm-toolchain", "aarch64")
+        obtain("apt-get", "install", "-q", "-y", "--no-install-recommends", *lacking)
+    obtain(ROOT / "scripts/arm-toolchain", "aarch64")
 
 
 def debian():
@@ -76,11 +84,11 @@ def debian():
     downloads = WORK / "packages"
     downloads.mkdir(parents=True, exist_ok=True)
     if not any(downloads.glob("linux-image-*.deb")):
-        depends = command("apt-cache", "depends", "linux-image-arm64:arm64")
+        depends = obtain("apt-cache", "depends", "linux-image-arm64:arm64")
         kernels = [word for word in depends.split() if word.startswith("linux-image-")]
-        command("apt-get", "download", kernels[-1], cwd=downloads)
+        obtain("apt-get", "download", kernels[-1], cwd=downloads)
     if not any(downloads.glob("busybox-static_*.deb")):
-        command("apt-get", "download", "busybox-static:arm64", cwd=downloads)
+        obtain("apt-get", "download", "busybox-static:arm64", cwd=downloads)
     # Made aside and renamed, so that an interrupted run leaves no half of it.
     making = WORK / "debian.new"
     shutil.rmtree(making, ignore_errors=True)

@@ -14,9 +14,9 @@ from hardware import RaspberryPi, VirtualBoard
 from machine import Board, Failed
 
 # Limits in seconds, generous: the emulated processor is slow, and slower on a busy machine.
-BOX_IS_READY = 300
-FILM_IS_JUDGED = 300
-BOX_REACTS = 30
+BOX_IS_READY = 600
+FILM_IS_JUDGED = 900
+BOX_REACTS = 60
 # After the record is printed, until its screen is drawn.
 SCREEN_FOLLOWS = 10
 
