@@ -72,6 +72,12 @@ impl Architecture {
         outputs
     }
 
+    /// Input pixels to a cell of the map that the classifier and the CAM read, along each axis: 32 for DenseNet-121. The
+    /// stem takes four to one, each transition two.
+    pub fn stride(&self) -> usize {
+        4 << self.blocks.len().saturating_sub(1)
+    }
+
     /// Channels of the map that the classifier and the CAM read.
     pub fn feature_channels(&self) -> usize {
         *self.block_channels().last().unwrap_or(&self.initial_features)

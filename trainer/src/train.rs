@@ -35,8 +35,6 @@ pub const BEST_FILE: &str = "best.safetensors";
 const CHECKPOINT_FOLDER: &str = "checkpoint";
 
 const CLASSES: usize = Class::ALL.len();
-/// Pixels of the input to a cell of the activation map, along each axis.
-const REDUCTION: u32 = 32;
 
 /// Some epochs at one input size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -413,8 +411,8 @@ fn batch(train: &[Example], config: &TrainConfig, epoch: usize, step: usize) -> 
             false => (example.plate.clone(), Geometry::IDENTITY),
         };
         if let Some(lungs) = &example.lungs {
-            let cells = spec.size / REDUCTION;
-            batch.lungs.push((batch.labels.len(), geometry.coverage(lungs, cells as usize)));
+            let cells = spec.size as usize / config.architecture.stride();
+            batch.lungs.push((batch.labels.len(), geometry.coverage(lungs, cells)));
         }
         batch.input.extend(preprocess::tensor(&view, &spec));
         batch.target.extend(target_of(example, config));

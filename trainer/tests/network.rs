@@ -12,6 +12,7 @@ use trainer::dataset::{Film, LabelledPlate};
 use trainer::formula;
 use trainer::network::Network;
 use trainer::state_dict::StateDict;
+use trainer::teacher::Lesson;
 use trainer::train::{self, Ended, Example, Films, Schedule, Stage, TrainConfig};
 use xray_triage::triage::Class;
 
@@ -97,7 +98,15 @@ fn examples() -> Vec<Example> {
     (0..12)
         .map(|number| {
             let label = Class::ALL[number as usize % 3];
-            Example { plate: film(label, number), label, lungs: None, lesson: None }
+            let mut probabilities = [0.1; 3];
+            probabilities[label as usize] = 0.8;
+            let lesson = Lesson { probabilities, features: vec![number as f32, label as usize as f32] };
+            Example {
+                plate: film(label, number),
+                label,
+                lungs: Some(GrayImage::from_pixel(4, 4, Luma([200]))),
+                lesson: Some(lesson),
+            }
         })
         .collect()
 }
@@ -129,9 +138,9 @@ fn config(epochs: usize) -> TrainConfig {
         schedule: Schedule::Cosine,
         weight_decay: 1e-3,
         label_smoothing: 0.05,
-        teacher_share: 0.0,
-        feature_weight: 0.0,
-        lung_weight: 0.0,
+        teacher_share: 0.3,
+        feature_weight: 0.2,
+        lung_weight: 0.1,
         average_decay: 0.5,
         augment: false,
         balance_classes: false,
