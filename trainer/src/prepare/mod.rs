@@ -97,7 +97,7 @@ pub enum PrepareError {
     Occupied { out: PathBuf },
     #[error(
         "no film of class {label} is left, and no network can be trained without; add a source that has some, see {list} \
-         for what was left out and why, or allow it for a set to evaluate on"
+         for what was left out and why, or give --allow-missing-class for a set to evaluate on"
     )]
     EmptyClass { label: &'static str, list: PathBuf },
     #[error(
@@ -414,7 +414,7 @@ mod tests {
         let source = clinic(&root.path().join("clinic"), 5);
         let set = |name: &str, seed: u64| {
             let out = root.path().join(name);
-            prepare(&out, &[source.clone()], &Options { seed, ..OPTIONS }).unwrap();
+            prepare(&out, std::slice::from_ref(&source), &Options { seed, ..OPTIONS }).unwrap();
             fs::read_to_string(out.join("manifest.csv")).unwrap()
         };
         assert_eq!(set("one", 1), set("same", 1));
