@@ -1,5 +1,7 @@
 //! Subcommands and their arguments.
 
+mod prepare;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,6 +44,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Prepare(prepare::PrepareArgs),
     Train(TrainArgs),
     Export(ExportArgs),
     Calibrate(CalibrateArgs),
@@ -267,6 +270,7 @@ struct TrainArgs {
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("trainer=info,warn")).init();
     let outcome = match Cli::parse().command {
+        Command::Prepare(args) => prepare::prepare(args),
         Command::Train(args) => train(args),
         Command::Export(args) => export(args),
         Command::Calibrate(args) => calibrate(args),

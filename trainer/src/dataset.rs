@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use image::GrayImage;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use xray_triage::picture;
 use xray_triage::triage::Class;
 
@@ -24,20 +24,57 @@ pub struct Film {
     pub protocol: String,
 }
 
-#[derive(Deserialize)]
-struct Row {
-    image_id: String,
-    file: PathBuf,
-    label: String,
+/// A row as it stands in a manifest. What the file lacks is empty.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Row {
+    pub image_id: String,
+    /// Relative to the manifest's folder.
+    pub file: PathBuf,
+    pub label: String,
     #[serde(default)]
-    source: String,
+    pub source: String,
     #[serde(default)]
-    patient_id: String,
+    pub patient_id: String,
     #[serde(default)]
-    view: String,
-    split: String,
+    pub view: String,
     #[serde(default)]
-    protocol: String,
+    pub sex: String,
+    /// Years, as the source gives it.
+    #[serde(default)]
+    pub age: String,
+    pub split: String,
+    #[serde(default)]
+    pub protocol: String,
+    /// The source's own words for what the film shows.
+    #[serde(default)]
+    pub finding: String,
+    #[serde(default)]
+    pub license: String,
+    /// The film's file in its source.
+    #[serde(default)]
+    pub origin_name: String,
+    #[serde(default)]
+    pub url_or_doi: String,
+    /// Of the picture, pixels. This and the columns below are measured when a manifest is written, and not read.
+    #[serde(skip_deserializing)]
+    pub width: u32,
+    #[serde(skip_deserializing)]
+    pub height: u32,
+    /// Of the source's picture, pixels.
+    #[serde(skip_deserializing)]
+    pub orig_width: u32,
+    #[serde(skip_deserializing)]
+    pub orig_height: u32,
+    /// Of the picture file.
+    #[serde(skip_deserializing)]
+    pub sha256: String,
+}
+
+impl Row {
+    /// The label as a class, if it is one.
+    pub fn class(&self) -> Option<Class> {
+        Class::ALL.into_iter().find(|class| class.label() == self.label)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -64,40 +101,20 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads a CSV manifest. File names in it are relative to the manifest's own folder.
+    /// Reads a CSV manifest as [`read_rows`] does. File names in it are relative to the manifest's own folder.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
-        let manifest = |source| DatasetError::Manifest { path: path.into(), source };
         let folder = path.parent().unwrap_or(Path::new("."));
-        let mut films = Vec::new();
-        let mut splits: BTreeMap<String, String> = BTreeMap::new();
-        for row in csv::Reader::from_path(path).map_err(manifest)?.deserialize() {
-            let row: Row = row.map_err(manifest)?;
-            let Some(label) = Class::ALL.into_iter().find(|class| class.label() == row.label) else {
-                return Err(DatasetError::Label { path: path.into(), image_id: row.image_id, label: row.label });
-            };
-            if !row.patient_id.is_empty() {
-                let first = splits.entry(row.patient_id.clone()).or_insert_with(|| row.split.clone());
-                if *first != row.split {
-                    return Err(DatasetError::PatientInTwoSplits {
-                        path: path.into(),
-                        patient_id: row.patient_id,
-                        first: first.clone(),
-                        second: row.split,
-                    });
-                }
-            }
-            films.push(Film {
-                image_id: row.image_id,
-                path: folder.join(row.file),
-                label,
-                source: row.source,
-                patient_id: row.patient_id,
-                view: row.view,
-                split: row.split,
-                protocol: row.protocol,
-            });
-        }
-        Ok(Manifest { path: path.into(), films })
+        let film = |(row, label): (Row, Class)| Film {
+            image_id: row.image_id,
+            path: folder.join(row.file),
+            label,
+            source: row.source,
+            patient_id: row.patient_id,
+            view: row.view,
+            split: row.split,
+            protocol: row.protocol,
+        };
+        Ok(Manifest { path: path.into(), films: read_rows(path)?.into_iter().map(film).collect() })
     }
 
     /// The films of a split.
@@ -118,6 +135,35 @@ impl Manifest {
         }
         Ok(films)
     }
+}
+
+/// Reads the rows of a CSV manifest with their classes.
+///
+/// # Errors
+/// A needed column is missing, a label is no class, or a patient is in two splits.
+pub fn read_rows(path: &Path) -> Result<Vec<(Row, Class)>, DatasetError> {
+    let manifest = |source| DatasetError::Manifest { path: path.into(), source };
+    let mut rows = Vec::new();
+    let mut splits: BTreeMap<String, String> = BTreeMap::new();
+    for row in csv::Reader::from_path(path).map_err(manifest)?.deserialize() {
+        let row: Row = row.map_err(manifest)?;
+        let Some(class) = row.class() else {
+            return Err(DatasetError::Label { path: path.into(), image_id: row.image_id, label: row.label });
+        };
+        if !row.patient_id.is_empty() {
+            let first = splits.entry(row.patient_id.clone()).or_insert_with(|| row.split.clone());
+            if *first != row.split {
+                return Err(DatasetError::PatientInTwoSplits {
+                    path: path.into(),
+                    patient_id: row.patient_id,
+                    first: first.clone(),
+                    second: row.split,
+                });
+            }
+        }
+        rows.push((row, class));
+    }
+    Ok(rows)
 }
 
 /// A film and its picture.
