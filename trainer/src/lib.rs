@@ -15,6 +15,7 @@ pub mod kernels;
 pub mod localization;
 pub mod metrics;
 pub mod network;
+pub mod report;
 pub mod snapshot;
 pub mod state_dict;
 pub mod teacher;
