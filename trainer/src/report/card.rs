@@ -89,7 +89,7 @@ impl Facts<'_> {
 
     /// The digital films of the split.
     fn main(&self) -> Option<&Evaluation> {
-        self.records.evaluation(&self.manifest().sha256, self.split, None, None)
+        self.records.evaluations(&self.manifest().sha256, self.split, None, None).next()
     }
 
     /// Their figures.
@@ -280,17 +280,18 @@ impl Facts<'_> {
     }
 
     fn photographs(&self) -> Vec<Part> {
-        let of = |profile: Profile| {
+        let mut parts = Vec::new();
+        for profile in [Profile::Film, Profile::Screen] {
             let name = profile_name(profile);
-            let found = self.records.evaluation(&self.manifest().sha256, self.split, Some(profile), None);
-            let heading = Part::Text(format!("Profile `{name}`:"));
-            let part = match found {
-                Some(evaluation) => Part::Text(evaluation.to_string()),
-                None => self.not_measured("evaluate", &format!("--photographs {name}")),
-            };
-            [heading, part]
-        };
-        [Profile::Film, Profile::Screen].into_iter().flat_map(of).collect()
+            parts.push(Part::Text(format!("Profile `{name}`:")));
+            let found = self.records.evaluations(&self.manifest().sha256, self.split, Some(profile), None);
+            let tables: Vec<Part> = found.map(|evaluation| Part::Text(evaluation.to_string())).collect();
+            match tables.is_empty() {
+                true => parts.push(self.not_measured("evaluate", &format!("--photographs {name}"))),
+                false => parts.extend(tables),
+            }
+        }
+        parts
     }
 
     fn lungs(&self) -> Vec<Part> {
@@ -302,7 +303,7 @@ impl Facts<'_> {
         let mut rows = Vec::new();
         let mut missing = Vec::new();
         for (view, flag, name) in views {
-            let found = self.records.evaluation(&self.manifest().sha256, self.split, None, Some(view));
+            let found = self.records.evaluations(&self.manifest().sha256, self.split, None, Some(view)).next();
             let Some(metrics) = found.and_then(all) else {
                 missing.push(self.not_measured("evaluate", &format!("--lungs {flag}")));
                 continue;
@@ -364,7 +365,7 @@ impl Facts<'_> {
             return Part::Text("*No other bundle* was given (`--beside`).".into());
         }
         let rows = std::iter::once(self.manifest()).chain(self.beside.iter().copied()).map(|model| {
-            let metrics = self.records.evaluation(&model.sha256, self.split, None, None).and_then(all);
+            let metrics = self.records.evaluations(&model.sha256, self.split, None, None).next().and_then(all);
             let maps = self.records.localization(&model.sha256, self.split);
             let lungs = maps.and_then(|maps| maps.lungs.iter().find(|lungs| lungs.class == Class::Covid19));
             let missing = || "not measured".to_string();
@@ -432,7 +433,7 @@ impl Facts<'_> {
 
 /// The figures of all films of an evaluation.
 fn all(evaluation: &Evaluation) -> Option<&Metrics> {
-    evaluation.groups.first().map(|group| &group.metrics)
+    evaluation.groups.iter().find(|group| group.name == "all").map(|group| &group.metrics)
 }
 
 /// Every figure of every class with its interval.
