@@ -14,7 +14,7 @@ use xray_triage::screen;
 use xray_triage::triage::{self, Class, Probabilities};
 
 use super::ReportError;
-use super::document::{Part, plain};
+use super::document::{self, Part, plain};
 
 /// Longest side of a film on the sheet, pixels.
 const SIDE: u32 = 320;
@@ -87,8 +87,7 @@ fn table<'a>(
         }
         rows.push(cells);
     }
-    let Part::Text(table) = Part::table(&header, rows) else { unreachable!("a table is text") };
-    Ok(Part::PageOnly(table))
+    Ok(Part::PageOnly(document::table(&header, rows)))
 }
 
 /// The film on the sheet's scale.

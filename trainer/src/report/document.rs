@@ -18,14 +18,19 @@ pub enum Part {
 }
 
 impl Part {
-    /// A table. Cells are Markdown; what comes from outside goes through [`plain`] first.
+    /// A [`table`].
     pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Part {
-        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let mut text = line(header.iter().map(ToString::to_string).collect());
-        text += &line(vec!["---".into(); header.len()]);
-        rows.into_iter().for_each(|row| text += &line(row));
-        Part::Text(text)
+        Part::Text(table(header, rows))
     }
+}
+
+/// A table in Markdown. Cells are Markdown; what comes from outside goes through [`plain`] first.
+pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(header.iter().map(ToString::to_string).collect());
+    text += &line(vec!["---".into(); header.len()]);
+    rows.into_iter().for_each(|row| text += &line(row));
+    text
 }
 
 /// The text as Markdown that shows it letter by letter, on one line.
