@@ -111,7 +111,10 @@ mod tests {
     fn the_page_loads_nothing_and_carries_the_disclaimer() {
         let page = to_html("t", &[Part::Text("{title}".into())]);
         assert!(page.contains(DISCLAIMER) && page.contains("<p>{title}</p>"), "{page}");
-        assert!(!page.contains("http") && !page.contains("<script") && !page.contains("<link"), "{page}");
+        assert!(
+            !page.contains("http:") && !page.contains("https:") && !page.contains("<script") && !page.contains("<link"),
+            "{page}"
+        );
         assert!(page.contains("default-src 'none'"));
     }
 
