@@ -193,8 +193,10 @@ impl Facts<'_> {
             ["run", "epochs", "input sizes, pixels", "best validation accuracy at the last size, %", "in epoch"];
         let mut parts = vec![Part::table(&header, rows)];
         for run in &self.runs {
-            parts
-                .push(Part::Figure { svg: plots::training(run)?, caption: format!("Training curves of {}", run.name) });
+            parts.push(Part::Figure {
+                svg: plots::training(run)?,
+                caption: format!("Training curves of {}. Thin: training; thick: validation", run.name),
+            });
         }
         Ok(parts)
     }

@@ -74,12 +74,11 @@ pub fn confusion(metrics: &Metrics) -> Result<String, PlotError> {
 }
 
 /// A line of a plot.
-struct Curve<'a> {
+struct Curve {
     points: Vec<(f64, f64)>,
     colour: RGBColor,
+    /// Pixels.
     width: u32,
-    /// Its name in the legend; none where there is no legend.
-    name: Option<&'a str>,
 }
 
 /// What the axes of a plot say and how far they reach.
@@ -120,24 +119,10 @@ fn plot(
         .label_style(text(12))
         .axis_desc_style(text(13))
         .draw()?;
-    let mut named = false;
-    for Curve { points, colour, width, name } in curves {
-        let style = colour.stroke_width(width);
-        let series = chart.draw_series(LineSeries::new(points, style))?;
-        if let Some(name) = name {
-            named = true;
-            series.label(name).legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
-        }
+    for Curve { points, colour, width } in curves {
+        chart.draw_series(LineSeries::new(points, colour.stroke_width(width)))?;
     }
     chart.draw_series(dots.into_iter().map(|(place, radius)| Circle::new(place, radius, BLUE.mix(0.5).filled())))?;
-    if named {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .border_style(TRANSPARENT)
-            .label_font(text(12))
-            .draw()?;
-    }
     Ok(())
 }
 
@@ -153,15 +138,15 @@ pub fn roc(curves: &[(Class, Vec<RocPoint>)]) -> Result<String, PlotError> {
                 y: ("sensitivity", 0.0..1.0),
                 x_digits: 1,
             };
-            plot(&panel, axes, vec![chance(), Curve { points, colour: BLUE, width: 2, name: None }], [])?;
+            plot(&panel, axes, vec![chance(), Curve { points, colour: BLUE, width: 2 }], [])?;
         }
         Ok(())
     })
 }
 
 /// The diagonal: what knows nothing, or what is calibrated.
-fn chance() -> Curve<'static> {
-    Curve { points: vec![(0.0, 0.0), (1.0, 1.0)], colour: INK, width: 1, name: None }
+fn chance() -> Curve {
+    Curve { points: vec![(0.0, 0.0), (1.0, 1.0)], colour: INK, width: 1 }
 }
 
 /// Accuracy over confidence, a dot a bin that has films, the larger the more films; calibrated ones lie on the diagonal.
@@ -176,11 +161,11 @@ pub fn reliability(bins: &[ReliabilityBin]) -> Result<String, PlotError> {
             let radius = (LARGEST * (bin.films as f64 / most).sqrt()).max(2.0) as i32;
             ((bin.confidence, bin.accuracy), radius)
         });
-        plot(canvas, axes, vec![chance(), Curve { points, colour: BLUE, width: 2, name: None }], dots)
+        plot(canvas, axes, vec![chance(), Curve { points, colour: BLUE, width: 2 }], dots)
     })
 }
 
-/// Losses and validation accuracy of one run over its epochs.
+/// Losses and accuracies of one run over its epochs: training thin, validation thick.
 pub fn training(run: &Run) -> Result<String, PlotError> {
     const PANEL: (u32, u32) = (460, 300);
     let last = run.epochs.iter().map(|epoch| epoch.epoch).max().unwrap_or(0).max(1) as f64;
@@ -192,10 +177,7 @@ pub fn training(run: &Run) -> Result<String, PlotError> {
         let panels = canvas.split_evenly((1, 2));
         let axes = |title, name, top| Axes { title, x: ("epoch", 0.0..last), y: (name, 0.0..top), x_digits: 0 };
         let curves = |train, val| {
-            vec![
-                Curve { points: train, colour: VERMILLION, width: 1, name: Some("training (thin)") },
-                Curve { points: val, colour: BLUE, width: 3, name: Some("validation (thick)") },
-            ]
+            vec![Curve { points: train, colour: VERMILLION, width: 1 }, Curve { points: val, colour: BLUE, width: 3 }]
         };
         plot(
             &panels[0],
