@@ -185,6 +185,23 @@ pub fn picture(assessment: &Assessment) -> Option<RgbImage> {
     Some(canvas)
 }
 
+/// A film with the map over it, and a line of `reach` pixels around the strongest half; without a map the film alone.
+pub fn with_map(film: &GrayImage, heat: Option<&HeatMap>, reach: u32) -> RgbImage {
+    let (width, height) = film.dimensions();
+    let value =
+        |heat: &HeatMap, x: u32, y: u32| heat.at((x as f32 + 0.5) / width as f32, (y as f32 + 0.5) / height as f32);
+    RgbImage::from_fn(width, height, |x, y| {
+        let gray = Rgb([film.get_pixel(x, y)[0]; 3]);
+        let Some(heat) = heat else { return gray };
+        let here = value(heat, x, y);
+        let on_line = here >= LINE_LEVEL
+            && [(x.wrapping_sub(reach), y), (x + reach, y), (x, y.wrapping_sub(reach)), (x, y + reach)]
+                .iter()
+                .any(|&(x, y)| x < width && y < height && value(heat, x, y) < LINE_LEVEL);
+        if on_line { WHITE } else { blend(gray, viridis(here), STRONGEST_ALPHA * here) }
+    })
+}
+
 /// A part of the canvas, pixels.
 #[derive(Clone, Copy)]
 struct Area {
@@ -424,21 +441,10 @@ impl<'a> Page<'a> {
             imageops::resize(picture, width, height, FilterType::Triangle)
         };
         let (left, top) = (body.left.round() as u32, body.top.round() as u32);
-        let value =
-            |heat: &HeatMap, x: u32, y: u32| heat.at((x as f32 + 0.5) / width as f32, (y as f32 + 0.5) / height as f32);
         let reach = (self.unit.round() as u32).max(1);
-        for (x, y, gray) in film.enumerate_pixels() {
-            let mut colour = Rgb([gray[0]; 3]);
-            if let Some(heat) = heat {
-                let here = value(heat, x, y);
-                let on_line = here >= LINE_LEVEL
-                    && [(x.wrapping_sub(reach), y), (x + reach, y), (x, y.wrapping_sub(reach)), (x, y + reach)]
-                        .iter()
-                        .any(|&(x, y)| x < width && y < height && value(heat, x, y) < LINE_LEVEL);
-                colour = if on_line { WHITE } else { blend(colour, viridis(here), STRONGEST_ALPHA * here) };
-            }
+        for (x, y, colour) in with_map(&film, heat, reach).enumerate_pixels() {
             if let Some(pixel) = self.canvas.get_pixel_mut_checked(left + x, top + y) {
-                *pixel = colour;
+                *pixel = *colour;
             }
         }
         width as f32

@@ -1,6 +1,7 @@
 //! Subcommands and their arguments.
 
 mod prepare;
+mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use trainer::dataset::{self, Film, LabelledPlate, Manifest};
 use trainer::evaluate::{self, LungView};
 use trainer::export::Estimator;
 use trainer::export::agreement;
-use trainer::film_space::{self, Separation};
+use trainer::film_space::{self, ForeignTest, Separation};
 use trainer::localization;
 use trainer::metrics::Judged;
 use trainer::snapshot;
@@ -51,6 +52,7 @@ enum Command {
     Evaluate(EvaluateArgs),
     Localize(LocalizeArgs),
     Foreign(ForeignArgs),
+    Report(report::ReportArgs),
     Snapshot(SnapshotArgs),
     Dump(DumpArgs),
 }
@@ -163,6 +165,9 @@ struct LocalizeArgs {
 struct ForeignArgs {
     #[command(flatten)]
     on: Measured,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
     /// Pictures that are no frontal chest film, or folders of them.
     #[arg(required = true)]
     foreign: Vec<PathBuf>,
@@ -277,6 +282,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate(args),
         Command::Localize(args) => localize(args),
         Command::Foreign(args) => foreign(args),
+        Command::Report(args) => report::report(args),
         Command::Snapshot(args) => snapshot(args),
         Command::Dump(args) => dump(args),
     };
@@ -435,7 +441,9 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
             Ok(bundle::photograph(&plate, profile, index)?.unwrap_or(plate))
         })?,
     };
-    let evaluation = evaluate::evaluate(&triage, &args.on.split, &films, &judged);
+    let mut evaluation = evaluate::evaluate(&triage, &args.on.split, &films, &judged);
+    evaluation.photographs = args.photographs.filter(|profile| *profile != Profile::Digital);
+    evaluation.lungs = args.lungs;
     if let Some(name) = args.record {
         let all = &evaluation.groups[0].metrics;
         let mut table = toml::Table::new();
@@ -505,25 +513,44 @@ fn foreign(args: ForeignArgs) -> Result<(), AnyError> {
     let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?);
     let films: Vec<f64> = films.iter().map(|film| bundle.film_space.distance(&film.plate)).collect();
     let mut foreign = Vec::new();
-    for path in args.foreign {
-        let files = match path.is_dir() {
-            true => std::fs::read_dir(&path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?,
-            false => vec![path],
-        };
-        for file in files {
-            match picture::read(&file) {
-                Ok(picture) => foreign.push(bundle.film_space.distance(&picture)),
-                Err(error) => log::warn!("skipped: {error}"),
-            }
+    for file in files(&args.foreign)? {
+        match picture::read(&file) {
+            Ok(picture) => foreign.push(bundle.film_space.distance(&picture)),
+            Err(error) => log::warn!("skipped: {error}"),
         }
     }
-    let threshold = bundle.manifest.profiles.digital.unfamiliar_above;
-    let separation = Separation::of(&films, &foreign, threshold).ok_or("no picture could be read")?;
-    let auroc = separation.auroc;
-    println!("AUROC {:.3} ({:.3}-{:.3})", auroc.value, auroc.low, auroc.high);
-    println!("{} films, {:.1} % refused as unfamiliar", separation.films, 100.0 * separation.films_refused);
-    println!("{} foreign pictures, {:.1} % refused", separation.foreign, 100.0 * separation.foreign_refused);
+    let manifest = bundle.manifest;
+    let threshold = manifest.profiles.digital.unfamiliar_above;
+    let test = ForeignTest {
+        model: manifest.id,
+        sha256: manifest.sha256,
+        film_space_sha256: manifest.film_space.sha256,
+        split: args.on.split,
+        separation: Separation::of(&films, &foreign, threshold).ok_or("no picture could be read")?,
+    };
+    match args.json {
+        true => println!("{}", serde_json::to_string(&test)?),
+        false => print!("{test}"),
+    }
     Ok(())
+}
+
+/// The files meant by arguments: files as they are, folders as what is in them, by name.
+fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, AnyError> {
+    let mut files = Vec::new();
+    for argument in arguments {
+        if !argument.is_dir() {
+            files.push(argument.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(argument)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>());
+        let mut entries = entries.map_err(|error| format!("{}: {error}", argument.display()))?;
+        entries.retain(|entry| entry.is_file());
+        entries.sort();
+        files.extend(entries);
+    }
+    Ok(files)
 }
 
 fn snapshot(args: SnapshotArgs) -> Result<(), AnyError> {

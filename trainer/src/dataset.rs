@@ -117,6 +117,11 @@ impl Manifest {
         Ok(Manifest { path: path.into(), films: read_rows(path)?.into_iter().map(film).collect() })
     }
 
+    /// The film of that name, whatever its split.
+    pub fn film(&self, image_id: &str) -> Option<&Film> {
+        self.films.iter().find(|film| film.image_id == image_id)
+    }
+
     /// The films of a split.
     ///
     /// # Errors

@@ -2,25 +2,45 @@
 //! the box.
 
 use image::{GrayImage, Luma};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use xray_triage::film::Profile;
 use xray_triage::pipeline::{Record, Triage};
 
 use crate::dataset::Film;
 use crate::metrics::{Judged, Metrics};
 
 /// The figures of a split, and of its parts.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Evaluation {
     /// The bundle's id.
     pub model: String,
     /// SHA-256 of its network.
     pub sha256: String,
     pub split: String,
+    /// The kind of simulated photograph that was judged; none for the film files themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub photographs: Option<Profile>,
+    /// What was shown of the films with a lung mask, if only those were judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lungs: Option<LungView>,
     pub groups: Vec<Group>,
+    /// Every film with what was said of it.
+    #[serde(default)]
+    pub films: Vec<JudgedFilm>,
+}
+
+/// A film of an evaluation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JudgedFilm {
+    pub image_id: String,
+    /// The collection the film comes from.
+    pub source: String,
+    #[serde(flatten)]
+    pub judged: Judged,
 }
 
 /// The figures of some films of a split.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Group {
     pub name: String,
     #[serde(flatten)]
@@ -28,7 +48,7 @@ pub struct Group {
 }
 
 /// What of a film the network gets to see: a model that still knows the class without the lungs has learnt a shortcut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LungView {
     /// The film as it is.
@@ -99,7 +119,19 @@ pub fn evaluate(triage: &Triage, split: &str, films: &[Film], judged: &[Judged])
         add(format!("view {view}"), &|film| film.view == view);
     }
     let model = triage.model();
-    Evaluation { model: model.id.clone(), sha256: model.sha256.clone(), split: split.into(), groups }
+    Evaluation {
+        model: model.id.clone(),
+        sha256: model.sha256.clone(),
+        split: split.into(),
+        photographs: None,
+        lungs: None,
+        groups,
+        films: films
+            .iter()
+            .zip(judged)
+            .map(|(film, &judged)| JudgedFilm { image_id: film.image_id.clone(), source: film.source.clone(), judged })
+            .collect(),
+    }
 }
 
 fn distinct(films: &[Film], value: impl Fn(&Film) -> &String) -> Vec<String> {
@@ -126,12 +158,10 @@ impl std::fmt::Display for Evaluation {
                 m.classes.iter().map(|class| percent(class.recall.map(|recall| recall.value))).collect();
             writeln!(
                 f,
-                "| {} | {} | {:.1} ({:.1}-{:.1}) | {} | {} | {:.3} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {:.3} | {} | {} | {} |",
                 group.name,
                 m.films,
-                100.0 * m.accuracy.value,
-                100.0 * m.accuracy.low,
-                100.0 * m.accuracy.high,
+                m.accuracy.percent(),
                 recalls.join(" | "),
                 m.macro_auroc.map_or("-".into(), |auroc| format!("{:.3}", auroc.value)),
                 m.expected_calibration_error,

@@ -4,7 +4,7 @@
 use image::GrayImage;
 use image::imageops;
 use nalgebra::{DMatrix, SymmetricEigen};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xray_triage::film_space::{FilmSpace, SIDE};
 
 use crate::metrics::Estimate;
@@ -54,8 +54,31 @@ pub fn threshold(mut distances: Vec<f64>) -> f64 {
     place.map_or(1.0, |place| (distances[place] * 1e4).ceil() / 1e4)
 }
 
+/// A bundle's film space on the films of a split and on foreign pictures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ForeignTest {
+    /// The bundle's id.
+    pub model: String,
+    /// SHA-256 of its network.
+    pub sha256: String,
+    /// SHA-256 of its film space.
+    pub film_space_sha256: String,
+    pub split: String,
+    #[serde(flatten)]
+    pub separation: Separation,
+}
+
+impl std::fmt::Display for ForeignTest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Separation { films, foreign, auroc, films_refused, foreign_refused } = &self.separation;
+        writeln!(f, "AUROC {:.3} ({:.3}-{:.3})", auroc.value, auroc.low, auroc.high)?;
+        writeln!(f, "{films} films, {:.1} % refused as unfamiliar", 100.0 * films_refused)?;
+        writeln!(f, "{foreign} foreign pictures, {:.1} % refused", 100.0 * foreign_refused)
+    }
+}
+
 /// How well the distance tells films from foreign pictures.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Separation {
     pub films: usize,
     pub foreign: usize,

@@ -16,6 +16,7 @@ pub mod localization;
 pub mod metrics;
 pub mod network;
 pub mod prepare;
+pub mod report;
 pub mod snapshot;
 pub mod state_dict;
 pub mod teacher;

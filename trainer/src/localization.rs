@@ -6,7 +6,7 @@
 
 use image::GrayImage;
 use image::imageops::{self, FilterType};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xray_triage::cam::HeatMap;
 use xray_triage::infer::InferError;
 use xray_triage::pipeline::Triage;
@@ -29,7 +29,7 @@ pub enum LocalizationError {
 }
 
 /// The share of the maps' energy that lies inside the lungs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LungEnergy {
     pub class: Class,
     /// Films with a lung mask and a map that is not empty.
@@ -41,7 +41,7 @@ pub struct LungEnergy {
 }
 
 /// The pointing game (Zhang et al. 2016, "Top-down neural attention by excitation backprop"), without a margin.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pointing {
     /// Films with boxes and a map that is not empty.
     pub films: usize,
@@ -52,7 +52,7 @@ pub struct Pointing {
 }
 
 /// Spearman's rank correlation of the map's area (the share of the film inside the heat map's line) with experts' scores.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SeverityCorrelation {
     pub films: usize,
     /// With the extent of the disease, -1..=1.
@@ -62,7 +62,7 @@ pub struct SeverityCorrelation {
 }
 
 /// What the maps of a bundle show on a split.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Localization {
     /// The bundle's id.
     pub model: String,
@@ -215,9 +215,6 @@ fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
 impl std::fmt::Display for Localization {
     /// Tables in Markdown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let percent = |share: &Estimate| {
-            format!("{:.1} ({:.1}-{:.1})", 100.0 * share.value, 100.0 * share.low, 100.0 * share.high)
-        };
         writeln!(f, "activation maps of {} on split {}; 95 % intervals in brackets\n", self.model, self.split)?;
         writeln!(f, "| map of the true class | films | figure | a map without knowledge |")?;
         writeln!(f, "|---|---|---|---|")?;
@@ -227,7 +224,7 @@ impl std::fmt::Display for Localization {
                 "| {}: energy inside the lungs, % | {} | {} | {:.1} |",
                 lungs.class.label(),
                 lungs.films,
-                percent(&lungs.inside),
+                lungs.inside.percent(),
                 100.0 * lungs.lung_area
             )?;
         }
@@ -236,7 +233,7 @@ impl std::fmt::Display for Localization {
                 f,
                 "| strongest place in a radiologist's box, % | {} | {} | {:.1} |",
                 pointing.films,
-                percent(&pointing.hits),
+                pointing.hits.percent(),
                 100.0 * pointing.boxed_area
             )?;
         }

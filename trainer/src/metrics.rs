@@ -2,7 +2,7 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xray_triage::triage::{Class, Outcome, Probabilities};
 
 const CLASSES: usize = Class::ALL.len();
@@ -11,8 +11,9 @@ const CALIBRATION_BINS: usize = 15;
 const BOOTSTRAP_RESAMPLES: usize = 2000;
 
 /// A film's true class and what the device made of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Judged {
+    #[serde(rename = "label")]
     pub truth: Class,
     pub outcome: Outcome,
     /// None where the film was refused before the network saw it.
@@ -30,7 +31,7 @@ impl Judged {
 }
 
 /// A figure with its bootstrap 95 % interval (percentile method, Efron and Tibshirani 1993).
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Estimate {
     pub value: f64,
     pub low: f64,
@@ -56,10 +57,15 @@ impl Estimate {
         };
         Some(Estimate { value, low: at(0.025), high: at(0.975) })
     }
+
+    /// A share in percent with its interval, such as `70.3 (65.6-75.1)`.
+    pub fn percent(&self) -> String {
+        format!("{:.1} ({:.1}-{:.1})", 100.0 * self.value, 100.0 * self.low, 100.0 * self.high)
+    }
 }
 
 /// The figures of one class, 0..=1; none where there is nothing to divide by.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClassMetrics {
     pub class: Class,
     pub films: usize,
@@ -73,7 +79,7 @@ pub struct ClassMetrics {
 }
 
 /// One bin of a reliability diagram.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReliabilityBin {
     pub films: usize,
     /// Mean probability of the most probable class, 0..=1.
@@ -84,7 +90,7 @@ pub struct ReliabilityBin {
 
 /// The figures of a set of films. The most probable class counts as the answer, whatever the operating point; a
 /// refused film counts as a wrong one.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Metrics {
     pub films: usize,
     pub refused: usize,
@@ -149,11 +155,47 @@ fn share(films: &[Judged], among: impl Fn(&Judged) -> bool, counted: impl Fn(&Ju
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// Of the class's probability, its films against the others. Refused films are left out.
+/// Of the class's probability, its films against the others.
 fn auroc(films: &[Judged], class: Class) -> Option<f64> {
-    area_under_curve(
-        films.iter().filter_map(|film| Some((film.probabilities?.of(class), film.truth == class))).collect(),
-    )
+    area_under_curve(scored(films, class))
+}
+
+/// The class's probability of each film, and whether the film is of the class. Refused films are left out.
+fn scored(films: &[Judged], class: Class) -> Vec<(f64, bool)> {
+    films.iter().filter_map(|film| Some((film.probabilities?.of(class), film.truth == class))).collect()
+}
+
+/// A place of a receiver operating characteristic, both 0..=1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RocPoint {
+    /// Share of the other films that score at least the threshold: 1 - specificity.
+    pub false_positive_rate: f64,
+    /// Share of the class's films that do: sensitivity.
+    pub true_positive_rate: f64,
+}
+
+/// The receiver operating characteristic of a class's probability, its films against the others, from (0, 0) to (1, 1)
+/// with a point for each value that occurs. Refused films are left out; none if there are only the ones or the others.
+pub fn roc(films: &[Judged], class: Class) -> Option<Vec<RocPoint>> {
+    let mut scored = scored(films, class);
+    let positives = scored.iter().filter(|(_, positive)| *positive).count();
+    let negatives = scored.len() - positives;
+    if positives == 0 || negatives == 0 {
+        return None;
+    }
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut points = vec![RocPoint { false_positive_rate: 0.0, true_positive_rate: 0.0 }];
+    let (mut found, mut false_alarms) = (0, 0);
+    for tied in scored.chunk_by(|a, b| a.0 == b.0) {
+        let of_class = tied.iter().filter(|(_, positive)| *positive).count();
+        found += of_class;
+        false_alarms += tied.len() - of_class;
+        points.push(RocPoint {
+            false_positive_rate: false_alarms as f64 / negatives as f64,
+            true_positive_rate: found as f64 / positives as f64,
+        });
+    }
+    Some(points)
 }
 
 /// The chance that a positive has a higher score than a negative, ties half (Hanley and McNeil 1982); none if there
@@ -267,6 +309,43 @@ mod tests {
         assert_eq!(expected_calibration_error(&reliability(&films)), 0.0);
         let films = [judged(Class::Covid19, [0.0, 0.0, 1.0]), judged(Class::Normal, [0.0, 0.0, 1.0])];
         assert_eq!(expected_calibration_error(&reliability(&films)), 0.5);
+    }
+
+    #[test]
+    fn the_roc_of_known_films_and_its_area() {
+        let films = [
+            judged(Class::Covid19, [0.9, 0.1, 0.0]),
+            judged(Class::Normal, [0.6, 0.0, 0.4]),
+            judged(Class::Covid19, [0.6, 0.4, 0.0]),
+            judged(Class::Covid19, [0.3, 0.7, 0.0]),
+            judged(Class::Normal, [0.1, 0.0, 0.9]),
+            Judged { truth: Class::Covid19, outcome: Outcome::Refused, probabilities: None },
+        ];
+        let curve = roc(&films, Class::Covid19).unwrap();
+        let third = 1.0 / 3.0;
+        let points: Vec<(f64, f64)> =
+            curve.iter().map(|point| (point.false_positive_rate, point.true_positive_rate)).collect();
+        assert_eq!(points, [(0.0, 0.0), (0.0, third), (0.5, 2.0 * third), (0.5, 1.0), (1.0, 1.0)]);
+        let area: f64 = points.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0).sum();
+        assert!((area - auroc(&films, Class::Covid19).unwrap()).abs() < 1e-12, "{area}");
+        assert_eq!(roc(&films, Class::Pneumonia), None);
+    }
+
+    #[test]
+    fn reliability_bins_of_known_films() {
+        let films = [
+            judged(Class::Covid19, [0.62, 0.3, 0.08]),
+            judged(Class::Normal, [0.64, 0.3, 0.06]),
+            judged(Class::Normal, [0.0, 0.0, 1.0]),
+            Judged { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None },
+        ];
+        let bins = reliability(&films);
+        assert_eq!(bins.len(), CALIBRATION_BINS);
+        assert_eq!((bins[9].films, bins[9].accuracy), (2, 0.5));
+        assert!((bins[9].confidence - 0.63).abs() < 1e-12);
+        assert_eq!(bins[14], ReliabilityBin { films: 1, confidence: 1.0, accuracy: 1.0 });
+        assert_eq!(bins.iter().map(|bin| bin.films).sum::<usize>(), 3);
+        assert!((expected_calibration_error(&bins) - 2.0 * 0.13 / 3.0).abs() < 1e-12);
     }
 
     #[test]

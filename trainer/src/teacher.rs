@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use image::GrayImage;
 use image::imageops::{self, FilterType};
+use rayon::prelude::*;
 use tract_onnx::prelude::*;
 use xray_triage::bundle::sha256_hex;
 use xray_triage::triage::{self, Class};
@@ -111,7 +112,9 @@ pub fn lessons(
     let missing: Vec<&LabelledPlate> = films.iter().filter(|film| !known.contains_key(&film.film.image_id)).collect();
     if !missing.is_empty() {
         log::info!("the teacher looks at {} films", missing.len());
-        for (film, lesson) in missing.iter().zip(teach_all(&Teacher::load(teacher)?, &missing)?) {
+        let teacher = Teacher::load(teacher)?;
+        let taught: TractResult<Vec<Lesson>> = missing.par_iter().map(|film| teacher.teach(&film.plate)).collect();
+        for (film, lesson) in missing.into_iter().zip(taught?) {
             known.insert(film.film.image_id.clone(), lesson);
         }
         let partial = table.with_extension("partial");
@@ -123,18 +126,4 @@ pub fn lessons(
         std::fs::rename(&partial, &table)?;
     }
     Ok(films.iter().map(|film| known[&film.film.image_id].clone()).collect())
-}
-
-/// A lesson on each film, worked out on all processors.
-fn teach_all(teacher: &Teacher, films: &[&LabelledPlate]) -> TractResult<Vec<Lesson>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = films.len().div_ceil(threads).max(1);
-    let lessons: TractResult<Vec<Vec<Lesson>>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = films
-            .chunks(share)
-            .map(|films| scope.spawn(|| films.iter().map(|film| teacher.teach(&film.plate)).collect()))
-            .collect();
-        workers.into_iter().map(|worker| worker.join().expect("the teacher does not panic")).collect()
-    });
-    Ok(lessons?.concat())
 }

@@ -1,0 +1,147 @@
+//! Films with the activation maps of several bundles side by side.
+
+use std::io::Cursor;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use image::imageops::{self, FilterType};
+use image::{GrayImage, ImageError, ImageFormat, RgbImage};
+use xray_triage::bundle::Bundle;
+use xray_triage::film::Profile;
+use xray_triage::infer::Prediction;
+use xray_triage::pipeline::{Options, Triage};
+use xray_triage::screen;
+use xray_triage::triage::{self, Class, Probabilities};
+
+use super::ReportError;
+use super::document::{self, Part, plain};
+
+/// Longest side of a film on the sheet, pixels.
+const SIDE: u32 = 320;
+/// Width of the line on the maps, pixels.
+const LINE: u32 = 1;
+
+/// A film to be shown.
+pub struct SheetFilm {
+    pub name: String,
+    /// Its class, if it is known.
+    pub class: Option<Class>,
+    pub plate: GrayImage,
+}
+
+/// What one bundle says of one film.
+struct Cell {
+    map: RgbImage,
+    shown: Class,
+    probabilities: Probabilities,
+}
+
+/// A table with a row a film and a column a bundle. The maps in a row are all of one class: the film's own, or where that
+/// is not known the first bundle's most probable one. Each bundle's network is loaded and run on every film.
+pub fn sheet(bundles: &[&Bundle], films: &[SheetFilm], threads: usize) -> Result<Part, ReportError> {
+    let mut columns: Vec<Vec<Cell>> = Vec::new();
+    for bundle in bundles {
+        let options = Options { profile: Some(Profile::Digital), threads, ..Options::default() };
+        let triage = Triage::new(bundle, &options)?;
+        let temperature = triage.rule(Profile::Digital).temperature;
+        let mut column = Vec::with_capacity(films.len());
+        for (row, film) in films.iter().enumerate() {
+            let prediction =
+                triage.predict(&film.plate).map_err(|source| ReportError::Film { name: film.name.clone(), source })?;
+            let first = columns.first().map(|column| column[row].shown);
+            column.push(Cell::of(&prediction, temperature, film, first));
+        }
+        columns.push(column);
+    }
+    table(bundles.iter().map(|bundle| bundle.manifest.id.as_str()), films, &columns)
+}
+
+impl Cell {
+    fn of(prediction: &Prediction, temperature: f64, film: &SheetFilm, first: Option<Class>) -> Cell {
+        let probabilities = triage::probabilities(&prediction.logits, temperature);
+        let shown = film.class.or(first).unwrap_or(probabilities.top());
+        let map = screen::with_map(&fitted(&film.plate), Some(&prediction.cam.heat(shown)), LINE);
+        Cell { map, shown, probabilities }
+    }
+}
+
+fn table<'a>(
+    ids: impl Iterator<Item = &'a str>,
+    films: &[SheetFilm],
+    columns: &[Vec<Cell>],
+) -> Result<Part, ReportError> {
+    let header: Vec<String> = std::iter::once("film".into()).chain(ids.map(plain)).collect();
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let mut rows = Vec::with_capacity(films.len());
+    for (row, film) in films.iter().enumerate() {
+        let label = film.class.map_or(String::new(), |class| format!(", {}", class.label()));
+        let name = plain(&film.name);
+        let mut cells =
+            vec![format!("{} {name}{label}", picture(&screen::with_map(&fitted(&film.plate), None, LINE))?)];
+        for column in columns {
+            let Cell { map, shown, probabilities } = &column[row];
+            let shares = Class::ALL
+                .map(|class| format!("{} {:.1} %", class.label(), 100.0 * probabilities.of(class)))
+                .join(", ");
+            cells.push(format!("{} map of {}; {shares}", picture(map)?, shown.label()));
+        }
+        rows.push(cells);
+    }
+    Ok(Part::PageOnly(document::table(&header, rows)))
+}
+
+/// The film on the sheet's scale.
+fn fitted(plate: &GrayImage) -> GrayImage {
+    let longest = plate.width().max(plate.height()).max(1);
+    let fit = |side: u32| (side * SIDE.min(longest) / longest).max(1);
+    imageops::resize(plate, fit(plate.width()), fit(plate.height()), FilterType::Triangle)
+}
+
+/// The picture itself in Markdown.
+fn picture(picture: &RgbImage) -> Result<String, ImageError> {
+    let mut png = Cursor::new(Vec::new());
+    picture.write_to(&mut png, ImageFormat::Png)?;
+    Ok(format!("![](data:image/png;base64,{})", STANDARD.encode(png.get_ref())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::document::to_html;
+    use image::Luma;
+    use xray_triage::cam::Cam;
+
+    /// All weight of COVID-19 lies upper left, of normal lower right; pneumonia has none.
+    fn prediction() -> Prediction {
+        let cam = Cam::new(2, vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+        Prediction { logits: [0.0, 1.0, 2.0], cam }
+    }
+
+    #[test]
+    fn a_row_shows_the_films_class_in_every_column() {
+        let film = SheetFilm {
+            name: "a|<b>".into(),
+            class: Some(Class::Covid19),
+            plate: GrayImage::from_pixel(640, 320, Luma([90])),
+        };
+        let cell = Cell::of(&prediction(), 1.0, &film, Some(Class::Normal));
+        assert_eq!((cell.shown, cell.map.dimensions()), (Class::Covid19, (320, 160)));
+        // The map lies upper left, and the film shows where it is not.
+        assert_ne!(cell.map.get_pixel(5, 5)[0], cell.map.get_pixel(5, 5)[1]);
+        assert_eq!(cell.map.get_pixel(310, 150).0, [90; 3]);
+
+        let page = to_html("t", &[table(["m"].into_iter(), &[film], &[vec![cell]]).unwrap()]);
+        assert_eq!(page.matches("<img src=\"data:image/png;base64,").count(), 2, "{page}");
+        assert!(page.contains("a|&lt;b&gt;, covid19"), "{page}");
+        assert!(page.contains("map of covid19; covid19 9.0 %, pneumonia 24.5 %, normal 66.5 %"), "{page}");
+    }
+
+    #[test]
+    fn without_a_class_the_first_bundles_answer_is_shown() {
+        let film = SheetFilm { name: "a".into(), class: None, plate: GrayImage::new(20, 30) };
+        assert_eq!(Cell::of(&prediction(), 1.0, &film, None).shown, Class::Normal);
+        assert_eq!(Cell::of(&prediction(), 1.0, &film, Some(Class::Pneumonia)).shown, Class::Pneumonia);
+        // Small films are not enlarged.
+        assert_eq!(fitted(&film.plate).dimensions(), (20, 30));
+    }
+}

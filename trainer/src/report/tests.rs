@@ -1,0 +1,213 @@
+//! Reports from small records.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use xray_triage::bundle::{Bundle, Manifest};
+use xray_triage::film_space::FilmSpace;
+use xray_triage::triage::{Class, Outcome, Probabilities};
+
+use super::card::{Facts, report};
+use super::document::{Part, to_html, to_markdown};
+use super::records::Records;
+use super::run::Run;
+use crate::evaluate::{Evaluation, Group, JudgedFilm};
+use crate::metrics::{Judged, Metrics};
+
+const NASTY: &str = "<script>alert(1)</script>";
+
+fn bundle() -> Bundle {
+    let manifest = include_str!("../../../models/densenet121-cbam/manifest.toml");
+    Bundle {
+        manifest: Manifest::parse(manifest, "the shipped manifest").unwrap(),
+        model: vec![0; 1_500_000].into(),
+        film_space: FilmSpace { mean: vec![], components: vec![] },
+    }
+}
+
+/// Five films: four with probabilities, three of these right; one refused.
+fn judged() -> Vec<Judged> {
+    let seen = |truth: Class, [covid19, pneumonia, normal]: [f64; 3]| {
+        let probabilities = Probabilities { covid19, pneumonia, normal };
+        Judged { truth, outcome: probabilities.top().into(), probabilities: Some(probabilities) }
+    };
+    vec![
+        seen(Class::Covid19, [0.9, 0.05, 0.05]),
+        seen(Class::Covid19, [0.3, 0.1, 0.6]),
+        seen(Class::Pneumonia, [0.1, 0.8, 0.1]),
+        seen(Class::Normal, [0.05, 0.05, 0.9]),
+        Judged { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None },
+    ]
+}
+
+fn evaluation(manifest: &Manifest) -> Evaluation {
+    let films = judged();
+    let metrics = Metrics::of(&films).unwrap();
+    let film = |(index, &judged): (usize, &Judged)| JudgedFilm {
+        image_id: format!("film-{index}"),
+        source: if index == 0 { NASTY.into() } else { "nih".into() },
+        judged,
+    };
+    Evaluation {
+        model: manifest.id.clone(),
+        sha256: manifest.sha256.clone(),
+        split: "test".into(),
+        photographs: None,
+        lungs: None,
+        groups: vec![
+            Group { name: "all".into(), metrics: metrics.clone() },
+            Group { name: format!("source {NASTY}"), metrics },
+        ],
+        films: films.iter().enumerate().map(film).collect(),
+    }
+}
+
+fn saved(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn facts(bundle: &Bundle, records: Records) -> Facts<'_> {
+    Facts { bundle, beside: vec![], split: "test", records, runs: vec![], sheet: None }
+}
+
+#[test]
+fn card_and_page_have_what_was_measured_and_name_what_was_not() {
+    let bundle = bundle();
+    let manifest = &bundle.manifest;
+    let folder = tempfile::tempdir().unwrap();
+    let test = saved(folder.path(), "test.json", &serde_json::to_string(&evaluation(manifest)).unwrap());
+    let line = json!({"model": {"id": manifest.id, "sha256": manifest.sha256}, "timings_ms": {"total": 2500.0, "infer": 2000.0}});
+    let board = saved(folder.path(), "board<1>.jsonl", &format!("{line}\n{line}\n"));
+    let mut facts = facts(&bundle, Records::read(&[test, board], &[manifest]).unwrap());
+    saved(
+        folder.path(),
+        "metrics.csv",
+        "epoch,size,train_loss,val_loss,val_accuracy\n1,128,1.0,0.9,0.5\n2,128,0.8,0.7,0.625\n",
+    );
+    facts.runs.push(Run::read(folder.path()).unwrap());
+    facts.sheet = Some(Part::PageOnly("![](data:image/png;base64,AAAA)".into()));
+    let parts = report(&facts).unwrap();
+    let (card, page) = (to_markdown(&parts), to_html("Report", &parts));
+
+    // Three of five films are right; one of two COVID-19 films is found.
+    assert!(card.contains("| all | 5 | 60.0 ("), "{card}");
+    assert!(card.contains("| covid19 | 2 | 50.0 ("), "{card}");
+    assert!(card.contains("| covid19 | 1 | 0 | 1 | 0 |"), "the confusion matrix: {card}");
+    assert!(card.contains("| all | 2 | 1 | 2 | 5 |"), "the films by class: {card}");
+    assert!(card.contains("| 0.87 to 0.93 | 2 | 0.900 | 1.000 |"), "the reliability bins: {card}");
+    assert!(card.contains("| 2 | 128 | 62.5 | 2 |"), "the run: {card}");
+    assert!(card.contains("2 | 2.50 | 2.50 | 2.00 | 2.00 |"), "the times: {card}");
+    assert!(card.contains("1.5 MB") && card.contains(&manifest.sha256));
+    assert!(card.contains("| learning\\_rate | 0.001 |") && card.contains("CBAM"), "the settings: {card}");
+
+    assert!(card.contains("--photographs film --json") && card.contains("--photographs screen --json"), "{card}");
+    assert!(card.contains("--lungs hidden") && card.contains("trainer localize") && card.contains("trainer foreign"));
+    for text in [&card, &page] {
+        assert!(
+            text.contains("not for diagnosis") && !text.contains("no such figure") && !text.contains("{{"),
+            "{text}"
+        );
+    }
+
+    assert_eq!(page.matches("<svg").count(), 5, "confusion, ROC, reliability, training, times");
+    assert!(
+        !card.contains("<svg") && !card.contains("base64") && page.contains("<img src=\"data:image/png;base64,AAAA\"")
+    );
+    assert!(!page.contains("<script") && page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{page}");
+}
+
+#[test]
+fn without_a_record_nothing_is_claimed() {
+    let bundle = bundle();
+    let card = to_markdown(&report(&facts(&bundle, Records::default())).unwrap());
+    assert!(card.contains("*Not measured* on split test: `trainer evaluate --json`"), "{card}");
+    let analyses = card.split("## Quantitative analyses").nth(1).unwrap().split("## Ethical").next().unwrap();
+    assert!(!analyses.contains("| all |") && !analyses.contains(" %"), "{analyses}");
+}
+
+#[test]
+fn records_of_other_weights_are_refused() {
+    let bundle = bundle();
+    let mut other = bundle.manifest.clone();
+    other.id = "other".into();
+    other.sha256 = "0".repeat(64);
+    let folder = tempfile::tempdir().unwrap();
+    let file = [saved(folder.path(), "other.json", &serde_json::to_string(&evaluation(&other)).unwrap())];
+    let Err(error) = Records::read(&file, &[&bundle.manifest]) else { panic!("taken") };
+    let error = error.to_string();
+    for part in ["other.json", &other.sha256, &bundle.manifest.id, &bundle.manifest.sha256, "--beside"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+
+    // Beside its own bundle it is taken, and is not the figures of the one reported.
+    let mut facts = facts(&bundle, Records::read(&file, &[&bundle.manifest, &other]).unwrap());
+    facts.beside = vec![&other];
+    let card = to_markdown(&report(&facts).unwrap());
+    assert!(card.contains("| other | CBAM (Woo et al. 2018) | 5 | 60.0 ("), "{card}");
+    assert!(card.contains("| CBAM (Woo et al. 2018) | not measured | not measured |"), "{card}");
+}
+
+#[test]
+fn a_film_space_of_another_bundle_is_refused() {
+    let manifest = bundle().manifest;
+    let record = |space: &str| {
+        let figure = json!({"value": 0.9, "low": 0.8, "high": 1.0});
+        json!({"model": manifest.id, "sha256": manifest.sha256, "film_space_sha256": space, "split": "test",
+            "films": 10, "foreign": 4, "auroc": figure, "films_refused": 0.1, "foreign_refused": 0.75})
+        .to_string()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let right = saved(folder.path(), "right.json", &record(&manifest.film_space.sha256));
+    assert_eq!(Records::read(&[right], &[&manifest]).unwrap().foreign.len(), 1);
+    let wrong = saved(folder.path(), "wrong.json", &record(&"1".repeat(64)));
+    let Err(error) = Records::read(&[wrong], &[&manifest]) else { panic!("taken") };
+    assert!(error.to_string().contains("film space"), "{error}");
+}
+
+#[test]
+fn what_is_no_record_is_named() {
+    let manifest = bundle().manifest;
+    let folder = tempfile::tempdir().unwrap();
+    let good = serde_json::to_string(&evaluation(&manifest)).unwrap();
+    let lacking = good.replacen("\"macro_auroc\"", "\"macro\"", 1).replacen("\"confusion\"", "\"c\"", 1);
+    for (name, text) in [
+        ("empty.json", String::new()),
+        ("text.json", "| films | n |".into()),
+        ("half.json", good[..good.len() / 2].into()),
+        ("unknown.json", "{\"loss\": 1}".into()),
+        ("number.json", "7".into()),
+        ("two.json", format!("{good}\n{good}")),
+        ("lacking.json", lacking),
+        ("unseen.jsonl", json!({"model": {"id": "", "sha256": manifest.sha256}, "timings_ms": {}}).to_string()),
+    ] {
+        let Err(error) = Records::read(&[saved(folder.path(), name, &text)], &[&manifest]) else {
+            panic!("{name} taken")
+        };
+        let error = error.to_string();
+        assert!(error.contains(name) && error.contains("--json"), "{error}");
+    }
+    let twice = ["a.json", "b.json"].map(|name| saved(folder.path(), name, &good));
+    let Err(error) = Records::read(&twice, &[&manifest]) else { panic!("taken twice") };
+    assert!(error.to_string().contains("b.json: the same measurement"), "{error}");
+}
+
+#[test]
+fn operating_points_follow_from_the_films_probabilities() {
+    let mut bundle = bundle();
+    let point = |covid19_at_least, refer_below| xray_triage::triage::OperatingPoint { covid19_at_least, refer_below };
+    bundle.manifest.profiles.digital.operating_points =
+        [("eager".to_string(), point(0.25, 0.0)), ("unsure".to_string(), point(0.25, 0.85))].into();
+    let records = Records { evaluations: vec![evaluation(&bundle.manifest)], ..Records::default() };
+    let card = to_markdown(&report(&facts(&bundle, records)).unwrap());
+    let row = |name: &str| -> Vec<String> {
+        let line = card.lines().find(|line| line.starts_with(&format!("| {name} |"))).expect(name);
+        // The figures without their intervals.
+        line.split('|').skip(3).map(|cell| cell.trim().split(' ').next().unwrap_or("").to_string()).collect()
+    };
+    // Both COVID-19 films have at least 0.25, no other has; the refused film is not decided.
+    assert_eq!(row("eager")[..4], ["100.0", "100.0", "80.0", "100.0"]);
+    // Only the two films at 0.9 are confident.
+    assert_eq!(row("unsure")[..4], ["50.0", "100.0", "40.0", "100.0"]);
+}
