@@ -9,8 +9,8 @@ use trainer::prepare::{self, Encoding, Options};
 
 use super::AnyError;
 
-/// Make a data set of public collections and of your own films: one label and one copy of each film, each patient in one
-/// split.
+/// Make a data set of public collections and of your own films: one label and one copy of each film, each patient in
+/// one split.
 ///
 /// See docs/guide/prepare-data.md.
 #[derive(Args)]

@@ -16,8 +16,8 @@ const THUMBNAIL_SIDE: u32 = 32;
 ///
 /// Measured on the 1346 different films of the set that the shipped model was trained on, 905 thousand pairs: hashes
 /// alone do not do (65 pairs differ in 30 bits or fewer, 24 at least), but no pair correlates above 0.970. Of 150 films
-/// recompressed at JPEG quality 30 to 50, halved, or squeezed to a square, all correlate at least 0.998 and differ in 25
-/// bits at most; with contrast, gamma, or a border of 1 % changed, 0.989 and 31 bits. A copy brightened until its
+/// recompressed at JPEG quality 30 to 50, halved, or squeezed to a square, all correlate at least 0.998 and differ in
+/// 25 bits at most; with contrast, gamma, or a border of 1 % changed, 0.989 and 31 bits. A copy brightened until its
 /// white clips, or cropped by 2 % and more, may be missed.
 const MOST_BITS: u32 = 48;
 const LEAST_CORRELATION: f64 = 0.98;

@@ -1,8 +1,8 @@
-//! From collections of films as their owners distribute them to a data set: honest labels, every film once, every patient
-//! in one split, and a word on each film that was left out. See docs/guide/prepare-data.md.
+//! From collections of films as their owners distribute them to a data set: honest labels, every film once, every
+//! patient in one split, and a word on each film that was left out. See docs/guide/prepare-data.md.
 //!
-//! [`source`] lists films, [`finding`] judges what is said of them, [`dicom`] reads hospital files, [`duplicates`] finds
-//! copies, [`split`] shares out, [`report`] counts.
+//! [`source`] lists films, [`finding`] judges what is said of them, [`dicom`] reads hospital files, [`duplicates`]
+//! finds copies, [`split`] shares out, [`report`] counts.
 
 pub mod dicom;
 pub mod duplicates;
@@ -96,13 +96,13 @@ pub enum PrepareError {
     #[error("{out}: not an empty folder; name a new one, so that nothing of yours is overwritten")]
     Occupied { out: PathBuf },
     #[error(
-        "no film of class {label} is left, and no network can be trained without; add a source that has some, see {list} \
-         for what was left out and why, or give --allow-missing-class for a set to evaluate on"
+        "no film of class {label} is left, and no network can be trained without; add a source that has some, see \
+         {list} for what was left out and why, or give --allow-missing-class for a set to evaluate on"
     )]
     EmptyClass { label: &'static str, list: PathBuf },
     #[error(
-        "{path}: cannot be written ({source}); free some space or name another folder, then start again in an empty one: \
-         what is written so far is no data set"
+        "{path}: cannot be written ({source}); free some space or name another folder, then start again in an empty \
+         one: what is written so far is no data set"
     )]
     Write { path: PathBuf, source: io::Error },
 }

@@ -380,8 +380,8 @@ fn rsna_patients(path: &Path) -> Result<HashMap<String, String>, PrepareError> {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             log::warn!(
-                "{}: not there. RSNA films of one patient may come into different splits; the RSNA offers the file beside \
-                 the challenge's data",
+                "{}: not there. RSNA films of one patient may come into different splits; the RSNA offers the file \
+                 beside the challenge's data",
                 path.display()
             );
             return Ok(HashMap::new());

@@ -93,7 +93,7 @@ pub fn assign<K: Eq + Hash>(groups: &[Vec<K>], Shares(shares): Shares, seed: u64
     let mut taken: HashMap<&K, [f64; 3]> = HashMap::new();
     let mut splits = vec![0; groups.len()];
     for group in order {
-        // The part of a split's share of a kind that is open, over the kind's number: rare kinds count as much as others.
+        // The part of a split's share of a kind that is open, over the kind's number: rare kinds count as much.
         let open = |split: usize| -> f64 {
             let of_kind = |kind: &K| {
                 let taken = taken.get(kind).map_or(0.0, |taken| taken[split]);
