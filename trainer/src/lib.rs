@@ -6,6 +6,7 @@ pub mod augment;
 pub mod backend;
 pub mod bundle;
 pub mod calibration;
+pub mod compare;
 pub mod dataset;
 pub mod evaluate;
 pub mod export;
