@@ -1,5 +1,6 @@
 //! Host side of xray-triage: from labelled films to the bundle the device runs.
 
+pub mod ablation;
 pub mod annotations;
 pub mod architecture;
 pub mod augment;
