@@ -11,7 +11,7 @@ use xray_triage::bundle::{
     profile_name, sha256_hex,
 };
 use xray_triage::film::{self, Profile};
-use xray_triage::film_space::FilmSpace;
+use xray_triage::film_space::{FilmSpace, SIDE};
 use xray_triage::infer::Network;
 use xray_triage::preprocess::{self, InputSpec};
 use xray_triage::triage::{Class, OperatingPoint};
@@ -19,13 +19,17 @@ use xray_triage::triage::{Class, OperatingPoint};
 use crate::architecture::Architecture;
 use crate::calibration::{self, Scored};
 use crate::dataset::LabelledPlate;
-use crate::export::{self, Estimator, Ranges};
+use crate::export::{self, Estimator, LayerError, Ranges};
 use crate::film_space;
 use crate::snapshot;
 use crate::state_dict::{Precision, StateDict};
+use crate::train;
 
 /// The checkpoint's file name in a bundle: the weights in half floats, to export again or to train on from.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
+
+/// Side of the input where nothing says another, pixels.
+const DEFAULT_SIZE: u32 = 224;
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -117,6 +121,12 @@ pub fn export(
         ranges: quantized.ranges,
     };
     write_toml(quantization_file, &quantization)?;
+    write_manifest(folder, &uncalibrated(id, &quantized.model, &space, spec, training))?;
+    Ok((float, quantized.model))
+}
+
+/// A manifest that reads the logits as they are and refuses and refers nothing.
+fn uncalibrated(id: &str, model: &[u8], film_space: &[u8], input: InputSpec, training: toml::Table) -> Manifest {
     let neutral = || Calibration {
         temperature: 1.0,
         default_operating_point: "balanced".into(),
@@ -126,20 +136,72 @@ pub fn export(
             OperatingPoint { covid19_at_least: 0.5, refer_below: 0.0 },
         )]),
     };
-    let manifest = Manifest {
+    Manifest {
         format_version: FORMAT_VERSION,
         id: id.into(),
         model: MODEL_FILE.into(),
-        sha256: sha256_hex(&quantized.model),
+        sha256: sha256_hex(model),
         labels: Class::ALL.map(|class| class.label().to_string()).to_vec(),
-        input: spec,
-        film_space: BundleFile { file: FILM_SPACE_FILE.into(), sha256: sha256_hex(&space) },
+        input,
+        film_space: BundleFile { file: FILM_SPACE_FILE.into(), sha256: sha256_hex(film_space) },
         profiles: Profiles { digital: neutral(), film: neutral(), screen: neutral() },
         training,
         metrics: toml::Table::new(),
+    }
+}
+
+/// Measures what each quantized layer of an exported bundle loses ([`export::layer_errors`]) on the films its ranges come
+/// from, and writes a table with a row a layer, the worst first. `quantization_file` is the one of the export.
+pub fn write_layer_errors(
+    folder: &Path,
+    quantization_file: &Path,
+    films: &[LabelledPlate],
+    table: &Path,
+) -> Result<Vec<LayerError>, AnyError> {
+    let manifest = Bundle::load(folder)?.manifest;
+    let (architecture, state) = read_checkpoint(&folder.join(WEIGHTS_FILE))?;
+    let quantization: Quantization = toml::from_str(&std::fs::read_to_string(quantization_file)?)?;
+    let inputs = films.iter().map(|film| preprocess::tensor(&film.plate, &manifest.input));
+    let side = manifest.input.size as usize;
+    let layers = export::layer_errors(&architecture, &state, side, inputs, &quantization.ranges)?;
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(["layer", "sqnr_db", "films", "estimator", "model_sha256"])?;
+    for LayerError { layer, sqnr_db } in &layers {
+        writer.serialize((layer, sqnr_db, films.len(), quantization.estimator, &manifest.sha256))?;
+    }
+    write_whole(table, &String::from_utf8(writer.into_inner()?)?)?;
+    Ok(layers)
+}
+
+/// What is to be measured: a bundle's folder, or a float checkpoint (a run's folder, for its best weights, or the file
+/// itself), made a bundle in memory.
+///
+/// A checkpoint's weights are rounded to half floats, as they ship. Its logits are read as they are (temperature 1), and
+/// no film is refused as unfamiliar. The input is `size` pixels wide; without it what the run's last stage has, or 224 for
+/// a file.
+pub fn open(path: &Path, size: Option<u32>) -> Result<Bundle, AnyError> {
+    let run = path.join(train::BEST_FILE);
+    let (checkpoint, size) = match path.is_dir() {
+        true if path.join(MANIFEST_FILE).exists() => return Ok(Bundle::load(path)?),
+        true if run.exists() => {
+            let stages = train::config_of(path)?.stages;
+            (run, size.or(stages.last().map(|stage| stage.size)))
+        }
+        true => {
+            let wanted =
+                "neither a bundle (manifest.toml) nor a run (best.safetensors) is in this folder; give another";
+            return Err(format!("{}: {wanted}", path.display()).into());
+        }
+        false => (path.into(), size),
     };
-    write_manifest(folder, &manifest)?;
-    Ok((float, quantized.model))
+    let size = size.unwrap_or(DEFAULT_SIZE);
+    let (architecture, state) = read_checkpoint(&checkpoint)?;
+    let model = export::float_model(&architecture, &state, size as usize)?;
+    let film_space = FilmSpace { mean: vec![0.0; (SIDE * SIDE) as usize], components: Vec::new() };
+    let space = serde_json::to_vec(&film_space)?;
+    let id = format!("{} (float)", path.display());
+    let manifest = uncalibrated(&id, &model, &space, InputSpec::imagenet(size), toml::Table::new());
+    Ok(Bundle { manifest, model: model.into(), film_space })
 }
 
 /// The float network of a bundle's weights.
@@ -209,7 +271,16 @@ pub fn calibrate(
 
 /// A simulated photograph of a film for a profile, as gray after JPEG, levels 1 to 3 in turn; none for the digital one.
 pub fn photograph(plate: &GrayImage, profile: Profile, index: usize) -> Result<Option<GrayImage>, image::ImageError> {
-    let level = (index % 3 + 1) as u8;
+    photograph_at(plate, profile, (index % 3 + 1) as u8, index)
+}
+
+/// The same at a given level of the simulator, 1 to 4.
+pub fn photograph_at(
+    plate: &GrayImage,
+    profile: Profile,
+    level: u8,
+    index: usize,
+) -> Result<Option<GrayImage>, image::ImageError> {
     let snapshot = match profile {
         Profile::Digital => return Ok(None),
         Profile::Film => snapshot::film_on_lightbox(plate, level, index as u64),

@@ -1,9 +1,11 @@
 //! Subcommands and their arguments.
 
+mod ablation;
+mod compare;
 mod prepare;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +27,7 @@ use trainer::snapshot;
 use trainer::state_dict::StateDict;
 use trainer::teacher;
 use trainer::train::{self, Ended, Example, Stage, TrainConfig};
-use xray_triage::bundle::{Bundle, sha256_hex};
+use xray_triage::bundle::{Bundle, MANIFEST_FILE, sha256_hex};
 use xray_triage::film::Profile;
 use xray_triage::infer::Network;
 use xray_triage::picture;
@@ -50,6 +52,8 @@ enum Command {
     Export(ExportArgs),
     Calibrate(CalibrateArgs),
     Evaluate(EvaluateArgs),
+    Compare(compare::CompareArgs),
+    Ablation(ablation::AblationArgs),
     Localize(LocalizeArgs),
     Foreign(ForeignArgs),
     Report(report::ReportArgs),
@@ -88,6 +92,9 @@ struct ExportArgs {
     /// Also write the float network here.
     #[arg(long)]
     float: Option<PathBuf>,
+    /// Also measure what each quantized layer loses, and write it here as CSV; takes about half a second a film.
+    #[arg(long)]
+    layers: Option<PathBuf>,
     /// Print the accuracy on `val` of the float and of the int8 network; takes minutes.
     #[arg(long)]
     compare: bool,
@@ -115,8 +122,9 @@ struct CalibrateArgs {
 /// What a measurement is taken of.
 #[derive(Args)]
 struct Measured {
-    /// The bundle's folder.
-    #[arg(long)]
+    /// The bundle's folder. `evaluate` and `localize` also take a float checkpoint: a run's folder, for its best weights,
+    /// or the file.
+    #[arg(long, visible_alias = "checkpoint")]
     bundle: PathBuf,
     #[arg(long)]
     manifest: PathBuf,
@@ -124,7 +132,7 @@ struct Measured {
     split: String,
 }
 
-/// Measure a bundle on a split, through the device library.
+/// Measure a bundle or a float checkpoint on a split, through the device library.
 #[derive(Args)]
 struct EvaluateArgs {
     #[command(flatten)]
@@ -135,6 +143,11 @@ struct EvaluateArgs {
     /// Judge simulated photographs of the films instead of the files.
     #[arg(long, value_enum)]
     photographs: Option<Profile>,
+    /// Judge photographs of every film at each of these levels of the simulator, 1 to 4, with rows of their own. Without
+    /// it levels 1 to 3 come in turn.
+    #[arg(long, value_delimiter = ',', requires = "photographs", conflicts_with = "record",
+        value_parser = clap::value_parser!(u8).range(1..=4))]
+    levels: Vec<u8>,
     /// Judge only the films with a lung mask, as they are or with a part hidden: does the model need the lungs?
     #[arg(long, value_enum, conflicts_with = "photographs")]
     lungs: Option<LungView>,
@@ -143,6 +156,9 @@ struct EvaluateArgs {
     record: Option<String>,
     #[arg(long)]
     operating_point: Option<String>,
+    /// Side of a float checkpoint's input, pixels: that of a run's last stage, or 224 for a file, if it is not given.
+    #[arg(long)]
+    size: Option<u32>,
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
@@ -214,9 +230,6 @@ enum Preset {
 /// Train a network on the `train` split and keep the weights that do best on `val`.
 #[derive(Args)]
 struct TrainArgs {
-    /// The dataset's manifest.csv.
-    #[arg(long)]
-    manifest: PathBuf,
     /// The run's folder: settings, metrics.csv, checkpoints.
     #[arg(long)]
     out: PathBuf,
@@ -225,6 +238,18 @@ struct TrainArgs {
     resume: bool,
     #[arg(long, value_enum, default_value_t = Attention::Cbam)]
     attention: Attention,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    settings: TrainSettings,
+}
+
+/// How networks are trained, whatever their attention and seed.
+#[derive(Args)]
+struct TrainSettings {
+    /// The dataset's manifest.csv.
+    #[arg(long)]
+    manifest: PathBuf,
     /// Where all settings come from that are not given.
     #[arg(long, value_enum, default_value_t = Preset::Own)]
     preset: Preset,
@@ -266,8 +291,6 @@ struct TrainArgs {
     /// Draw each class equally often, whatever its share of the films.
     #[arg(long)]
     balance_classes: bool,
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     #[arg(long, value_enum)]
     backend: Option<Backend>,
 }
@@ -280,6 +303,8 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export(args),
         Command::Calibrate(args) => calibrate(args),
         Command::Evaluate(args) => evaluate(args),
+        Command::Compare(args) => compare::compare(args),
+        Command::Ablation(args) => ablation::ablation(args),
         Command::Localize(args) => localize(args),
         Command::Foreign(args) => foreign(args),
         Command::Report(args) => report::report(args),
@@ -296,32 +321,56 @@ pub fn main() -> ExitCode {
 }
 
 fn train(args: TrainArgs) -> Result<(), AnyError> {
-    let manifest = Manifest::read(&args.manifest)?;
-    let (train_plates, skipped) = dataset::read_plates(manifest.split("train")?);
-    let (val_plates, val_skipped) = dataset::read_plates(manifest.split("val")?);
-    dataset::check_classes("train", &train_plates)?;
-    println!(
-        "{} films to train on, {} to validate; {} unreadable films left out",
-        train_plates.len(),
-        val_plates.len(),
-        skipped + val_skipped
-    );
-    std::fs::create_dir_all(&args.out)?;
-    let initial = match &args.initial_weights {
-        Some(path) => Some((sha256_hex(&std::fs::read(path)?), StateDict::load(path)?)),
-        None => None,
-    };
-    let base = match args.preset {
-        Preset::Own => TrainConfig::own(args.attention),
-        Preset::Paper => TrainConfig::paper(args.attention),
-    };
-    if args.preset == Preset::Paper && initial.is_none() {
-        eprintln!(
-            "warning: the paper starts from ImageNet weights; give torchvision's densenet121 by --initial-weights"
-        );
+    let TrainArgs { out, resume, attention, seed, settings } = args;
+    let initial = initial_weights(&settings)?;
+    let config = train_config(&settings, attention, seed, initial.as_ref());
+    let (train_films, val) = training_films(&settings, config.teacher_share, &out)?;
+    let films = train::Films { train: &train_films, val: &val };
+    let device = settings.backend.unwrap_or(Backend::preferred()).device();
+    let initial = initial.as_ref().map(|initial| &initial.state);
+    let stop = stop_on_interrupt()?;
+    match train::run(&out, &config, resume, &device, initial, &films, &stop)? {
+        Ended::Finished(accuracy) => println!("finished: best validation accuracy {:.1} %", 100.0 * accuracy),
+        Ended::Stopped => println!("stopped; the same command with --resume goes on"),
     }
-    let config = TrainConfig {
-        seed: args.seed,
+    Ok(())
+}
+
+/// Weights to start from.
+struct InitialWeights {
+    /// Of their file.
+    sha256: String,
+    state: StateDict,
+}
+
+fn initial_weights(args: &TrainSettings) -> Result<Option<InitialWeights>, AnyError> {
+    match &args.initial_weights {
+        Some(path) => {
+            Ok(Some(InitialWeights { sha256: sha256_hex(&std::fs::read(path)?), state: StateDict::load(path)? }))
+        }
+        None => {
+            if args.preset == Preset::Paper {
+                eprintln!(
+                    "warning: the paper starts from ImageNet weights; give torchvision's densenet121 by --initial-weights"
+                );
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn train_config(
+    args: &TrainSettings,
+    attention: Attention,
+    seed: u64,
+    initial: Option<&InitialWeights>,
+) -> TrainConfig {
+    let base = match args.preset {
+        Preset::Own => TrainConfig::own(attention),
+        Preset::Paper => TrainConfig::paper(attention),
+    };
+    TrainConfig {
+        seed,
         batch_size: args.batch_size.map_or(base.batch_size, usize::from),
         learning_rate: args.learning_rate.unwrap_or(base.learning_rate),
         weight_decay: args.weight_decay.unwrap_or(base.weight_decay),
@@ -332,16 +381,35 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
         average_decay: args.average_decay.unwrap_or(base.average_decay),
         augment: base.augment && !args.no_augment,
         balance_classes: base.balance_classes || args.balance_classes,
-        stages: args.stages.unwrap_or(base.stages),
-        initial_weights: initial.as_ref().map(|(hash, _)| hash.clone()),
+        stages: args.stages.clone().unwrap_or(base.stages),
+        initial_weights: initial.map(|initial| initial.sha256.clone()),
         schedule: base.schedule,
         architecture: base.architecture,
-    };
-    if args.teacher.is_some() && config.teacher_share == 0.0 {
+    }
+}
+
+/// The films to train on and those to validate with. What the teacher says is kept in `folder`.
+fn training_films(
+    args: &TrainSettings,
+    teacher_share: f32,
+    folder: &Path,
+) -> Result<(Vec<Example>, Vec<LabelledPlate>), AnyError> {
+    let manifest = Manifest::read(&args.manifest)?;
+    let (train_plates, skipped) = dataset::read_plates(manifest.split("train")?);
+    let (val_plates, val_skipped) = dataset::read_plates(manifest.split("val")?);
+    dataset::check_classes("train", &train_plates)?;
+    println!(
+        "{} films to train on, {} to validate; {} unreadable films left out",
+        train_plates.len(),
+        val_plates.len(),
+        skipped + val_skipped
+    );
+    std::fs::create_dir_all(folder)?;
+    if args.teacher.is_some() && teacher_share == 0.0 {
         return Err("this preset learns from the labels alone; give --teacher-share with --teacher".into());
     }
     let lessons = match &args.teacher {
-        Some(teacher) => teacher::lessons(teacher, &train_plates, &args.out)?.into_iter().map(Some).collect(),
+        Some(teacher) => teacher::lessons(teacher, &train_plates, folder)?.into_iter().map(Some).collect(),
         None => vec![None; train_plates.len()],
     };
     let annotations = Annotations::beside(&args.manifest)?;
@@ -351,18 +419,19 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
     }
     let with_lungs = examples.iter().filter(|example| example.lungs.is_some()).count();
     println!("{with_lungs} of the films to train on have a lung mask");
-    let films = train::Films { train: &examples, val: &val_plates };
+    Ok((examples, val_plates))
+}
+
+/// Set by Ctrl-C. To be called once.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>, AnyError> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
     ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
-    let device = args.backend.unwrap_or(Backend::preferred()).device();
-    match train::run(&args.out, &config, args.resume, &device, initial.as_ref().map(|(_, state)| state), &films, &stop)?
-    {
-        Ended::Finished(accuracy) => println!("finished: best validation accuracy {:.1} %", 100.0 * accuracy),
-        Ended::Stopped => println!("stopped; the same command with --resume goes on"),
-    }
-    Ok(())
+    Ok(stop)
 }
+
+/// Layers that `export --layers` prints; the table has all.
+const WORST_LAYERS: usize = 10;
 
 fn export(args: ExportArgs) -> Result<(), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
@@ -384,6 +453,13 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
     let (float, int8) = bundle::export(&args.run.join(train::BEST_FILE), &target, &films, &space, training)?;
     if let Some(path) = &args.float {
         std::fs::write(path, &float)?;
+    }
+    if let Some(table) = &args.layers {
+        let layers = bundle::write_layer_errors(&args.out, &args.quantization, &films, table)?;
+        println!("layers that lose most to int8, signal-to-quantization-noise ratio:");
+        for layer in layers.iter().take(WORST_LAYERS) {
+            println!("{:6.1} dB  {}", layer.sqnr_db, layer.layer);
+        }
     }
     if !args.compare {
         return Ok(());
@@ -429,7 +505,25 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
     // A film with a part hidden is no photograph: nothing is to be looked for in it.
     let profile = args.lungs.map(|_| Profile::Digital);
     let options = Options { profile, operating_point: args.operating_point, threads: args.threads };
-    let triage = Triage::new(&Bundle::load(&args.on.bundle)?, &options)?;
+    if args.record.is_some() && !args.on.bundle.join(MANIFEST_FILE).exists() {
+        return Err(
+            format!("{}: figures can be put into a bundle only; leave out --record", args.on.bundle.display()).into()
+        );
+    }
+    let triage = Triage::new(&bundle::open(&args.on.bundle, args.size)?, &options)?;
+    if let (Some(profile), false) = (args.photographs, args.levels.is_empty()) {
+        let judge = |&level: &u8| -> Result<_, AnyError> {
+            let photograph = |index: usize, plate: GrayImage| -> Result<GrayImage, AnyError> {
+                bundle::photograph_at(&plate, profile, level, index)?
+                    .ok_or_else(|| "digital films have no levels; give --photographs film or screen".into())
+            };
+            Ok((level, judge_altered(&triage, &films, photograph)?))
+        };
+        let levels = args.levels.iter().map(judge).collect::<Result<Vec<_>, AnyError>>()?;
+        let mut evaluation = evaluate::evaluate_levels(&triage, &args.on.split, &films, &levels);
+        evaluation.photographs = Some(profile);
+        return print_figures(&evaluation, args.json);
+    }
     let judged = match (args.lungs, args.photographs) {
         (Some(view), _) => {
             let masks;
@@ -456,9 +550,14 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
         table.insert("expected_calibration_error".into(), toml::Value::Float(all.expected_calibration_error));
         bundle::record_metrics(&args.on.bundle, &name, table)?;
     }
-    match args.json {
-        true => println!("{}", serde_json::to_string(&evaluation)?),
-        false => print!("{evaluation}"),
+    print_figures(&evaluation, args.json)
+}
+
+/// One JSON object, or tables.
+fn print_figures(figures: &(impl serde::Serialize + std::fmt::Display), json: bool) -> Result<(), AnyError> {
+    match json {
+        true => println!("{}", serde_json::to_string(figures)?),
+        false => print!("{figures}"),
     }
     Ok(())
 }
@@ -499,13 +598,8 @@ fn localize(args: LocalizeArgs) -> Result<(), AnyError> {
     let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?);
     let annotations = Annotations::beside(&args.on.manifest)?;
     let options = Options { threads: args.threads, ..Options::default() };
-    let triage = Triage::new(&Bundle::load(&args.on.bundle)?, &options)?;
-    let localization = localization::localize(&triage, &args.on.split, &films, &annotations)?;
-    match args.json {
-        true => println!("{}", serde_json::to_string(&localization)?),
-        false => print!("{localization}"),
-    }
-    Ok(())
+    let triage = Triage::new(&bundle::open(&args.on.bundle, None)?, &options)?;
+    print_figures(&localization::localize(&triage, &args.on.split, &films, &annotations)?, args.json)
 }
 
 fn foreign(args: ForeignArgs) -> Result<(), AnyError> {

@@ -102,11 +102,41 @@ pub fn judged(film: &Film, record: Record) -> Judged {
 /// The figures of all films and of each part worth a look on its own: the paper's protocol, each source (where source
 /// and class go together, a model can score by telling sources apart) and each view.
 pub fn evaluate(triage: &Triage, split: &str, films: &[Film], judged: &[Judged]) -> Evaluation {
+    let answers = films.iter().zip(judged).map(|(film, &judged)| JudgedFilm {
+        image_id: film.image_id.clone(),
+        source: film.source.clone(),
+        judged,
+    });
+    Evaluation { films: answers.collect(), ..evaluation(triage, split, groups("", films, judged)) }
+}
+
+/// The same of photographs of every film at several levels of the simulator, level by level: photographs of one film
+/// are no independent observations. Single films are not listed.
+pub fn evaluate_levels(triage: &Triage, split: &str, films: &[Film], levels: &[(u8, Vec<Judged>)]) -> Evaluation {
+    let of_level = |(level, judged): &(u8, Vec<Judged>)| groups(&format!("level {level}, "), films, judged);
+    evaluation(triage, split, levels.iter().flat_map(of_level).collect())
+}
+
+fn evaluation(triage: &Triage, split: &str, groups: Vec<Group>) -> Evaluation {
+    let model = triage.model();
+    Evaluation {
+        model: model.id.clone(),
+        sha256: model.sha256.clone(),
+        split: split.into(),
+        photographs: None,
+        lungs: None,
+        groups,
+        films: Vec::new(),
+    }
+}
+
+/// `prefix` comes before the names.
+fn groups(prefix: &str, films: &[Film], judged: &[Judged]) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut add = |name: String, wanted: &dyn Fn(&Film) -> bool| {
         let part: Vec<Judged> =
             films.iter().zip(judged).filter(|(film, _)| wanted(film)).map(|(_, judged)| *judged).collect();
-        groups.extend(Metrics::of(&part).map(|metrics| Group { name, metrics }));
+        groups.extend(Metrics::of(&part).map(|metrics| Group { name: format!("{prefix}{name}"), metrics }));
     };
     add("all".into(), &|_| true);
     for protocol in distinct(films, |film| &film.protocol) {
@@ -118,20 +148,7 @@ pub fn evaluate(triage: &Triage, split: &str, films: &[Film], judged: &[Judged])
     for view in distinct(films, |film| &film.view) {
         add(format!("view {view}"), &|film| film.view == view);
     }
-    let model = triage.model();
-    Evaluation {
-        model: model.id.clone(),
-        sha256: model.sha256.clone(),
-        split: split.into(),
-        photographs: None,
-        lungs: None,
-        groups,
-        films: films
-            .iter()
-            .zip(judged)
-            .map(|(film, &judged)| JudgedFilm { image_id: film.image_id.clone(), source: film.source.clone(), judged })
-            .collect(),
-    }
+    groups
 }
 
 fn distinct(films: &[Film], value: impl Fn(&Film) -> &String) -> Vec<String> {
@@ -177,6 +194,7 @@ impl std::fmt::Display for Evaluation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use xray_triage::triage::{Class, Probabilities};
 
     #[test]
     fn hidden_is_one_gray_and_the_rest_stays() {
@@ -185,5 +203,43 @@ mod tests {
         assert_eq!(LungView::Shown.of(&plate, &mask), plate);
         assert_eq!(LungView::Hidden.of(&plate, &mask), GrayImage::from_pixel(4, 2, Luma([200])));
         assert_eq!(LungView::Only.of(&plate, &mask), GrayImage::from_pixel(4, 2, Luma([10])));
+    }
+
+    fn film(source: &str, view: &str) -> Film {
+        Film {
+            image_id: String::new(),
+            path: Default::default(),
+            label: Class::Normal,
+            source: source.into(),
+            patient_id: String::new(),
+            view: view.into(),
+            split: "val".into(),
+            protocol: String::new(),
+        }
+    }
+
+    #[test]
+    fn every_source_and_view_has_figures_of_its_own() {
+        let films = [film("nih", "PA"), film("nih", "AP"), film("cohen", "")];
+        let judged = |top| {
+            let share = |class| if class == top { 1.0 } else { 0.0 };
+            let [covid19, pneumonia, normal] = Class::ALL.map(share);
+            let probabilities = Some(Probabilities { covid19, pneumonia, normal });
+            Judged { truth: Class::Normal, outcome: top.into(), probabilities }
+        };
+        let judged = [judged(Class::Normal), judged(Class::Covid19), judged(Class::Normal)];
+        let found: Vec<(String, usize, f64)> = groups("level 4, ", &films, &judged)
+            .into_iter()
+            .map(|group| (group.name, group.metrics.films, group.metrics.accuracy.value))
+            .collect();
+        let expected = [
+            ("all", 3, 2.0 / 3.0),
+            ("source cohen", 1, 1.0),
+            ("source nih", 2, 0.5),
+            ("view AP", 1, 0.0),
+            ("view PA", 1, 1.0),
+        ];
+        let expected = expected.map(|(name, films, accuracy)| (format!("level 4, {name}"), films, accuracy));
+        assert_eq!(found, expected);
     }
 }

@@ -1,11 +1,13 @@
 //! Host side of xray-triage: from labelled films to the bundle the device runs.
 
+pub mod ablation;
 pub mod annotations;
 pub mod architecture;
 pub mod augment;
 pub mod backend;
 pub mod bundle;
 pub mod calibration;
+pub mod compare;
 pub mod dataset;
 pub mod evaluate;
 pub mod export;

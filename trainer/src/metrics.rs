@@ -21,11 +21,13 @@ pub struct Judged {
 }
 
 impl Judged {
-    fn top(&self) -> Option<Class> {
+    /// The most probable class; none if the film was refused.
+    pub fn top(&self) -> Option<Class> {
         self.probabilities.map(|probabilities| probabilities.top())
     }
 
-    fn is_right(&self) -> bool {
+    /// Whether the most probable class is the true one; a refused film is wrong.
+    pub fn is_right(&self) -> bool {
         self.top() == Some(self.truth)
     }
 }

@@ -2,10 +2,18 @@
 
 use std::path::Path;
 
+use image::{GrayImage, Luma};
 use trainer::architecture::{Architecture, Attention};
+use trainer::bundle::{self, Target};
+use trainer::dataset::{Film, LabelledPlate};
 use trainer::export::agreement::{Agreement, RuntimeOutputs};
-use trainer::export::{Estimator, Session, float_model, int8_model, quantize};
+use trainer::export::{
+    Estimator, LayerError, Ranges, Session, calibrate, float_model, int8_model, layer_errors, quantize,
+};
+use trainer::film_space;
 use trainer::formula;
+use trainer::state_dict::Precision;
+use xray_triage::triage::Class;
 
 struct Golden {
     architecture: Architecture,
@@ -56,7 +64,7 @@ fn tiny_int8_graphs_stay_near_float() {
         let inputs = inputs(64);
         let float = float_model(&architecture, &state, 64).unwrap();
         let float = RuntimeOutputs::from_tract(&float, 64, inputs.iter().map(Vec::as_slice)).unwrap();
-        for estimator in [Estimator::MinMax, Estimator::Percentile, Estimator::Mse] {
+        for estimator in [Estimator::MinMax, Estimator::Percentile, Estimator::Mse, Estimator::Entropy] {
             let quantized = quantize(&architecture, &state, 64, inputs.clone(), estimator).unwrap();
             let int8 = RuntimeOutputs::from_tract(&quantized.model, 64, inputs.iter().map(Vec::as_slice)).unwrap();
             let agreement = Agreement::between(&int8, &float).unwrap();
@@ -73,6 +81,90 @@ fn the_same_ranges_give_the_same_file() {
     let quantized = quantize(&architecture, &state, 64, inputs(64), Estimator::Mse).unwrap();
     let ranges = toml::from_str(&toml::to_string(&quantized.ranges).unwrap()).unwrap();
     assert_eq!(int8_model(&architecture, &state, 64, &ranges).unwrap(), quantized.model);
+}
+
+#[test]
+fn each_layer_is_measured_alone_and_the_worst_comes_first() {
+    let architecture = Architecture::tiny(Attention::Cbam);
+    let state = formula::state(&architecture);
+    let mut ranges = calibrate(&architecture, &state, 64, inputs(64), Estimator::MinMax).unwrap();
+    let measure = |ranges: &Ranges| layer_errors(&architecture, &state, 64, inputs(64), ranges).unwrap();
+    let of = |errors: &[LayerError], layer: &str| errors.iter().find(|error| error.layer == layer).unwrap().sqnr_db;
+    let errors = measure(&ranges);
+    println!("{errors:?}");
+    // Four dense layers of two convolutions, one transition.
+    assert_eq!(errors.len(), 9);
+    assert!(errors.is_sorted_by(|a, b| a.sqnr_db <= b.sqnr_db));
+    assert!(errors.iter().all(|error| (20.0..60.0).contains(&error.sqnr_db)));
+
+    // Sixteen times the range has steps sixteen times as coarse, 24 dB; only the output's share of the noise grows.
+    let transition = "features.transition1.conv";
+    let range = ranges.get_mut(transition).unwrap();
+    *range = range.map(|end| 16.0 * end);
+    let coarser = measure(&ranges);
+    let lost = of(&errors, transition) - of(&coarser, transition);
+    assert!((12.0..24.5).contains(&lost), "{lost} dB");
+    assert_eq!(coarser[0].layer, transition);
+    for error in errors.iter().filter(|error| error.layer != transition) {
+        assert_eq!(of(&coarser, &error.layer), error.sqnr_db, "{}", error.layer);
+    }
+    assert!(layer_errors(&architecture, &state, 64, [], &ranges).unwrap_err().to_string().contains("no calibration"));
+}
+
+/// A film with a lit left or right half.
+fn film(number: u8) -> LabelledPlate {
+    let film = Film {
+        image_id: number.to_string(),
+        path: Default::default(),
+        label: Class::ALL[usize::from(number) % 3],
+        source: String::new(),
+        patient_id: String::new(),
+        view: String::new(),
+        split: "train".into(),
+        protocol: String::new(),
+    };
+    let plate = GrayImage::from_fn(80, 64, |x, y| {
+        let lit = (x < 40) == number.is_multiple_of(2);
+        Luma([if lit { 180 } else { 40 } + ((7 * x + 13 * y) % 50) as u8])
+    });
+    LabelledPlate { film, plate }
+}
+
+#[test]
+fn a_bundle_keeps_where_its_layer_errors_come_from_and_its_weights_open_in_float() {
+    let folder = std::env::temp_dir().join(format!("bundle-layers-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut state = formula::state(&Architecture::tiny(Attention::Se));
+    let architecture = serde_json::to_string(&Architecture::tiny(Attention::Se)).unwrap();
+    state.metadata.insert("architecture".into(), architecture);
+    let checkpoint = folder.join("tiny.safetensors");
+    state.save(&checkpoint, Precision::Single).unwrap();
+    let quantization = folder.join("quantization.toml");
+    let target = Target {
+        folder: &folder,
+        quantization_file: &quantization,
+        id: "tiny-1",
+        size: 64,
+        estimator: Estimator::Entropy,
+    };
+    let films = [film(0), film(1)];
+    let space = film_space::fit(films.iter().map(|film| &film.plate));
+    let (float, _) = bundle::export(&checkpoint, &target, &films, &space, Default::default()).unwrap();
+    let table = folder.join("layers.csv");
+    let layers = bundle::write_layer_errors(&folder, &quantization, &films, &table).unwrap();
+    let rows = std::fs::read_to_string(&table).unwrap();
+    let opened = bundle::open(&checkpoint, Some(64)).unwrap();
+    let exported = bundle::open(&folder, None).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+
+    let rows: Vec<&str> = rows.lines().collect();
+    assert_eq!((rows[0], rows.len()), ("layer,sqnr_db,films,estimator,model_sha256", 10));
+    let sha256 = &exported.manifest.sha256;
+    assert_eq!(rows[1], format!("{},{},2,entropy,{sha256}", layers[0].layer, layers[0].sqnr_db));
+    assert_eq!(exported.manifest.id, "tiny-1");
+    // The float network of the checkpoint, which nothing has calibrated.
+    assert!(opened.model == float);
+    assert!(opened.manifest.profiles.digital.unfamiliar_above >= opened.film_space.distance(&films[0].plate));
 }
 
 #[test]

@@ -6,14 +6,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Tensor, TensorData};
 use image::{GrayImage, Luma};
+use trainer::ablation;
 use trainer::architecture::{Architecture, Attention};
 use trainer::backend::Backend;
+use trainer::bundle;
+use trainer::compare::Comparison;
 use trainer::dataset::{Film, LabelledPlate};
 use trainer::formula;
 use trainer::network::Network;
 use trainer::state_dict::StateDict;
 use trainer::teacher::Lesson;
 use trainer::train::{self, Ended, Example, Films, Schedule, Stage, TrainConfig};
+use xray_triage::pipeline::Options;
 use xray_triage::triage::Class;
 
 /// Largest difference from PyTorch of a logit or a class activation map value.
@@ -231,4 +235,55 @@ fn a_folder_with_a_run_is_not_overwritten_and_other_settings_do_not_resume() {
     let error = run(&folder, &config(2), true, false).unwrap_err().to_string();
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(error.contains("other settings"), "{error}");
+}
+
+/// A stored film of the device's tests.
+fn stored_film() -> Film {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/films/nih_00001872_004.jpg");
+    Film { path, ..validation()[0].film.clone() }
+}
+
+#[test]
+fn an_ablation_trains_each_kind_once_and_compares_them() {
+    let folder = folder("ablation");
+    let (train, val) = (examples(), validation());
+    let films = Films { train: &train, val: &val };
+    let settings = |attention, seed| TrainConfig { seed, architecture: Architecture::tiny(attention), ..config(1) };
+    let run = |stop| {
+        let device = Backend::preferred().device();
+        ablation::train(&folder, &[1, 2], settings, &device, None, &films, &AtomicBool::new(stop)).unwrap()
+    };
+    let rows = || {
+        ["none", "se", "cbam"].map(|kind| {
+            [1, 2].map(|seed| {
+                let metrics = folder.join(format!("{kind}-{seed}")).join("metrics.csv");
+                std::fs::read_to_string(metrics).map_or(0, |text| text.lines().count())
+            })
+        })
+    };
+    let guard = alone();
+    assert_eq!(run(true), None);
+    assert_eq!(rows(), [[0; 2]; 3], "stopped in its first epoch");
+    let runs = run(false).unwrap();
+    assert_eq!(rows(), [[2; 2]; 3], "a heading and a row an epoch");
+    assert_eq!(run(false).unwrap(), runs);
+    assert_eq!(rows(), [[2; 2]; 3], "finished runs are left as they are");
+    drop(guard);
+
+    let answers = ablation::judge(&runs, &[stored_film()], &Options::default()).unwrap();
+    let nothing_there = bundle::open(&folder, None).unwrap_err().to_string();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let comparison = Comparison::of("val", &answers).unwrap();
+    let names: Vec<(&str, usize)> =
+        comparison.models.iter().map(|model| (model.model.as_str(), model.networks.len())).collect();
+    assert_eq!(names, [("none", 2), ("se", 2), ("cbam", 2)]);
+    assert_eq!((comparison.films, comparison.pairs.len()), (1, 3));
+    let mut hashes: Vec<&str> =
+        comparison.models.iter().flat_map(|model| &model.networks).map(|network| network.sha256.as_str()).collect();
+    hashes.sort();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 6, "six networks, none like another");
+    let judged = answers.iter().flat_map(|model| &model.networks).flat_map(|network| &network.judged);
+    assert!(judged.clone().all(|judged| judged.probabilities.is_some()));
+    assert!(nothing_there.contains("neither a bundle"), "{nothing_there}");
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quantize::Uint8Scale;
+use super::quantize::{LEVELS, Uint8Scale};
 use super::session::Session;
 use super::{ExportError, Ranges, graph};
 use crate::architecture::Architecture;
@@ -20,6 +20,9 @@ pub enum Estimator {
     /// The range of least mean squared rounding and saturation error, among the full one shrunk by up to 80 %.
     #[default]
     Mse,
+    /// The range whose 256 levels keep most of the values' distribution: least Kullback-Leibler divergence (Migacz 2017,
+    /// "8-bit inference with TensorRT"), among the full one shrunk down to 256 bins of the histogram.
+    Entropy,
 }
 
 /// The share of values that [`Estimator::Percentile`] leaves out, at both ends together.
@@ -60,6 +63,8 @@ pub fn calibrate(
 struct Histogram {
     limit: f32,
     bins: Vec<u64>,
+    /// Values that are exactly zero; they are among those of the bin above zero.
+    zeros: u64,
     low: f32,
     high: f32,
 }
@@ -84,6 +89,7 @@ impl Histogram {
             // In double precision, so that no value rounds into the wrong half.
             let place = (f64::from(value) / f64::from(self.limit) + 1.0) * (Self::BINS / 2) as f64;
             self.bins[(place as usize).min(Self::BINS - 1)] += 1;
+            self.zeros += u64::from(value == 0.0);
         }
     }
 
@@ -101,12 +107,18 @@ impl Histogram {
         (bin as f32 / (Self::BINS / 2) as f32 - 1.0) * self.limit
     }
 
+    /// The value in the middle of a bin.
+    fn centre(&self, bin: usize) -> f32 {
+        (self.edge(bin) + self.edge(bin + 1)) / 2.0
+    }
+
     /// The chosen range; it holds zero.
     fn range(&self, estimator: Estimator) -> [f32; 2] {
         match estimator {
             Estimator::MinMax => [self.low, self.high],
             Estimator::Percentile => self.percentile(),
             Estimator::Mse => self.least_error(),
+            Estimator::Entropy => self.least_divergence(),
         }
     }
 
@@ -135,16 +147,69 @@ impl Histogram {
             .iter()
             .enumerate()
             .filter(|&(_, &count)| count > 0)
-            .map(|(bin, &count)| ((self.edge(bin) + self.edge(bin + 1)) / 2.0, count as f64))
+            .map(|(bin, &count)| (self.centre(bin), count as f64))
             .collect();
         let error = |range: &[f32; 2]| -> f64 {
             let scale = Uint8Scale::over(*range);
             filled.iter().map(|&(value, count)| count * f64::from(value - scale.rounded(value)).powi(2)).sum()
         };
-        let shrunk = (20..=100).rev().map(|percent| percent as f32 / 100.0);
-        let candidates = shrunk.map(|shrink| [self.low * shrink, self.high * shrink]);
-        candidates.min_by(|a, b| error(a).total_cmp(&error(b))).expect("there are candidates")
+        self.shrunk(20).min_by(|a, b| error(a).total_cmp(&error(b))).expect("there are candidates")
     }
+
+    /// The full range and the same shrunk in steps of 1 %, down to `least` percent.
+    fn shrunk(&self, least: u8) -> impl Iterator<Item = [f32; 2]> {
+        let (low, high) = (self.low, self.high);
+        (least..=100).rev().map(|percent| f32::from(percent) / 100.0).map(move |shrink| [low * shrink, high * shrink])
+    }
+
+    fn least_divergence(&self) -> [f32; 2] {
+        // Every range meets zero exactly, so nothing of the distribution is lost there, and after a ReLU most values are
+        // zero: they would outweigh all others.
+        let mut bins = self.bins.clone();
+        bins[Self::BINS / 2] -= self.zeros;
+        let bin_width = self.limit / (Self::BINS / 2) as f32;
+        let resolved = |[low, high]: &[f32; 2]| high - low >= LEVELS as f32 * bin_width;
+        let divergence = |range: &[f32; 2]| {
+            let scale = Uint8Scale::over(*range);
+            let within: Vec<(u8, u64)> = (0..Self::BINS)
+                .map(|bin| (self.centre(bin), bins[bin]))
+                .filter(|(value, count)| *count > 0 && (range[0]..=range[1]).contains(value))
+                .map(|(value, count)| (scale.integer(value), count))
+                .collect();
+            let below = (0..Self::BINS).filter(|&bin| self.centre(bin) < range[0]).map(|bin| bins[bin]).sum();
+            let above = (0..Self::BINS).filter(|&bin| self.centre(bin) > range[1]).map(|bin| bins[bin]).sum();
+            divergence(&within, below, above)
+        };
+        let candidates = self.shrunk(1).filter(resolved);
+        candidates.min_by(|a, b| divergence(a).total_cmp(&divergence(b))).unwrap_or([self.low, self.high])
+    }
+}
+
+/// How far the distribution of quantized values is from that of the values, in nats: the Kullback-Leibler divergence
+/// `sum p ln(p / q)` of Migacz's calibration. `within` has the level and the count of each bin that is not empty, in
+/// rising order; `below` and `above` count the values beyond them, which saturate.
+///
+/// p is the histogram with the saturated values in its outermost bins; q is the histogram without them, each level's
+/// values spread evenly over its bins. Migacz puts saturated values into the outermost bin of the range, empty or not;
+/// here it is the outermost one with values, as q is zero in the others. No bins at all are infinitely far.
+fn divergence(within: &[(u8, u64)], below: u64, above: u64) -> f64 {
+    let kept: u64 = within.iter().map(|(_, count)| count).sum();
+    let all = (kept + below + above) as f64;
+    if kept == 0 {
+        return f64::INFINITY;
+    }
+    let last = within.len() - 1;
+    let mut bins = within.iter().enumerate().map(|(place, (_, count))| {
+        let saturated = if place == 0 { below } else { 0 } + if place == last { above } else { 0 };
+        (count + saturated) as f64 / all
+    });
+    let mut sum = 0.0;
+    for level in within.chunk_by(|a, b| a.0 == b.0) {
+        let count: u64 = level.iter().map(|(_, count)| count).sum();
+        let q = count as f64 / kept as f64 / level.len() as f64;
+        sum += bins.by_ref().take(level.len()).map(|p| p * (p / q).ln()).sum::<f64>();
+    }
+    sum
 }
 
 #[cfg(test)]
@@ -195,5 +260,53 @@ mod tests {
         values.extend([-3.0, 3.5]);
         let [low, high] = filled(&[&values]).range(Estimator::Percentile);
         assert!((-1.001..-0.999).contains(&low) && (0.999..1.001).contains(&high), "{low} {high}");
+    }
+
+    /// `count` values that divide the exponential distribution of mean 1 into equal parts.
+    fn exponential(count: usize) -> Vec<f32> {
+        (0..count).map(|i| -(1.0 - (i as f64 + 0.5) / count as f64).ln() as f32).collect()
+    }
+
+    #[test]
+    fn the_divergence_is_that_of_the_formula() {
+        // Two bins share a level, a third has its own, two values lie beyond: p = 0.1, 0.3, 0.6 and q = 0.25, 0.25, 0.5.
+        let expected = 0.1 * (0.1f64 / 0.25).ln() + 0.3 * (0.3f64 / 0.25).ln() + 0.6 * (0.6f64 / 0.5).ln();
+        assert!((divergence(&[(0, 1), (0, 3), (1, 4)], 0, 2) - expected).abs() < 1e-12);
+        assert_eq!(divergence(&[(0, 2), (0, 2), (1, 5)], 0, 0), 0.0);
+        assert_eq!(divergence(&[], 1, 1), f64::INFINITY);
+    }
+
+    #[test]
+    fn entropy_keeps_an_even_distribution_and_leaves_out_its_outlier() {
+        let mut values: Vec<f32> = (0..200_000).map(|i| (i as f32 + 0.5) / 2e5).collect();
+        let [low, high] = filled(&[&values]).range(Estimator::Entropy);
+        assert!(low == 0.0 && high > 0.98, "{high}");
+        values.push(1.9);
+        let [low, high] = filled(&[&values]).range(Estimator::Entropy);
+        assert!(low == 0.0 && (0.98..1.03).contains(&high), "{high}");
+    }
+
+    /// The numbers are those of another implementation of the same rule, in Python.
+    #[test]
+    fn entropy_cuts_tails_by_their_weight() {
+        let exponential = exponential(200_000);
+        let [low, high] = filled(&[&exponential]).range(Estimator::Entropy);
+        assert!(low == 0.0 && (high - 11.35).abs() < 0.2, "{high} of 12.9");
+        let heavier: Vec<f32> = exponential.iter().map(|value| value * value).collect();
+        let [low, high] = filled(&[&heavier]).range(Estimator::Entropy);
+        assert!(low == 0.0 && (high - 46.6).abs() < 3.4, "{high} of 166.4");
+    }
+
+    #[test]
+    fn zeros_do_not_move_the_entropy_range() {
+        let values = exponential(50_000);
+        let without = filled(&[&values]).range(Estimator::Entropy);
+        let with = filled(&[&values, &[0.0; 500_000]]).range(Estimator::Entropy);
+        assert_eq!(with, without);
+    }
+
+    #[test]
+    fn entropy_of_nothing_but_zeros_is_the_full_range() {
+        assert_eq!(filled(&[&[0.0; 10]]).range(Estimator::Entropy), [0.0, 0.0]);
     }
 }

@@ -31,6 +31,34 @@ pub fn int8(
     Builder::new(architecture, state, &mut Int8 { ranges }).network(size)
 }
 
+/// The float graph with an int8 twin beside each convolution that the int8 graph quantizes.
+pub struct TwinGraph {
+    pub model: Model,
+    pub twins: Vec<Twin>,
+}
+
+/// A convolution done twice on the same float input, by the names of the results.
+pub struct Twin {
+    /// The convolution's name.
+    pub layer: String,
+    pub float: String,
+    /// As the int8 graph would have it, in real values.
+    pub int8: String,
+}
+
+/// The float graph with twins. A twin computes in floats what the int8 graph does in integers: input, weights, bias and
+/// result are rounded as there. Its input is the float network's, so it shows its own error and no other layer's.
+pub fn twins(
+    architecture: &Architecture,
+    state: &StateDict,
+    size: usize,
+    ranges: &Ranges,
+) -> Result<TwinGraph, ExportError> {
+    let mut arithmetic = Twins { float: Float { quantizable: Vec::new() }, int8: Int8 { ranges }, twins: Vec::new() };
+    let model = Builder::new(architecture, state, &mut arithmetic).network(size)?;
+    Ok(TwinGraph { model, twins: arithmetic.twins })
+}
+
 /// How the convolutions of the dense layers and the transitions are done. `input` and the result are float tensors.
 trait Arithmetic {
     /// ReLU - `squeeze` - ReLU - `grow`: a dense layer after its first norm.
@@ -130,6 +158,62 @@ impl Arithmetic for Int8<'_> {
         let quantized = quantize(model, &format!("{name}.quantized"), input, scales[0]);
         let output = int8_convolution(model, &format!("{name}.conv"), &quantized, weights, scales[1]);
         Ok(dequantize(model, &format!("{name}.halved"), &output))
+    }
+}
+
+struct Twins<'a> {
+    float: Float,
+    int8: Int8<'a>,
+    twins: Vec<Twin>,
+}
+
+impl Twins<'_> {
+    /// Adds the twin of the convolution `layer`, whose float result is `float`.
+    fn twin(
+        &mut self,
+        model: &mut Model,
+        layer: String,
+        [input, float]: [&str; 2],
+        weights: &Convolution,
+        [input_scale, output_scale]: [Uint8Scale; 2],
+    ) {
+        let name = format!("{layer}.twin");
+        let rounded = rounded(model, &format!("{name}.input"), input, input_scale);
+        let real = Int8Convolution::new(weights, input_scale.scale).real(weights.shape, input_scale.scale);
+        let output = convolution(model, &name, &rounded, &real, 1);
+        let int8 = self::rounded(model, &format!("{name}.output"), &output, output_scale);
+        self.twins.push(Twin { layer, float: float.into(), int8 });
+    }
+}
+
+impl Arithmetic for Twins<'_> {
+    fn dense_layer(
+        &mut self,
+        model: &mut Model,
+        name: &str,
+        input: &str,
+        squeeze: &Convolution,
+        grow: &Convolution,
+    ) -> Result<String, ExportError> {
+        let grown = self.float.dense_layer(model, name, input, squeeze, grow)?;
+        let (relu1, relu2) = (format!("{name}.relu1"), format!("{name}.relu2"));
+        let scales = [self.int8.scale(&relu1, true)?, self.int8.scale(&relu2, true)?, self.int8.scale(&grown, false)?];
+        self.twin(model, format!("{name}.conv1"), [&relu1, &relu2], squeeze, [scales[0], scales[1]]);
+        self.twin(model, format!("{name}.conv2"), [&relu2, &grown], grow, [scales[1], scales[2]]);
+        Ok(grown)
+    }
+
+    fn transition(
+        &mut self,
+        model: &mut Model,
+        name: &str,
+        input: &str,
+        weights: &Convolution,
+    ) -> Result<String, ExportError> {
+        let output = self.float.transition(model, name, input, weights)?;
+        let scales = [self.int8.scale(input, true)?, self.int8.scale(&output, false)?];
+        self.twin(model, output.clone(), [input, &output], weights, scales);
+        Ok(output)
     }
 }
 
@@ -352,6 +436,12 @@ fn dequantize(model: &mut Model, name: &str, input: &Uint8Tensor) -> String {
     model.node("DequantizeLinear", name, &[&input.name, &input.scale_name, &input.zero_point_name], &[])
 }
 
+/// What a float tensor is after having been uint8.
+fn rounded(model: &mut Model, name: &str, input: &str, scale: Uint8Scale) -> String {
+    let quantized = quantize(model, &format!("{name}.quantized"), input, scale);
+    dequantize(model, name, &quantized)
+}
+
 fn int8_convolution(
     model: &mut Model,
     name: &str,
@@ -385,4 +475,38 @@ fn int8_convolution(
     ];
     model.node("QLinearConv", name, &inputs, &attributes);
     output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::Session;
+    use crate::formula;
+
+    /// tract's integers against the twin's floats, on the very same input.
+    #[test]
+    fn a_twin_gives_what_the_integers_give() {
+        let size = 16;
+        let weights: Vec<f32> = formula::image(size).into_iter().take(5 * 3 * 9).collect();
+        let layer = Convolution { shape: [5, 3, 3, 3], weights, bias: vec![0.3, -1.0, 0.0, 2.5, 0.01] };
+        let [input_scale, output_scale] = [[-2.0, 2.0], [-9.0, 7.0]].map(Uint8Scale::over);
+        let mut model = Model::new("twin");
+        let image = model.input("image", &[1, 3, size, size]);
+        let input = quantize(&mut model, "quantized", &image, input_scale);
+        let integers = int8_convolution(&mut model, "integers", &input, &layer, output_scale);
+        let integers = dequantize(&mut model, "real", &integers);
+        let ranges = Ranges::new();
+        let mut twins =
+            Twins { float: Float { quantizable: Vec::new() }, int8: Int8 { ranges: &ranges }, twins: Vec::new() };
+        twins.twin(&mut model, "layer".into(), [&image, &image], &layer, [input_scale, output_scale]);
+        model.tap(&integers);
+        model.tap(&twins.twins[0].int8);
+        let outputs = Session::load(&model.encode(), size).unwrap().run(&formula::image(size)).unwrap();
+        let different = outputs[0].iter().zip(&outputs[1]).filter(|(a, b)| (*a - *b).abs() > 1e-4).count();
+        let steps = outputs[0].iter().zip(&outputs[1]).map(|(a, b)| (a - b).abs() / output_scale.scale);
+        // Where a value lies between two integers, sums in another order may round to the other one.
+        assert!(different * 200 < outputs[0].len(), "{different} of {} differ", outputs[0].len());
+        assert!(steps.fold(0.0, f32::max) < 1.01);
+        assert!(outputs[0].iter().any(|value| value.abs() > 1.0));
+    }
 }

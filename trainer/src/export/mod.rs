@@ -15,6 +15,7 @@ pub mod agreement;
 mod calibrate;
 mod fold;
 mod graph;
+mod layers;
 mod onnx;
 mod quantize;
 mod session;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use calibrate::{Estimator, calibrate};
+pub use layers::{LayerError, layer_errors};
 pub use session::Session;
 
 use crate::architecture::Architecture;

@@ -3,6 +3,9 @@
 use super::ExportError;
 use super::fold::Convolution;
 
+/// Values that a uint8 tensor tells apart.
+pub const LEVELS: usize = 256;
+
 /// How a uint8 tensor stands for real values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Uint8Scale {
@@ -22,11 +25,14 @@ impl Uint8Scale {
         Uint8Scale { scale, zero_point: (-low / scale).round_ties_even().clamp(0.0, 255.0) as u8 }
     }
 
+    /// The integer that stands for a real value.
+    pub fn integer(&self, value: f32) -> u8 {
+        ((value / self.scale).round_ties_even() + f32::from(self.zero_point)).clamp(0.0, 255.0) as u8
+    }
+
     /// The real value that a real value becomes.
     pub fn rounded(&self, value: f32) -> f32 {
-        let zero_point = f32::from(self.zero_point);
-        let integer = ((value / self.scale).round_ties_even() + zero_point).clamp(0.0, 255.0);
-        (integer - zero_point) * self.scale
+        f32::from(i16::from(self.integer(value)) - i16::from(self.zero_point)) * self.scale
     }
 }
 
@@ -82,6 +88,17 @@ impl Int8Convolution {
             scales.push(scale);
         }
         Int8Convolution { weights, scales, bias }
+    }
+
+    /// The convolution of real values that the integers stand for, of the given shape and input scale.
+    pub fn real(&self, shape: [usize; 4], input_scale: f32) -> Convolution {
+        let length = self.weights.len() / self.scales.len();
+        let weights = self.weights.iter().enumerate();
+        Convolution {
+            shape,
+            weights: weights.map(|(place, &integer)| f32::from(integer) * self.scales[place / length]).collect(),
+            bias: self.bias.iter().zip(&self.scales).map(|(&bias, scale)| bias as f32 * input_scale * scale).collect(),
+        }
     }
 }
 

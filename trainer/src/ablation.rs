@@ -1,0 +1,81 @@
+//! What attention is worth: networks without it, with squeeze-and-excitation and with CBAM, trained alike and judged on
+//! the same films.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device;
+use xray_triage::pipeline::{Options, Triage};
+
+use crate::architecture::Attention;
+use crate::bundle;
+use crate::compare::{Answers, NetworkAnswers};
+use crate::dataset::Film;
+use crate::evaluate;
+use crate::state_dict::StateDict;
+use crate::train::{self, Ended, Films, TrainConfig, TrainError};
+
+/// What is compared.
+pub const KINDS: [Attention; 3] = [Attention::None, Attention::Se, Attention::Cbam];
+
+fn name(kind: Attention) -> &'static str {
+    match kind {
+        Attention::None => "none",
+        Attention::Se => "se",
+        Attention::Cbam => "cbam",
+    }
+}
+
+/// A finished training run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub attention: Attention,
+    pub seed: u64,
+    /// `KIND-SEED` in the ablation's folder, as [`train::run`] leaves it.
+    pub folder: PathBuf,
+    /// The best validation accuracy, 0..=1.
+    pub val_accuracy: f64,
+}
+
+/// Trains a network of each kind with each seed, all kinds of a seed first. Runs that are finished already are left as
+/// they are, those begun go on. None if `stop` ended it before all were finished.
+///
+/// `config` gives the settings of a kind and a seed, which are to differ in nothing else.
+pub fn train(
+    folder: &Path,
+    seeds: &[u64],
+    config: impl Fn(Attention, u64) -> TrainConfig,
+    device: &Device,
+    initial: Option<&StateDict>,
+    films: &Films,
+    stop: &AtomicBool,
+) -> Result<Option<Vec<Run>>, TrainError> {
+    let mut runs = Vec::new();
+    for &seed in seeds {
+        for attention in KINDS {
+            let folder = folder.join(format!("{}-{seed}", name(attention)));
+            log::info!("attention {}, seed {seed}: {}", name(attention), folder.display());
+            match train::run(&folder, &config(attention, seed), true, device, initial, films, stop)? {
+                Ended::Finished(val_accuracy) => runs.push(Run { attention, seed, folder, val_accuracy }),
+                Ended::Stopped => return Ok(None),
+            }
+        }
+    }
+    Ok(Some(runs))
+}
+
+/// What the best float weights of the runs say of films, through the device library: for each kind its networks in the
+/// order of the runs.
+pub fn judge(runs: &[Run], films: &[Film], options: &Options) -> Result<Vec<Answers>, Box<dyn std::error::Error>> {
+    let mut models = Vec::new();
+    for kind in KINDS {
+        let mut networks = Vec::new();
+        for run in runs.iter().filter(|run| run.attention == kind) {
+            let triage = Triage::new(&bundle::open(&run.folder, None)?, options)?;
+            let judged = evaluate::judge(&triage, films);
+            networks.push(NetworkAnswers { seed: Some(run.seed), sha256: triage.model().sha256.clone(), judged });
+        }
+        models.push(Answers { model: name(kind).into(), networks });
+    }
+    Ok(models)
+}

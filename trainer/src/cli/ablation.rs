@@ -1,0 +1,58 @@
+//! `trainer ablation`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use trainer::ablation;
+use trainer::architecture::Attention;
+use trainer::backend::Backend;
+use trainer::compare::{self, Comparison};
+use trainer::dataset::Manifest;
+use trainer::train::Films;
+use xray_triage::pipeline::Options;
+
+use super::{AnyError, TrainSettings, initial_weights, stop_on_interrupt, train_config, training_films};
+
+/// Train networks without attention, with SE and with CBAM alike, and tell whether one is better than another.
+///
+/// Finished runs are left as they are, unfinished ones go on: after a stop the same command again is enough.
+#[derive(Args)]
+pub struct AblationArgs {
+    /// The folder of the runs, one a kind and seed, and of the comparison.
+    #[arg(long)]
+    out: PathBuf,
+    /// A network of each kind is trained with each of these.
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    seeds: Vec<u64>,
+    /// The films the best weights are compared on.
+    #[arg(long, default_value = "val")]
+    split: String,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    #[command(flatten)]
+    settings: TrainSettings,
+}
+
+pub fn ablation(args: AblationArgs) -> Result<(), AnyError> {
+    let AblationArgs { out, mut seeds, split, threads, settings } = args;
+    seeds.sort_unstable();
+    seeds.dedup();
+    let judged_films = Manifest::read(&settings.manifest)?.split(&split)?;
+    let initial = initial_weights(&settings)?;
+    let config = |attention, seed| train_config(&settings, attention, seed, initial.as_ref());
+    let (train, val) = training_films(&settings, config(Attention::None, 0).teacher_share, &out)?;
+    let films = Films { train: &train, val: &val };
+    let device = settings.backend.unwrap_or(Backend::preferred()).device();
+    let state = initial.as_ref().map(|initial| &initial.state);
+    let stop = stop_on_interrupt()?;
+    let Some(runs) = ablation::train(&out, &seeds, config, &device, state, &films, &stop)? else {
+        eprintln!("stopped; the same command goes on");
+        return Ok(());
+    };
+    let answers = ablation::judge(&runs, &judged_films, &Options { threads, ..Options::default() })?;
+    compare::write_answers(std::fs::File::create(out.join(format!("answers-{split}.csv")))?, &judged_films, &answers)?;
+    let comparison = Comparison::of(&split, &answers).ok_or("there are no films to compare on")?;
+    std::fs::write(out.join(format!("comparison-{split}.json")), serde_json::to_string_pretty(&comparison)?)?;
+    print!("{comparison}");
+    Ok(())
+}

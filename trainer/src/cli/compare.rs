@@ -1,0 +1,56 @@
+//! `trainer compare`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use trainer::bundle;
+use trainer::compare::{self, Answers, Comparison, NetworkAnswers};
+use trainer::dataset::Manifest;
+use trainer::evaluate;
+use xray_triage::pipeline::{Options, Triage};
+
+use super::{AnyError, print_figures};
+
+/// Tell whether one bundle is better than another on the same films: difference with interval, and McNemar's exact test.
+#[derive(Args)]
+pub struct CompareArgs {
+    /// A bundle's folder, or a float checkpoint: a run's folder, for its best weights, or the file. To be given twice or
+    /// more often.
+    #[arg(long, visible_alias = "checkpoint", required = true)]
+    bundle: Vec<PathBuf>,
+    #[arg(long)]
+    manifest: PathBuf,
+    #[arg(long, default_value = "val")]
+    split: String,
+    /// Print one JSON object instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Also write every model's answer to every film here, as CSV.
+    #[arg(long)]
+    answers: Option<PathBuf>,
+    /// Side of the float checkpoints' input, pixels: that of a run's last stage, or 224 for a file, if it is not given.
+    #[arg(long)]
+    size: Option<u32>,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+pub fn compare(args: CompareArgs) -> Result<(), AnyError> {
+    if args.bundle.len() < 2 {
+        return Err("a comparison needs two models; give --bundle twice".into());
+    }
+    let films = Manifest::read(&args.manifest)?.split(&args.split)?;
+    let options = Options { threads: args.threads, ..Options::default() };
+    let mut models = Vec::new();
+    for path in &args.bundle {
+        let triage = Triage::new(&bundle::open(path, args.size)?, &options)?;
+        let judged = evaluate::judge(&triage, &films);
+        let network = NetworkAnswers { seed: None, sha256: triage.model().sha256.clone(), judged };
+        models.push(Answers { model: triage.model().id.clone(), networks: vec![network] });
+    }
+    if let Some(path) = &args.answers {
+        compare::write_answers(std::fs::File::create(path)?, &films, &models)?;
+    }
+    let comparison = Comparison::of(&args.split, &models).ok_or("there are no films to compare on")?;
+    print_figures(&comparison, args.json)
+}
