@@ -92,7 +92,7 @@ struct ExportArgs {
     /// Also write the float network here.
     #[arg(long)]
     float: Option<PathBuf>,
-    /// Also measure what each quantized layer loses, and write it here as CSV; takes about half a second a film.
+    /// Also measure what each quantized layer loses, and write it here as CSV.
     #[arg(long)]
     layers: Option<PathBuf>,
     /// Print the accuracy on `val` of the float and of the int8 network; takes minutes.
