@@ -5,25 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
+use clap::ValueEnum;
 use xray_triage::pipeline::{Options, Triage};
 
 use crate::architecture::Attention;
 use crate::bundle;
 use crate::compare::{Answers, NetworkAnswers};
 use crate::dataset::Film;
-use crate::evaluate;
 use crate::state_dict::StateDict;
 use crate::train::{self, Ended, Films, TrainConfig, TrainError};
 
 /// What is compared.
 pub const KINDS: [Attention; 3] = [Attention::None, Attention::Se, Attention::Cbam];
 
-fn name(kind: Attention) -> &'static str {
-    match kind {
-        Attention::None => "none",
-        Attention::Se => "se",
-        Attention::Cbam => "cbam",
-    }
+/// As the command line has it.
+fn name(kind: Attention) -> String {
+    kind.to_possible_value().expect("no kind is hidden").get_name().into()
 }
 
 /// A finished training run.
@@ -72,10 +69,9 @@ pub fn judge(runs: &[Run], films: &[Film], options: &Options) -> Result<Vec<Answ
         let mut networks = Vec::new();
         for run in runs.iter().filter(|run| run.attention == kind) {
             let triage = Triage::new(&bundle::open(&run.folder, None)?, options)?;
-            let judged = evaluate::judge(&triage, films);
-            networks.push(NetworkAnswers { seed: Some(run.seed), sha256: triage.model().sha256.clone(), judged });
+            networks.push(NetworkAnswers::of(&triage, Some(run.seed), films));
         }
-        models.push(Answers { model: name(kind).into(), networks });
+        models.push(Answers { model: name(kind), networks });
     }
     Ok(models)
 }

@@ -17,9 +17,11 @@
 //! Several pairs on the same films are several tests; nothing is corrected for that.
 
 use serde::Serialize;
+use xray_triage::pipeline::Triage;
 use xray_triage::triage::Class;
 
 use crate::dataset::Film;
+use crate::evaluate;
 use crate::metrics::{Estimate, Judged, mean};
 
 /// What a model said of some films.
@@ -37,6 +39,14 @@ pub struct NetworkAnswers {
     pub sha256: String,
     /// In the order of the films.
     pub judged: Vec<Judged>,
+}
+
+impl NetworkAnswers {
+    /// Judges the films.
+    pub fn of(triage: &Triage, seed: Option<u64>, films: &[Film]) -> Self {
+        let judged = evaluate::judge(triage, films);
+        NetworkAnswers { seed, sha256: triage.model().sha256.clone(), judged }
+    }
 }
 
 /// Several models on the same films.

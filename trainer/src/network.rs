@@ -86,6 +86,8 @@ pub struct Output {
     pub logits: Tensor<2>,
     /// The map before global pooling, `[batch, channels, side, side]`.
     pub features: Tensor<4>,
+    /// Its mean over all places, which the classifier reads, `[batch, channels]`.
+    pub pooled: Tensor<2>,
 }
 
 impl Network {
@@ -141,8 +143,8 @@ impl Network {
     /// `image`: `[batch, 3, height, width]`, normalised; height and width multiples of 32 for DenseNet-121.
     pub fn forward(&self, image: Tensor<4>) -> Output {
         let features = self.features.forward(image);
-        let pooled = features.clone().mean_dims(&[2, 3]).flatten(1, 3);
-        Output { logits: self.classifier.forward(pooled), features }
+        let pooled = global_mean(&features);
+        Output { logits: self.classifier.forward(pooled.clone()), features, pooled }
     }
 
     /// Class activation maps (Zhou et al. 2016) of a feature map: `[batch, classes, side, side]`, the classifier's

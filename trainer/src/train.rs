@@ -476,8 +476,7 @@ fn forward(student: &Student, batch: Batch, config: &TrainConfig, size: usize, d
     if let Some(projector) = &student.projector {
         let width = batch.features.len() / films;
         let teacher = Tensor::<2>::from_data(TensorData::new(batch.features, [films, width]), device);
-        let pooled = output.features.clone().mean_dims(&[2, 3]).flatten(1, 3);
-        loss = loss + feature_loss(projector.forward(pooled), teacher) * config.feature_weight;
+        loss = loss + feature_loss(projector.forward(output.pooled), teacher) * config.feature_weight;
     }
     if config.lung_weight > 0.0 && !batch.lungs.is_empty() {
         let maps = student.network.cam(output.features);

@@ -6,7 +6,6 @@ use clap::Args;
 use trainer::bundle;
 use trainer::compare::{self, Answers, Comparison, NetworkAnswers};
 use trainer::dataset::Manifest;
-use trainer::evaluate;
 use xray_triage::pipeline::{Options, Triage};
 
 use super::{AnyError, print_figures};
@@ -44,8 +43,7 @@ pub fn compare(args: CompareArgs) -> Result<(), AnyError> {
     let mut models = Vec::new();
     for path in &args.bundle {
         let triage = Triage::new(&bundle::open(path, args.size)?, &options)?;
-        let judged = evaluate::judge(&triage, &films);
-        let network = NetworkAnswers { seed: None, sha256: triage.model().sha256.clone(), judged };
+        let network = NetworkAnswers::of(&triage, None, &films);
         models.push(Answers { model: triage.model().id.clone(), networks: vec![network] });
     }
     if let Some(path) = &args.answers {
