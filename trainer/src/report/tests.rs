@@ -100,7 +100,8 @@ fn card_and_page_have_what_was_measured_and_name_what_was_not() {
     assert!(card.contains("| 2 | 128 | 62.5 | 2 |"), "the run: {card}");
     assert!(card.contains("2 | 2.50 | 2.50 | 2.00 | 2.00 |"), "the times: {card}");
     assert!(card.contains("1.5 MB") && card.contains(&manifest.sha256));
-    assert!(card.contains("| learning\\_rate | 0.001 |") && card.contains("CBAM"), "the settings: {card}");
+    let rate = &manifest.training["learning_rate"];
+    assert!(card.contains(&format!("| learning\\_rate | {rate} |")) && card.contains("CBAM"), "the settings: {card}");
 
     assert!(card.contains("--photographs film --json") && card.contains("--photographs screen --json"), "{card}");
     assert!(card.contains("--lungs hidden") && card.contains("trainer localize") && card.contains("trainer foreign"));
