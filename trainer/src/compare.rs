@@ -16,7 +16,7 @@
 //!
 //! Several pairs on the same films are several tests; nothing is corrected for that.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xray_triage::pipeline::Triage;
 use xray_triage::triage::Class;
 
@@ -50,7 +50,7 @@ impl NetworkAnswers {
 }
 
 /// Several models on the same films.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     pub split: String,
     pub films: usize,
@@ -60,7 +60,7 @@ pub struct Comparison {
 }
 
 /// A model by itself.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     pub model: String,
     pub networks: Vec<Network>,
@@ -71,7 +71,7 @@ pub struct Model {
 }
 
 /// A network of a model.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
     pub seed: Option<u64>,
     pub sha256: String,
@@ -80,7 +80,7 @@ pub struct Network {
 }
 
 /// Two models side by side.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
     pub first: String,
     pub second: String,
@@ -90,7 +90,7 @@ pub struct Pair {
 }
 
 /// By how much the second of two models is right more often than the first.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     pub films: usize,
     /// Second less first, -1..=1.

@@ -33,7 +33,7 @@ impl Judged {
 }
 
 /// A figure with its bootstrap 95 % interval (percentile method, Efron and Tibshirani 1993).
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     pub value: f64,
     pub low: f64,

@@ -76,6 +76,7 @@ impl Facts<'_> {
             "maps" => Ok(self.maps()),
             "foreign" => Ok(vec![self.foreign()]),
             "beside" => Ok(vec![self.comparison()]),
+            "paired" => Ok(self.paired()),
             "speed" => self.speed(),
             "records" => Ok(vec![self.files()]),
             // A slip in the template; the test of it names the place.
@@ -391,6 +392,17 @@ impl Facts<'_> {
             "map energy inside the lungs, COVID-19 films, %",
         ];
         Part::table(&header, rows)
+    }
+
+    /// Models compared film by film: int8 against float, networks of an ablation.
+    fn paired(&self) -> Vec<Part> {
+        let comparisons = &self.records.comparisons;
+        if comparisons.is_empty() {
+            let text = "*Not measured*: `trainer compare --json` does it for two bundles or checkpoints (what int8 costs: the \
+                        bundle and its `weights.safetensors`), `trainer ablation` for kinds of attention.";
+            return vec![Part::Text(text.into())];
+        }
+        comparisons.iter().map(|comparison| Part::Text(comparison.to_string())).collect()
     }
 
     fn speed(&self) -> Result<Vec<Part>, ReportError> {

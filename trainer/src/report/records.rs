@@ -1,5 +1,6 @@
-//! Saved measurements: what `trainer evaluate`, `localize` and `foreign` print with `--json`, and `xray-triage triage
-//! --json` for speed. Each must have been taken with one of the bundles that the report is about.
+//! Saved measurements: what `trainer evaluate`, `localize`, `foreign` and `compare` print with `--json`, what `trainer
+//! ablation` leaves, and `xray-triage triage --json` for speed. Each must have been taken with one of the bundles that
+//! the report is about, but for comparisons, which name their networks themselves.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use xray_triage::film::Profile;
 
 use super::ReportError;
 use super::latency::{Latency, TimedFilm};
+use crate::compare::Comparison;
 use crate::evaluate::{Evaluation, LungView};
 use crate::film_space::ForeignTest;
 use crate::localization::Localization;
@@ -31,6 +33,7 @@ pub struct Records {
     pub evaluations: Vec<Evaluation>,
     pub localizations: Vec<Localization>,
     pub foreign: Vec<ForeignTest>,
+    pub comparisons: Vec<Comparison>,
     /// With the SHA-256 of the network that was timed.
     pub latencies: Vec<(String, Latency)>,
 }
@@ -96,6 +99,14 @@ impl Records {
             }
             content = format!("film space of {}, split {}", foreign.model, foreign.split);
             self.foreign.push(foreign);
+        } else if has("pairs") {
+            let comparison: Comparison = single(values).map_err(not_a_record)?;
+            if self.comparisons.contains(&comparison) {
+                return Err(twice());
+            }
+            let models: Vec<&str> = comparison.models.iter().map(|model| model.model.as_str()).collect();
+            content = format!("comparison of {}, split {}", models.join(", "), comparison.split);
+            self.comparisons.push(comparison);
         } else if has("timings_ms") {
             let films: Vec<TimedFilm> = values
                 .into_iter()

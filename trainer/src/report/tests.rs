@@ -11,6 +11,7 @@ use super::card::{Facts, report};
 use super::document::{Part, to_html, to_markdown};
 use super::records::Records;
 use super::run::Run;
+use crate::compare::{Answers, Comparison, NetworkAnswers};
 use crate::evaluate::{Evaluation, Group, JudgedFilm};
 use crate::metrics::{Judged, Metrics};
 
@@ -148,6 +149,26 @@ fn records_of_other_weights_are_refused() {
     let card = to_markdown(&report(&facts).unwrap());
     assert!(card.contains("| other | CBAM (Woo et al. 2018) | 5 | 60.0 ("), "{card}");
     assert!(card.contains("| CBAM (Woo et al. 2018) | not measured | not measured |"), "{card}");
+}
+
+#[test]
+fn a_comparison_stands_in_the_card_whatever_its_networks() {
+    let bundle = bundle();
+    let answers = |name: &str, films: &[Judged]| Answers {
+        model: name.into(),
+        networks: vec![NetworkAnswers { seed: None, sha256: "ab".into(), judged: films.to_vec() }],
+    };
+    let mut better = judged();
+    better[1] = better[0];
+    let comparison = Comparison::of("val", &[answers("int8", &judged()), answers("float", &better)]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let text = serde_json::to_string(&comparison).unwrap();
+    let [a, b] = ["a.json", "b.json"].map(|name| saved(folder.path(), name, &text));
+    let records = Records::read(std::slice::from_ref(&a), &[&bundle.manifest]).unwrap();
+    let card = to_markdown(&report(&facts(&bundle, records)).unwrap());
+    assert!(card.contains("5 films of split val") && card.contains("| accuracy | float less int8 | 20.0 ("), "{card}");
+    assert!(card.contains("| a.json | comparison of int8, float, split val |"), "{card}");
+    assert!(Records::read(&[a, b], &[&bundle.manifest]).is_err(), "the same twice");
 }
 
 #[test]
