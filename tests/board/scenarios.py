@@ -130,7 +130,11 @@ def no_display(bench):
 def disk_full(bench):
     """The card is full: no capture is taken and the box says so; with room again it goes on."""
     with operated(bench, "disk-full") as board:
-        board.try_shell(f"dd if=/dev/zero of={CASES}/filler bs=1M 2>/dev/null", limit=300)
+        # Most of it is only reserved, for writing it takes the emulated card minutes. The rest is written until it fails.
+        room = f"$(df -kP {CASES} | awk 'NR == 2 {{ print $4 }}')"
+        board.shell(f"fallocate -l $((({room} - 1024) * 1024)) {CASES}/filler")
+        board.try_shell(f"cat /dev/zero >>{CASES}/filler 2>/dev/null", limit=BOX_REACTS)
+        board.shell(f"sync; [ {room} = 0 ]")
         board.press()
         board.wait_for_blinking("the card is full: a fault is shown", BOX_REACTS)
         board.screen("fault")
