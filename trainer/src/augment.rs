@@ -8,32 +8,27 @@ use rand::Rng;
 
 /// One random view of a plate, `side` x `side` pixels, and how it was taken. The plate should be little larger than the
 /// view (see [`base`]): sampling is bilinear.
-///
-/// Each view draws first how far it goes, evenly from the film as it is (mirrored half the time) to the full ranges, so
-/// that films as they are do not lie at the edge of what the network has seen.
 pub fn random_view(base: &GrayImage, side: u32, rng: &mut impl Rng) -> (GrayImage, Geometry) {
     let size = side as usize;
-    let strength = rng.random_range(0.0..1.0f32);
-    let often = |share: f32| f64::from(share * strength);
-    let geometry = Geometry::random(strength, rng);
+    let geometry = Geometry::random(rng);
     let outside = if rng.random_bool(0.7) { 0.0 } else { rng.random_range(0.0..1.0f32) };
     let mut gray = geometry.warp(base, size, outside);
-    expose(&mut gray, strength, rng);
-    shade(&mut gray, size, strength, rng);
-    if rng.random_bool(often(0.4)) {
+    expose(&mut gray, rng);
+    shade(&mut gray, size, rng);
+    if rng.random_bool(0.4) {
         gray = soften(&gray, size, rng);
     }
-    if rng.random_bool(often(0.4)) {
+    if rng.random_bool(0.4) {
         let noise = rng.random_range(0.0..0.05f32);
         for value in &mut gray {
             // The sum of two uniform values is close enough to a bell for sensor noise.
             *value += noise * (rng.random_range(-1.0..1.0f32) + rng.random_range(-1.0..1.0f32));
         }
     }
-    if rng.random_bool(often(0.3)) {
+    if rng.random_bool(0.3) {
         border(&mut gray, size, rng);
     }
-    if rng.random_bool(often(0.4)) {
+    if rng.random_bool(0.4) {
         cut_out(&mut gray, size, rng);
     }
     let view = GrayImage::from_fn(side, side, |x, y| {
@@ -67,16 +62,14 @@ impl Geometry {
     pub const IDENTITY: Geometry =
         Geometry { angle: 0.0, shown: [1.0; 2], shift: [0.0; 2], keystone: [0.0; 2], mirrored: false };
 
-    /// `strength` 0 shows the whole film upright, 1 draws from the full ranges.
-    fn random(strength: f32, rng: &mut impl Rng) -> Self {
-        let mut draw = |range: std::ops::RangeInclusive<f32>| strength * rng.random_range(range);
-        let angle = draw(-12.0..=12.0).to_radians();
-        let shown = 1.0 + draw(-0.28..=0.08);
-        let aspect = 1.0 + draw(-0.1..=0.1);
-        let keystone = [draw(-0.08..=0.08), draw(-0.08..=0.08)];
-        let slack = (1.0 - shown).abs() / 2.0 + 0.03 * strength;
-        let shift = [slack * rng.random_range(-1.0..1.0f32), slack * rng.random_range(-1.0..1.0f32)];
-        let mirrored = rng.random_bool(0.5);
+    fn random(rng: &mut impl Rng) -> Self {
+        let angle = rng.random_range(-12.0..12.0f32).to_radians();
+        let shown = rng.random_range(0.72..1.08f32);
+        let aspect = rng.random_range(0.9..1.1f32);
+        let mirrored = !rng.random_bool(0.5);
+        let slack = (1.0 - shown).abs() / 2.0 + 0.03;
+        let shift = [rng.random_range(-slack..slack), rng.random_range(-slack..slack)];
+        let keystone = [rng.random_range(-0.08..0.08f32), rng.random_range(-0.08..0.08f32)];
         Geometry { angle, shown: [shown * aspect, shown / aspect], shift, keystone, mirrored }
     }
 
@@ -137,18 +130,18 @@ fn sample(picture: &GrayImage, x: f32, y: f32, outside: f32) -> f32 {
 }
 
 /// Random gamma, contrast and brightness.
-fn expose(gray: &mut [f32], strength: f32, rng: &mut impl Rng) {
-    let gamma = (strength * rng.random_range(-0.5..0.5f32)).exp();
-    let contrast = 1.0 + strength * rng.random_range(-0.3..0.35f32);
-    let brightness = strength * rng.random_range(-0.12..0.12f32);
+fn expose(gray: &mut [f32], rng: &mut impl Rng) {
+    let gamma = rng.random_range(-0.5..0.5f32).exp();
+    let contrast = rng.random_range(0.7..1.35f32);
+    let brightness = rng.random_range(-0.12..0.12f32);
     for value in gray {
         *value = (value.max(0.0).powf(gamma) - 0.5) * contrast + 0.5 + brightness;
     }
 }
 
 /// A linear illumination gradient, as an unevenly lit panel leaves.
-fn shade(gray: &mut [f32], size: usize, strength: f32, rng: &mut impl Rng) {
-    let slope: [f32; 2] = std::array::from_fn(|_| strength * rng.random_range(-0.25..0.25f32));
+fn shade(gray: &mut [f32], size: usize, rng: &mut impl Rng) {
+    let slope = [rng.random_range(-0.25..0.25f32), rng.random_range(-0.25..0.25f32)];
     for (index, value) in gray.iter_mut().enumerate() {
         let u = (index % size) as f32 / size as f32 - 0.5;
         let v = (index / size) as f32 / size as f32 - 0.5;
@@ -210,14 +203,6 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     #[test]
-    fn a_view_of_no_strength_is_the_film() {
-        for seed in 0..4 {
-            let geometry = Geometry::random(0.0, &mut ChaCha8Rng::seed_from_u64(seed));
-            assert_eq!(Geometry { mirrored: false, ..geometry }, Geometry::IDENTITY);
-        }
-    }
-
-    #[test]
     fn views_differ_by_seed_and_repeat_with_it() {
         let film = GrayImage::from_fn(96, 80, |x, y| Luma([(x * 2 + y / 2) as u8]));
         let base = base(&film, 64);
@@ -232,7 +217,7 @@ mod tests {
     fn a_mask_moves_with_its_film() {
         let film = GrayImage::from_fn(120, 120, |x, y| Luma([if x < 40 && y < 60 { 255 } else { 0 }]));
         for seed in 0..20 {
-            let geometry = Geometry::random(1.0, &mut ChaCha8Rng::seed_from_u64(seed));
+            let geometry = Geometry::random(&mut ChaCha8Rng::seed_from_u64(seed));
             let view = geometry.warp(&film, 64, 0.0);
             let coverage = geometry.coverage(&film, 4);
             for (cell, covered) in coverage.into_iter().enumerate() {
