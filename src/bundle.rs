@@ -1,7 +1,7 @@
 //! A model as the device knows it: a folder with the network, and a manifest that says how to feed it and how to read
 //! its answers.
 //!
-//! Thresholds and temperature belong to one set of weights and one capture profile, so they travel with the weights,
+//! Thresholds and scaling belong to one set of weights and one capture profile, so they travel with the weights,
 //! and the manifest names the weights' hash.
 
 use std::borrow::Cow;
@@ -17,10 +17,10 @@ use thiserror::Error;
 use crate::film::Profile;
 use crate::film_space::FilmSpace;
 use crate::preprocess::InputSpec;
-use crate::triage::{Class, OperatingPoint, Rule};
+use crate::triage::{Class, OperatingPoint, Rule, Scaling};
 
 /// The manifest format this program reads and writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// The manifest's file name in a bundle.
 pub const MANIFEST_FILE: &str = "manifest.toml";
 /// The network's usual file name in a bundle.
@@ -140,8 +140,8 @@ pub fn profile_name(profile: Profile) -> &'static str {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// The logits are divided by this before the softmax. Positive.
-    pub temperature: f64,
+    /// What is done to the logits before the softmax.
+    pub scaling: Scaling,
     /// The operating point used when none is asked for.
     pub default_operating_point: String,
     /// A plate farther than this from the film space ([`FilmSpace::distance`]) is refused. 0..=1.
@@ -178,7 +178,7 @@ pub struct Manifest {
     pub input: InputSpec,
     /// The [`FilmSpace`] as JSON.
     pub film_space: BundleFile,
-    /// Temperature and thresholds by capture profile.
+    /// Scaling and thresholds by capture profile.
     pub profiles: Profiles<Calibration>,
     /// Data, protocol and date of the training, for people to read.
     pub training: toml::Table,
@@ -215,7 +215,7 @@ impl Manifest {
             match calibration.operating_points.get(name) {
                 Some(&point) => Ok(Rule {
                     name: name.into(),
-                    temperature: calibration.temperature,
+                    scaling: calibration.scaling,
                     unfamiliar_above: calibration.unfamiliar_above,
                     point,
                 }),
@@ -263,9 +263,10 @@ impl Manifest {
 
         for (profile, calibration) in self.profiles.iter() {
             let entry = |name: &str| format!("profiles.{}.{name}", profile_name(profile));
-            let temperature = calibration.temperature;
+            let Scaling { temperature, bias } = calibration.scaling;
             let usable = temperature.is_finite() && temperature > 0.0;
-            require(usable, &entry("temperature"), "must be positive".into())?;
+            require(usable, &entry("scaling.temperature"), "must be positive".into())?;
+            require(bias.iter().all(|bias| bias.is_finite()), &entry("scaling.bias"), "must be finite".into())?;
             let within = (0.0..=1.0).contains(&calibration.unfamiliar_above);
             require(within, &entry("unfamiliar_above"), "must be 0 to 1".into())?;
             let points = &calibration.operating_points;
@@ -379,7 +380,7 @@ mod tests {
     #[test]
     fn unusable_manifests_are_refused_by_name() {
         type Edit = fn(&mut Manifest);
-        let edits: [(Edit, &str); 12] = [
+        let edits: [(Edit, &str); 13] = [
             (|m| m.id = " ".into(), "id"),
             (|m| m.model = "../model.onnx".into(), "model"),
             (|m| m.sha256 = "abc".into(), "sha256"),
@@ -388,7 +389,8 @@ mod tests {
             (|m| m.labels.swap(0, 1), "labels"),
             (|m| m.input.size = 0, "input.size"),
             (|m| m.input.std[1] = 0.0, "input.std"),
-            (|m| m.profiles.film.temperature = -1.0, "profiles.film.temperature"),
+            (|m| m.profiles.film.scaling.temperature = -1.0, "profiles.film.scaling.temperature"),
+            (|m| m.profiles.film.scaling.bias[1] = f64::NAN, "profiles.film.scaling.bias"),
             (|m| m.profiles.film.unfamiliar_above = f64::NAN, "profiles.film.unfamiliar_above"),
             (|m| m.profiles.screen.default_operating_point = "none".into(), "profiles.screen.default_operating_point"),
             (
@@ -407,8 +409,9 @@ mod tests {
 
     #[test]
     fn another_format_version_is_named_before_its_unknown_entries() {
-        let text = EMBEDDED_MANIFEST.replace("format_version = 2", "format_version = 3\nnew_entry = 1");
-        assert!(matches!(parse(&text), Err(BundleError::FormatVersion { found: 3, .. })));
+        let version = |number: u32| format!("format_version = {number}\n");
+        let text = EMBEDDED_MANIFEST.replace(&version(FORMAT_VERSION), &(version(99) + "new_entry = 1\n"));
+        assert!(matches!(parse(&text), Err(BundleError::FormatVersion { found: 99, .. })));
     }
 
     #[test]

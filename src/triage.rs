@@ -1,4 +1,4 @@
-//! From the network's logits to a verdict: temperature-scaled softmax, then the rule of an operating point.
+//! From the network's logits to a verdict: scaled softmax, then the rule of an operating point.
 
 use std::fmt;
 
@@ -135,14 +135,31 @@ impl fmt::Display for OperatingPoint {
     }
 }
 
-/// An operating point by name, with the temperature of the capture profile it belongs to.
+/// What is done to logits before the softmax, so that probabilities are as high as answers are right: each is divided by
+/// the temperature (Guo et al. 2017, "On calibration of modern neural networks"), then its class's bias is added
+/// (bias-corrected temperature scaling, Alexandari et al. 2020, "Maximum likelihood with bias-corrected calibration is
+/// hard-to-beat at label shift adaptation").
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scaling {
+    /// Positive.
+    pub temperature: f64,
+    /// In the order of [`Class::ALL`].
+    pub bias: [f64; 3],
+}
+
+impl Scaling {
+    /// Leaves the logits as they are.
+    pub const NONE: Scaling = Scaling { temperature: 1.0, bias: [0.0; 3] };
+}
+
+/// An operating point by name, with the scaling of the capture profile it belongs to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// The operating point's name in the bundle.
     pub name: String,
-    /// The logits are divided by this before the softmax (Guo et al. 2017, "On calibration of modern neural
-    /// networks"). Positive.
-    pub temperature: f64,
+    /// Of the logits.
+    pub scaling: Scaling,
     /// A plate farther than this from the film space ([`crate::film_space`]) is refused.
     pub unfamiliar_above: f64,
     /// The thresholds.
@@ -162,10 +179,11 @@ pub struct Verdict {
     pub reasons: Vec<Reason>,
 }
 
-/// softmax(`logits` / `temperature`), logits in the order of [`Class::ALL`]. Large logits do not overflow; logits
-/// that are not finite give probabilities that are not.
-pub fn probabilities(logits: &[f32; 3], temperature: f64) -> Probabilities {
-    let scaled = logits.map(|logit| f64::from(logit) / temperature);
+/// The softmax of scaled logits, in the order of [`Class::ALL`]. Large logits do not overflow; logits that are not finite
+/// give probabilities that are not.
+pub fn probabilities(logits: &[f32; 3], scaling: &Scaling) -> Probabilities {
+    let scaled: [f64; 3] =
+        std::array::from_fn(|class| f64::from(logits[class]) / scaling.temperature + scaling.bias[class]);
     let highest = scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let exponentials = scaled.map(|logit| (logit - highest).exp());
     let sum: f64 = exponentials.iter().sum();
@@ -179,7 +197,7 @@ pub fn probabilities(logits: &[f32; 3], temperature: f64) -> Probabilities {
 /// not finite. Otherwise it is COVID-19 from `covid19_at_least` on, and below that the more probable of pneumonia
 /// and normal.
 pub fn decide(logits: &[f32; 3], rule: &Rule) -> Verdict {
-    let probabilities = probabilities(logits, rule.temperature);
+    let probabilities = probabilities(logits, &rule.scaling);
     let top = probabilities.top();
     let confident = probabilities.of(top) >= rule.point.refer_below;
     let (outcome, reasons) = if !confident {
@@ -201,7 +219,7 @@ mod tests {
     fn rule(covid19_at_least: f64, refer_below: f64) -> Rule {
         Rule {
             name: "test".into(),
-            temperature: 1.0,
+            scaling: Scaling::NONE,
             unfamiliar_above: 1.0,
             point: OperatingPoint { covid19_at_least, refer_below },
         }
@@ -214,15 +232,25 @@ mod tests {
 
     #[test]
     fn softmax_survives_huge_logits() {
-        let p = probabilities(&[3e38, -3e38, 3e38], 0.01);
+        let p = probabilities(&[3e38, -3e38, 3e38], &Scaling { temperature: 0.01, ..Scaling::NONE });
         assert_eq!([p.covid19, p.pneumonia, p.normal], [0.5, 0.0, 0.5]);
     }
 
     #[test]
     fn temperature_flattens() {
-        let hot = probabilities(&[2.0, 1.0, 0.0], 4.0);
+        let hot = probabilities(&[2.0, 1.0, 0.0], &Scaling { temperature: 4.0, ..Scaling::NONE });
         let expected = (0.5f64).exp() / ((0.5f64).exp() + (0.25f64).exp() + 1.0);
         assert!((hot.covid19 - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_bias_is_added_after_the_temperature() {
+        let scaling = Scaling { temperature: 2.0, bias: [0.5, 0.0, -1.0] };
+        let p = probabilities(&[2.0, 3.0, 5.0], &scaling);
+        // All three scaled logits are 1.5.
+        for class in Class::ALL {
+            assert!((p.of(class) - 1.0 / 3.0).abs() < 1e-12, "{p:?}");
+        }
     }
 
     #[test]
@@ -252,7 +280,7 @@ mod tests {
                 logits[place] = bad;
                 if bad == f32::NEG_INFINITY {
                     // A probability of exactly 0 is still a probability: the rule decides.
-                    assert_eq!(probabilities(&logits, 1.0).of(Class::ALL[place]), 0.0);
+                    assert_eq!(probabilities(&logits, &Scaling::NONE).of(Class::ALL[place]), 0.0);
                 } else {
                     assert_eq!(decide(&logits, &rule(0.5, 0.4)).outcome, Outcome::Refer);
                 }

@@ -14,7 +14,7 @@ use xray_triage::film::{self, Profile};
 use xray_triage::film_space::{FilmSpace, SIDE};
 use xray_triage::infer::Network;
 use xray_triage::preprocess::{self, InputSpec};
-use xray_triage::triage::{Class, OperatingPoint};
+use xray_triage::triage::{Class, OperatingPoint, Scaling};
 
 use crate::architecture::Architecture;
 use crate::calibration::{self, Scored};
@@ -128,7 +128,7 @@ pub fn export(
 /// A manifest that reads the logits as they are and refuses and refers nothing.
 fn uncalibrated(id: &str, model: &[u8], film_space: &[u8], input: InputSpec, training: toml::Table) -> Manifest {
     let neutral = || Calibration {
-        temperature: 1.0,
+        scaling: Scaling::NONE,
         default_operating_point: "balanced".into(),
         unfamiliar_above: 1.0,
         operating_points: BTreeMap::from([(
@@ -176,7 +176,7 @@ pub fn write_layer_errors(
 /// What is to be measured: a bundle's folder, or a float checkpoint (a run's folder, for its best weights, or the file
 /// itself), made a bundle in memory.
 ///
-/// A checkpoint's weights are rounded to half floats, as they ship. Its logits are read as they are (temperature 1), and
+/// A checkpoint's weights are rounded to half floats, as they ship. Its logits are read as they are, and
 /// no film is refused as unfamiliar. The input is `size` pixels wide; without it what the run's last stage has, or 224 for
 /// a file.
 pub fn open(path: &Path, size: Option<u32>) -> Result<Bundle, AnyError> {
@@ -211,7 +211,7 @@ pub fn float_model(folder: &Path) -> Result<Vec<u8>, AnyError> {
     Ok(export::float_model(&architecture, &state, manifest.input.size as usize)?)
 }
 
-/// Fits temperature and operating points of every profile on validation films and writes them into the bundle's
+/// Fits scaling and operating points of every profile on validation films and writes them into the bundle's
 /// manifest and, with their origin, to `calibration_file`. Film and screen photographs are simulated ones of levels 1
 /// to 3.
 pub fn calibrate(

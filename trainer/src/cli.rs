@@ -33,7 +33,7 @@ use xray_triage::infer::Network;
 use xray_triage::picture;
 use xray_triage::pipeline::{Options, Triage};
 use xray_triage::preprocess::{self, InputSpec};
-use xray_triage::triage;
+use xray_triage::triage::{self, Scaling};
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -100,7 +100,7 @@ struct ExportArgs {
     compare: bool,
 }
 
-/// Fit temperature and operating points of each capture profile on `val` and write them into the bundle.
+/// Fit scaling and operating points of each capture profile on `val` and write them into the bundle.
 #[derive(Args)]
 struct CalibrateArgs {
     /// The bundle's folder.
@@ -477,7 +477,7 @@ fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f
     let mut right = 0;
     for film in films {
         let prediction = network.run(&preprocess::tensor(&film.plate, spec))?;
-        right += usize::from(triage::probabilities(&prediction.logits, 1.0).top() == film.film.label);
+        right += usize::from(triage::probabilities(&prediction.logits, &Scaling::NONE).top() == film.film.label);
     }
     Ok(right as f64 / films.len() as f64)
 }
@@ -488,9 +488,10 @@ fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
     let manifest = bundle::calibrate(&args.bundle, &args.operating_points, &films, args.network, args.threads)?;
     for (profile, calibration) in manifest.profiles.iter() {
         println!(
-            "{}: temperature {:.3}, unfamiliar above {:.4}",
+            "{}: temperature {:.3}, bias {}, unfamiliar above {:.4}",
             xray_triage::bundle::profile_name(profile),
-            calibration.temperature,
+            calibration.scaling.temperature,
+            calibration.scaling.bias.map(|bias| format!("{bias:.2}")).join(", "),
             calibration.unfamiliar_above
         );
         for (name, point) in &calibration.operating_points {

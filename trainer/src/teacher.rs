@@ -9,7 +9,7 @@ use image::imageops::{self, FilterType};
 use rayon::prelude::*;
 use tract_onnx::prelude::*;
 use xray_triage::bundle::sha256_hex;
-use xray_triage::triage::{self, Class};
+use xray_triage::triage::{self, Class, Scaling};
 
 use crate::dataset::LabelledPlate;
 
@@ -81,7 +81,7 @@ impl Teacher {
             Ok(output.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
         };
         let logits: [f32; 3] = values(&outputs[0])?.as_slice().try_into()?;
-        let probabilities = triage::probabilities(&logits, 1.0);
+        let probabilities = triage::probabilities(&logits, &Scaling::NONE);
         let probabilities = Class::ALL.map(|class| probabilities.of(class) as f32);
         Ok(Lesson { probabilities, features: values(&outputs[1])? })
     }

@@ -11,7 +11,7 @@ use xray_triage::film::Profile;
 use xray_triage::infer::Prediction;
 use xray_triage::pipeline::{Options, Triage};
 use xray_triage::screen;
-use xray_triage::triage::{self, Class, Probabilities};
+use xray_triage::triage::{self, Class, Probabilities, Scaling};
 
 use super::ReportError;
 use super::document::{self, Part, plain};
@@ -43,13 +43,13 @@ pub fn sheet(bundles: &[&Bundle], films: &[SheetFilm], threads: usize) -> Result
     for bundle in bundles {
         let options = Options { profile: Some(Profile::Digital), threads, ..Options::default() };
         let triage = Triage::new(bundle, &options)?;
-        let temperature = triage.rule(Profile::Digital).temperature;
+        let scaling = triage.rule(Profile::Digital).scaling;
         let mut column = Vec::with_capacity(films.len());
         for (row, film) in films.iter().enumerate() {
             let prediction =
                 triage.predict(&film.plate).map_err(|source| ReportError::Film { name: film.name.clone(), source })?;
             let first = columns.first().map(|column| column[row].shown);
-            column.push(Cell::of(&prediction, temperature, film, first));
+            column.push(Cell::of(&prediction, &scaling, film, first));
         }
         columns.push(column);
     }
@@ -57,8 +57,8 @@ pub fn sheet(bundles: &[&Bundle], films: &[SheetFilm], threads: usize) -> Result
 }
 
 impl Cell {
-    fn of(prediction: &Prediction, temperature: f64, film: &SheetFilm, first: Option<Class>) -> Cell {
-        let probabilities = triage::probabilities(&prediction.logits, temperature);
+    fn of(prediction: &Prediction, scaling: &Scaling, film: &SheetFilm, first: Option<Class>) -> Cell {
+        let probabilities = triage::probabilities(&prediction.logits, scaling);
         let shown = film.class.or(first).unwrap_or(probabilities.top());
         let map = screen::with_map(&fitted(&film.plate), Some(&prediction.cam.heat(shown)), LINE);
         Cell { map, shown, probabilities }
@@ -124,7 +124,7 @@ mod tests {
             class: Some(Class::Covid19),
             plate: GrayImage::from_pixel(640, 320, Luma([90])),
         };
-        let cell = Cell::of(&prediction(), 1.0, &film, Some(Class::Normal));
+        let cell = Cell::of(&prediction(), &Scaling::NONE, &film, Some(Class::Normal));
         assert_eq!((cell.shown, cell.map.dimensions()), (Class::Covid19, (320, 160)));
         // The map lies upper left, and the film shows where it is not.
         assert_ne!(cell.map.get_pixel(5, 5)[0], cell.map.get_pixel(5, 5)[1]);
@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn without_a_class_the_first_bundles_answer_is_shown() {
         let film = SheetFilm { name: "a".into(), class: None, plate: GrayImage::new(20, 30) };
-        assert_eq!(Cell::of(&prediction(), 1.0, &film, None).shown, Class::Normal);
-        assert_eq!(Cell::of(&prediction(), 1.0, &film, Some(Class::Pneumonia)).shown, Class::Pneumonia);
+        assert_eq!(Cell::of(&prediction(), &Scaling::NONE, &film, None).shown, Class::Normal);
+        assert_eq!(Cell::of(&prediction(), &Scaling::NONE, &film, Some(Class::Pneumonia)).shown, Class::Pneumonia);
         // Small films are not enlarged.
         assert_eq!(fitted(&film.plate).dimensions(), (20, 30));
     }

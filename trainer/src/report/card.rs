@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 use xray_triage::bundle::{Bundle, Manifest, profile_name};
 use xray_triage::film::Profile;
-use xray_triage::triage::{self, Class, Outcome, Rule};
+use xray_triage::triage::{self, Class, Outcome, Rule, Scaling};
 
 use super::ReportError;
 use super::document::{Part, plain};
@@ -136,14 +136,18 @@ impl Facts<'_> {
                 let default = if *name == calibration.default_operating_point { " (default)" } else { "" };
                 vec![
                     profile_name(profile).into(),
-                    format!("{:.3}", calibration.temperature),
+                    format!("{:.3}", calibration.scaling.temperature),
+                    calibration.scaling.bias.map(|bias| format!("{bias:.2}")).join(", "),
                     format!("{}{default}", plain(name)),
                     point.to_string(),
                     calibration.unfamiliar_above.to_string(),
                 ]
             })
         });
-        Part::table(&["picture", "temperature", "operating point", "thresholds", "unfamiliar above"], rows)
+        Part::table(
+            &["picture", "temperature", "bias by class", "operating point", "thresholds", "unfamiliar above"],
+            rows,
+        )
     }
 
     /// Films by collection and class.
@@ -252,7 +256,7 @@ impl Facts<'_> {
         }
         let calibration = self.manifest().profiles.get(Profile::Digital);
         let rows = calibration.operating_points.iter().map(|(name, point)| {
-            let rule = Rule { name: name.clone(), temperature: 1.0, unfamiliar_above: 1.0, point: *point };
+            let rule = Rule { name: name.clone(), scaling: Scaling::NONE, unfamiliar_above: 1.0, point: *point };
             let films: Vec<Judged> =
                 judged.iter().map(|film| Judged { outcome: outcome(film, &rule), ..*film }).collect();
             let covid19 = |film: &Judged| film.outcome == Outcome::Covid19;
@@ -482,7 +486,7 @@ fn confusion(metrics: &Metrics) -> Result<Vec<Part>, ReportError> {
 /// What the thresholds make of the probabilities that the film got; a refused film stays refused.
 fn outcome(film: &Judged, rule: &Rule) -> Outcome {
     match film.probabilities {
-        // The softmax of these at temperature 1 is the probabilities themselves.
+        // Their softmax without scaling is the probabilities themselves.
         Some(probabilities) => {
             triage::decide(&Class::ALL.map(|class| probabilities.of(class).ln() as f32), rule).outcome
         }
