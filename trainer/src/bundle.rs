@@ -29,7 +29,7 @@ use crate::train;
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
 
 /// Side of the input where nothing says another, pixels.
-const DEFAULT_SIZE: u32 = 224;
+pub const DEFAULT_SIZE: u32 = 224;
 
 type AnyError = Box<dyn std::error::Error>;
 

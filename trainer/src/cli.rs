@@ -78,7 +78,7 @@ struct ExportArgs {
     #[arg(long)]
     id: String,
     /// Side of the input, pixels.
-    #[arg(long, default_value_t = 224)]
+    #[arg(long, default_value_t = bundle::DEFAULT_SIZE)]
     size: u32,
     /// How activation ranges are chosen.
     #[arg(long, value_enum, default_value_t = Estimator::Mse)]

@@ -25,6 +25,7 @@ use xray_triage::triage::Class;
 
 use crate::architecture::{Architecture, Attention};
 use crate::augment::{self, Geometry};
+use crate::bundle::DEFAULT_SIZE;
 use crate::dataset::LabelledPlate;
 use crate::network::Network;
 use crate::state_dict::{Precision, StateDict, StateDictError};
@@ -159,7 +160,7 @@ impl TrainConfig {
                 return stage.size;
             }
         }
-        self.stages.last().map_or(224, |stage| stage.size)
+        self.stages.last().map_or(DEFAULT_SIZE, |stage| stage.size)
     }
 
     fn learning_rate(&self, step: usize, steps_per_epoch: usize) -> f64 {
