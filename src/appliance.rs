@@ -9,6 +9,7 @@
 pub mod hint;
 pub mod machine;
 pub mod queue;
+mod stillness;
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,11 +31,14 @@ use crate::triage::Outcome;
 
 use machine::{Action, Event, Machine, Shown, State};
 use queue::EventQueue;
+use stillness::Stillness;
 
 /// How long the camera's thread waits before it asks a camera that failed again.
 const CAMERA_RETRY: Duration = Duration::from_millis(500);
 /// How often a frame of the preview is looked at for a [hint]: it costs more than showing it.
 const HINT_INTERVAL: Duration = Duration::from_secs(1);
+/// Between frames of the preview while nothing moves before the camera: a box waits most of the day.
+const STILL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the threads look away at most before they see that the box is ending.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -49,7 +53,7 @@ pub struct Hardware {
 /// How the box behaves.
 pub struct Behaviour {
     pub language: Language,
-    /// Frames a second of the preview.
+    /// Frames a second of the preview while something moves; one a second at most where nothing does.
     pub preview_fps: f64,
     /// The wanted capture profile, for hints.
     pub profile: Option<Profile>,
@@ -170,6 +174,7 @@ fn watch(mut camera: Box<dyn Camera>, behaviour: &Behaviour, shared: &Shared) {
     let interval = Duration::from_secs_f64(1.0 / behaviour.preview_fps);
     let mut hint = None;
     let mut next_hint = Instant::now();
+    let mut stillness = Stillness::new(Instant::now());
     let mut frame = GrayImage::new(1, 1);
     let mut failing = false;
     let mut next = Instant::now();
@@ -200,6 +205,9 @@ fn watch(mut camera: Box<dyn Camera>, behaviour: &Behaviour, shared: &Shared) {
         match grabbed {
             Ok(()) => {
                 failing = false;
+                if stillness.look(&frame, Instant::now()) {
+                    next = Instant::now() + interval.max(STILL_INTERVAL);
+                }
                 if demand == Demand::Preview && Instant::now() >= next_hint {
                     hint = hint::of(&frame, behaviour.profile);
                     next_hint = Instant::now() + HINT_INTERVAL;
