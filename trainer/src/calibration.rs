@@ -39,7 +39,8 @@ pub fn fit(films: &[Scored], unfamiliar_above: f64) -> Calibration {
     let operating_points: BTreeMap<String, OperatingPoint> = thresholds
         .into_iter()
         .map(|(name, threshold)| {
-            let point = OperatingPoint { covid19_at_least: round(threshold), refer_below: round(refer_below) };
+            let point =
+                OperatingPoint { covid19_at_least: rounded_down(threshold), refer_below: rounded_down(refer_below) };
             (name.into(), point)
         })
         .collect();
@@ -140,7 +141,7 @@ fn quantile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
 }
 
 /// Four decimals, down: a threshold that a film just reached must not rise above it.
-fn round(value: f64) -> f64 {
+fn rounded_down(value: f64) -> f64 {
     (value * 1e4).floor() / 1e4
 }
 

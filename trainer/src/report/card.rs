@@ -398,12 +398,11 @@ impl Facts<'_> {
         Part::table(&header, rows)
     }
 
-    /// Models compared film by film: int8 against float, networks of an ablation.
+    /// Models compared film by film.
     fn paired(&self) -> Vec<Part> {
         let comparisons = &self.records.comparisons;
         if comparisons.is_empty() {
-            let text = "*Not measured*: `trainer compare --json` does it for two bundles or checkpoints (what int8 costs: the \
-                        bundle and its `weights.safetensors`), `trainer ablation` for kinds of attention.";
+            let text = "*Not measured*: `trainer compare --json` does it for two bundles or checkpoints, `trainer ablation` for kinds of attention.";
             return vec![Part::Text(text.into())];
         }
         comparisons.iter().map(|comparison| Part::Text(comparison.to_string())).collect()
