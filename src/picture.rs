@@ -289,6 +289,17 @@ mod tests {
         assert_eq!(decode(&png(half)).unwrap().into_raw(), [128, 255]);
     }
 
+    /// Print workflows store CMYK inverted (Adobe): taken the wrong way round, a film would be its negative.
+    #[test]
+    fn cmyk_keeps_its_polarity() {
+        let gradient = read(Path::new("tests/data/cmyk.jpg")).unwrap();
+        let row = |y: u32| (0..320).map(|x| f64::from(gradient.get_pixel(x, y)[0])).sum::<f64>() / 320.0;
+        for y in [10, 80, 160, 240, 310] {
+            let drawn = f64::from(y) / 319.0 * 255.0;
+            assert!((row(y) - drawn).abs() < 6.0, "row {y}: {} instead of {drawn}", row(y));
+        }
+    }
+
     #[test]
     fn exif_orientation_is_applied() {
         // APP1 with a little-endian TIFF that has the one entry "orientation = 6": rotate by 90 degrees clockwise.
