@@ -6,6 +6,8 @@ use crate::config;
 use crate::picture;
 
 #[cfg(v4l_camera)]
+mod huffman;
+#[cfg(v4l_camera)]
 mod pixels;
 mod simulated;
 #[cfg(v4l_camera)]
