@@ -14,6 +14,8 @@ mod simulated;
 mod v4l;
 
 pub use simulated::SimulatedCamera;
+#[cfg(v4l_camera)]
+pub(crate) use v4l::{captures, offer};
 
 /// Why there is no frame. The message says what to do.
 #[derive(Debug, thiserror::Error)]
