@@ -90,6 +90,33 @@ impl V4lCamera {
         Err(Fault::Camera("sends damaged frames only. Check its cable, and try another USB port".into()))
     }
 
+    /// Gives every frame as the camera sends it, damaged or not, to `keep`, until that returns false or `duration` has
+    /// passed.
+    ///
+    /// # Errors
+    /// The camera cannot be opened, or is gone.
+    pub fn stream(
+        &mut self,
+        duration: Duration,
+        mut keep: impl FnMut(&[u8], &Layout) -> bool,
+    ) -> Result<(), CameraError> {
+        let mut end = None;
+        self.attempt(|camera| {
+            let streaming = match &mut camera.streaming {
+                Some(streaming) => streaming,
+                closed => closed.insert(open(&camera.config)?),
+            };
+            let end = *end.get_or_insert_with(|| Instant::now() + duration);
+            while Instant::now() < end {
+                let (bytes, filled) = streaming.stream.next_before(Instant::now() + camera.timeout)?;
+                if !keep(front(bytes, filled), &streaming.layout) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Works with the device, anew after a signal; any error closes it.
     fn attempt(&mut self, mut work: impl FnMut(&mut V4lCamera) -> Result<(), Fault>) -> Result<(), CameraError> {
         loop {
