@@ -1,17 +1,26 @@
-//! Where frames come from: a V4L2 camera over the light box, or pictures that stand in for it.
+//! Where frames come from: a V4L2 camera over the light box, or pictures or a recording that stand in for it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use image::GrayImage;
 
 use crate::config;
 use crate::picture;
 
-#[cfg(v4l_camera)]
+mod huffman;
 mod pixels;
+#[cfg(any(v4l_camera, test))]
+mod recorder;
+mod recording;
 mod simulated;
 #[cfg(v4l_camera)]
 mod v4l;
 
+pub use recording::{RecordedCamera, is_recording};
 pub use simulated::SimulatedCamera;
+#[cfg(v4l_camera)]
+pub(crate) use v4l::{captures, offer};
 
 /// Why there is no frame. The message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +36,14 @@ pub enum CameraError {
     /// A simulated camera's picture is not readable.
     #[error(transparent)]
     Picture(#[from] picture::PictureError),
+    /// A recording cannot be read or written.
+    #[error("recording {}: {reason}", path.display())]
+    Recording {
+        /// Its folder, or its index.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
 }
 
 /// Something that looks at the light box.
@@ -58,6 +75,34 @@ pub fn open(config: &config::Camera) -> Box<dyn Camera> {
     Box::new(NoCamera { device: config.device.clone() })
 }
 
+/// Records what the camera of the settings sends for `duration` into `folder`, which is made, for a [`RecordedCamera`].
+/// Returns how many frames there were.
+///
+/// # Errors
+/// The camera fails, the folder cannot be written, or it has a recording. Frames that came before are a recording.
+#[cfg(v4l_camera)]
+pub fn record(config: &config::Camera, folder: &Path, duration: Duration) -> Result<usize, CameraError> {
+    let mut recorder = recorder::Recorder::new(folder)?;
+    let mut written = Ok(());
+    v4l::V4lCamera::new(config).stream(duration, |bytes, layout| {
+        written = recorder.add(bytes, layout, std::time::Instant::now());
+        written.is_ok()
+    })?;
+    written.map(|()| recorder.frames())
+}
+
+/// Built without cameras: always an error.
+#[cfg(not(v4l_camera))]
+pub fn record(config: &config::Camera, _folder: &Path, _duration: Duration) -> Result<usize, CameraError> {
+    Err(without_cameras(&config.device))
+}
+
+#[cfg(not(v4l_camera))]
+fn without_cameras(device: &str) -> CameraError {
+    let reason = "this program was built without cameras. Build it with --features v4l, or use --simulate".into();
+    CameraError::Device { device: device.into(), reason }
+}
+
 #[cfg(not(v4l_camera))]
 struct NoCamera {
     device: String,
@@ -66,8 +111,7 @@ struct NoCamera {
 #[cfg(not(v4l_camera))]
 impl Camera for NoCamera {
     fn grab(&mut self, _frame: &mut GrayImage) -> Result<(), CameraError> {
-        let reason = "this program was built without cameras. Build it with --features v4l, or use --simulate".into();
-        Err(CameraError::Device { device: self.origin(), reason })
+        Err(without_cameras(&self.device))
     }
 
     fn origin(&self) -> String {

@@ -7,7 +7,9 @@ mod cases;
 mod config;
 mod doctor;
 mod model;
+mod record;
 mod run;
+mod simulation;
 mod triage;
 
 use std::fs;
@@ -21,6 +23,7 @@ use serde::Serialize;
 
 use crate::DISCLAIMER;
 use crate::bundle::{self, Bundle, BundleError};
+use crate::camera::CameraError;
 use crate::caselog::CaseLogError;
 use crate::config::ConfigError;
 use crate::film::Profile;
@@ -62,6 +65,8 @@ enum Command {
     Triage(triage::TriageArgs),
     /// Be the box: judge the film on the light box whenever the button is pressed.
     Run(run::RunArgs),
+    /// Record what the camera sends, for `run --simulate`.
+    Record(record::RecordArgs),
     /// Look after models.
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -118,6 +123,7 @@ pub fn main() -> ExitCode {
         _ if cli.version => version(&mut stdout),
         Some(Command::Triage(args)) => triage::triage(&args, &mut stdout),
         Some(Command::Run(args)) => run::run(&args, &mut stdout),
+        Some(Command::Record(args)) => record::run(&args, &mut stdout),
         Some(Command::Model(command)) => model::run(&command, &mut stdout),
         Some(Command::Cases(command)) => cases::run(&command, &mut stdout),
         Some(Command::Config(command)) => config::run(&command, &mut stdout),
@@ -152,10 +158,12 @@ enum Failure {
     CaseLog(#[from] CaseLogError),
     #[error("the box cannot go on: {0}")]
     Appliance(String),
-    #[error("cannot simulate with {}: {reason}. Name a folder of pictures", path.display())]
+    #[error("cannot simulate with {}: {reason}", path.display())]
     Simulation { path: PathBuf, reason: String },
     #[error("--cam {} would overwrite a film. Choose another name", .0.display())]
     CamOverFilm(PathBuf),
+    #[error(transparent)]
+    Camera(#[from] CameraError),
 }
 
 impl From<BundleError> for Failure {

@@ -9,16 +9,19 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use rustix::fs::{Access, StatVfsMountFlags};
+use rustix::fs::Access;
 use serde::Serialize;
 
 use crate::bundle::Bundle;
-use crate::caselog::{self, CaseLogError, CaseReader};
+use crate::caselog::{self, CaseReader};
 use crate::config::{self, Config, PanelBackend};
 use crate::film::Profile;
 use crate::picture;
 use crate::pipeline::{Options, Triage};
 use crate::triage::Class;
+
+mod camera;
+mod storage;
 
 /// The film that the model check judges: NIH ChestX-ray8, see tests/films/README.md.
 const FILM: &[u8] = include_bytes!("../tests/films/nih_00002102_000.jpg");
@@ -78,13 +81,13 @@ impl Check {
 /// Makes every check, the quick ones first. Loading the model and judging a film takes seconds, on a small board half a
 /// minute.
 pub fn examine(config: &Config) -> Vec<Check> {
-    let system = System { root: "/".into() };
+    let system = System { root: "/".into(), captures: camera::captures };
     let mut checks = vec![
         system.camera(&config.camera),
         system.display(&config.display),
         system.panel(&config.panel),
-        storage(&config.storage),
-        case_log(&config.storage),
+        system.storage(&config.storage),
+        storage::case_log(&config.storage),
         clock(Timestamp::now(), &config.storage),
         system.memory(),
         processor(),
@@ -99,6 +102,8 @@ pub fn examine(config: &Config) -> Vec<Check> {
 struct System {
     /// `/`, or a folder that stands in for it.
     root: PathBuf,
+    /// Whether a video device takes pictures.
+    captures: fn(&Path) -> bool,
 }
 
 impl System {
@@ -125,34 +130,13 @@ impl System {
         Ok(rustix::fs::access(self.path(device), Access::READ_OK | Access::WRITE_OK)?)
     }
 
-    fn camera(&self, config: &config::Camera) -> Check {
-        const NAME: &str = "camera";
-        let cards = "/sys/class/video4linux";
-        let card = |node: &str| self.value(&format!("{cards}/{node}/name")).unwrap_or_default();
-        let nodes = self.names(cards);
-        let device = match nodes.iter().find(|node| card(node) == config.device) {
-            Some(node) => format!("/dev/{node}"),
-            None => config.device.clone(),
-        };
-        if let Err(error) = self.usable(&device) {
-            let there: Vec<String> = nodes.iter().map(|node| format!("/dev/{node} ({})", card(node))).collect();
-            let there = if there.is_empty() { "no video device".into() } else { there.join(", ") };
-            let advice = "Plug the camera in, name it in camera.device, or join the group video";
-            return Check::failed(NAME, format!("{device}: {error}; there is {there}"), advice);
-        }
-        // A name under /dev/v4l leads to the node.
-        let node = fs::canonicalize(self.path(&device)).unwrap_or_default();
-        let card = card(&node.file_name().unwrap_or_default().to_string_lossy());
-        abilities(&node, &format!("{device} ({card})"))
-    }
-
     fn display(&self, config: &config::Display) -> Check {
         const NAME: &str = "display";
         let frame_buffer = |node: &str| {
             let fact = |fact: &str| self.value(&format!("/sys/class/graphics/{node}/{fact}")).unwrap_or_default();
             format!("/dev/{node} ({}): {} pixels, {} bits", fact("name"), fact("virtual_size"), fact("bits_per_pixel"))
         };
-        // The first connector with a display, such as card0-HDMI-A-1, and what it is: its best mode comes first.
+        // The first connector of a card with a display, such as card0-HDMI-A-1, and what it is: its best mode comes first.
         let connected = |cards: &str| {
             let fact = |name: &str, fact: &str| self.value(&format!("/sys/class/drm/{name}/{fact}"));
             let mut connectors = self.names("/sys/class/drm").into_iter().filter(|name| name.starts_with(cards));
@@ -166,28 +150,30 @@ impl System {
             "auto" => match connected("card") {
                 Some((connector, found)) => {
                     let card = connector.split('-').next().unwrap_or_default();
-                    (format!("/dev/dri/{card}"), found)
+                    (format!("/dev/dri/{card}"), Some(found))
                 }
-                None => ("/dev/fb0".into(), frame_buffer("fb0")),
+                None => ("/dev/fb0".into(), Some(frame_buffer("fb0"))),
             },
             named => {
-                let node = Path::new(named).file_name().unwrap_or_default().to_string_lossy();
+                // A name under /dev/dri/by-path leads to the node.
+                let path = self.path(named);
+                let node = fs::canonicalize(&path).unwrap_or(path);
+                let node = node.file_name().unwrap_or_default().to_string_lossy();
                 let found = match connected(&format!("{node}-")) {
-                    Some((_, found)) => found,
-                    None if node.starts_with("fb") => frame_buffer(&node),
-                    None => format!("{named}: nothing connected"),
+                    Some((_, found)) => Some(found),
+                    None => node.starts_with("fb").then(|| frame_buffer(&node)),
                 };
                 (named.to_string(), found)
             }
         };
-        match self.usable(&device) {
-            Ok(()) => Check::ok(NAME, found),
-            Err(error) => {
-                let advice = "Connect a display, name it in display.device, or join the group video. Without one the \
-                              box works with LEDs and log alone";
-                Check::warning(NAME, format!("{device}: {error}"), advice)
-            }
-        }
+        let found = match (self.usable(&device), found) {
+            (Ok(()), Some(found)) => return Check::ok(NAME, found),
+            (Ok(()), None) => format!("{device}: nothing connected"),
+            (Err(error), _) => format!("{device}: {error}"),
+        };
+        let advice = "Connect a display, name it in display.device, or join the group video. Without one the box works \
+                      with LEDs and log alone";
+        Check::warning(NAME, found, advice)
     }
 
     fn panel(&self, config: &config::Panel) -> Check {
@@ -279,41 +265,6 @@ impl System {
     }
 }
 
-/// Whether the camera's node takes pictures, and its formats.
-#[cfg(v4l_camera)]
-fn abilities(node: &Path, found: &str) -> Check {
-    use v4l::capability::Flags;
-    use v4l::video::Capture as _;
-
-    const NAME: &str = "camera";
-    let asked = v4l::Device::with_path(node).and_then(|device| {
-        let capabilities = device.query_caps()?.capabilities;
-        let formats = if capabilities.contains(Flags::VIDEO_CAPTURE) { device.enum_formats()? } else { Vec::new() };
-        Ok((capabilities, formats))
-    });
-    match asked {
-        Err(error) => Check::failed(
-            NAME,
-            format!("{found} does not answer as a camera: {error}"),
-            "Name another in camera.device",
-        ),
-        Ok((capabilities, _)) if !capabilities.contains(Flags::VIDEO_CAPTURE) => {
-            let advice = "Use a USB camera, or name another device in camera.device";
-            Check::failed(NAME, format!("{found} is no single-planar capture device"), advice)
-        }
-        Ok((_, formats)) => {
-            let formats: Vec<String> = formats.iter().map(|format| format.fourcc.to_string()).collect();
-            Check::ok(NAME, format!("{found}: {}", formats.join(", ")))
-        }
-    }
-}
-
-/// Built without cameras: the node is there, and that is all that can be said.
-#[cfg(not(v4l_camera))]
-fn abilities(_node: &Path, found: &str) -> Check {
-    Check::skipped("camera", format!("{found} is there; this program was built without cameras"))
-}
-
 /// Whether the chip answers and has the panel's lines.
 #[cfg(gpio_panel)]
 fn lines(chip: &Path, config: &config::Panel) -> Check {
@@ -390,52 +341,6 @@ fn model(config: &config::Triage) -> Vec<Check> {
         _ => Check::failed(FILM_NAME, record.advice.join(" "), advice),
     };
     vec![verified, judged]
-}
-
-/// Whether cases can be kept.
-fn storage(config: &config::Storage) -> Check {
-    const NAME: &str = "storage";
-    let folder = &config.folder;
-    let shown = folder.display();
-    let asked = rustix::fs::statvfs(folder)
-        .map_err(io::Error::from)
-        .and_then(|system| Ok((system.f_flag, caselog::free_space(folder)?)));
-    let (flags, free) = match asked {
-        Ok(answer) => answer,
-        Err(error) => {
-            let advice = "Make the folder and give it to the user of the box, or correct storage.folder";
-            return Check::failed(NAME, format!("{shown}: {error}"), advice);
-        }
-    };
-    let found = format!("{shown}: {} MB free", free / 1_000_000);
-    if flags.contains(StatVfsMountFlags::RDONLY) {
-        let advice = "The card may be worn out or damaged: check it on another machine, or replace it";
-        return Check::failed(NAME, format!("{shown}: mounted for reading only"), advice);
-    }
-    if let Err(error) = rustix::fs::access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
-        return Check::failed(NAME, format!("{shown}: {error}"), "Give the folder to the user of the box");
-    }
-    if free < config.reserve_mb.saturating_mul(1_000_000) {
-        let advice = format!("Make room: below {} MB (storage.reserve_mb) no capture is taken", config.reserve_mb);
-        return Check::failed(NAME, found, advice);
-    }
-    Check::ok(NAME, found)
-}
-
-/// Whether the cases that were kept are whole.
-fn case_log(config: &config::Storage) -> Check {
-    const NAME: &str = "case log";
-    match CaseReader::open(&config.folder).and_then(|reader| reader.check()) {
-        Err(CaseLogError::Missing(_)) => Check::skipped(NAME, "none yet; the box makes it when it starts"),
-        Err(error) => Check::failed(NAME, error.to_string(), "See `xray-triage cases check`"),
-        Ok(findings) => match &findings.problems[..] {
-            [] => Check::ok(NAME, format!("{} cases, whole", findings.cases)),
-            [first, ..] => {
-                let found = format!("{} cases, {} problems: {first}", findings.cases, findings.problems.len());
-                Check::failed(NAME, found, "See `xray-triage cases check`. Copy the folder before anything else")
-            }
-        },
-    }
 }
 
 /// Whether the clock can be right. The box works without, but its cases then have no date.

@@ -140,7 +140,7 @@ pub fn decode(bytes: &[u8]) -> Result<GrayImage, Fault> {
 }
 
 /// The bytes of a regular file, at most [`MAX_BYTES`].
-fn load(path: &Path) -> Result<Vec<u8>, Fault> {
+pub(crate) fn load(path: &Path) -> Result<Vec<u8>, Fault> {
     let io = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Fault::Missing,
         _ => Fault::Unreadable(error),

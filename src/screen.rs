@@ -107,6 +107,7 @@ const UNIT_SIZE: (f32, f32) = (480.0, 320.0);
 const MARGIN: f32 = 8.0;
 const HEADER: f32 = 20.0;
 const HEADING: f32 = 64.0;
+const SIGN: f32 = 52.0;
 const BAND: f32 = 24.0;
 
 /// Widest film beside text, and widest preview, as shares of the screen's width.
@@ -135,8 +136,8 @@ const STRONGEST_ALPHA: f32 = 0.6;
 /// The line on the map surrounds what is at least this share of the strongest place.
 pub const LINE_LEVEL: f32 = 0.5;
 
-/// Draws a screen over all of the canvas.
-pub fn draw(canvas: &mut RgbImage, screen: &Screen, around: &Surroundings) {
+/// Draws a screen over all of the canvas. Returns how many of its texts, bars and legends had no room: cut or left out.
+pub fn draw(canvas: &mut RgbImage, screen: &Screen, around: &Surroundings) -> usize {
     let strings = around.language.strings();
     let mut page = Page::new(canvas, strings);
     let case = match screen {
@@ -161,6 +162,7 @@ pub fn draw(canvas: &mut RgbImage, screen: &Screen, around: &Surroundings) {
         Screen::ShuttingDown => page.words(strings.shutting_down, vec![]),
         Screen::Off => page.words(strings.off, vec![]),
     }
+    page.left_out
 }
 
 /// The picture `triage --cam` writes: [`PICTURE_SIZE`], English. `None` if the file was unreadable, so that there is
@@ -236,6 +238,8 @@ struct Page<'a> {
     height: f32,
     /// Pixels.
     unit: f32,
+    /// Blocks that were cut or left out.
+    left_out: usize,
 }
 
 impl<'a> Page<'a> {
@@ -244,7 +248,7 @@ impl<'a> Page<'a> {
         let (width, height) = (canvas.width() as f32, canvas.height() as f32);
         let unit = (width / UNIT_SIZE.0).min(height / UNIT_SIZE.1);
         canvas.pixels_mut().for_each(|pixel| *pixel = BACKGROUND);
-        let mut page = Page { canvas, strings, width, height, unit };
+        let mut page = Page { canvas, strings, width, height, unit, left_out: 0 };
         let top = height - BAND * unit;
         page.fill(Area { left: 0.0, top, width, height: BAND * unit }, WARNING);
         let disclaimer = Style { weight: Weight::Bold, size: 17.0 * unit, colour: BACKGROUND }
@@ -270,16 +274,22 @@ impl<'a> Page<'a> {
     /// The heading, with a sign before it if it asks for attention.
     fn heading(&mut self, heading: &str, attention: bool) {
         let unit = self.unit;
-        let mut left = MARGIN * unit;
         let top = HEADER * unit;
         if attention {
-            let side = 52.0 * unit;
-            self.sign(Area { left, top: top + 6.0 * unit, width: side, height: side * 0.88 });
-            left += side + MARGIN * unit;
+            let side = SIGN * unit;
+            self.sign(Area { left: MARGIN * unit, top: top + 6.0 * unit, width: side, height: side * 0.88 });
         }
-        let style = Style { weight: Weight::Bold, size: 60.0 * unit, colour: WHITE };
-        let style = style.shrunk_to(heading, self.width - left - MARGIN * unit);
+        let (left, style) = self.heading_style(heading, attention);
         style.write(self.canvas, left, top + (HEADING * unit - 1.2 * style.size) / 2.0, heading);
+    }
+
+    /// Where a heading begins and how it is set.
+    fn heading_style(&self, heading: &str, attention: bool) -> (f32, Style) {
+        let unit = self.unit;
+        let sign = if attention { SIGN + MARGIN } else { 0.0 };
+        let left = (MARGIN + sign) * unit;
+        let style = Style { weight: Weight::Bold, size: 60.0 * unit, colour: WHITE };
+        (left, style.shrunk_to(heading, self.width - left - MARGIN * unit))
     }
 
     /// A triangle with an exclamation mark.
@@ -470,6 +480,7 @@ impl<'a> Page<'a> {
                 let Some(style) = block.style(unit) else { return };
                 let lines = style.wrap(text, area.width);
                 let room = (area.height / style.line() + 0.01).max(0.0) as usize;
+                self.left_out += usize::from(lines.len() > room);
                 for (index, line) in lines.iter().take(room).enumerate() {
                     let cut = index + 1 == room && lines.len() > room;
                     let line = if cut { format!("{line}...") } else { line.clone() };
@@ -481,10 +492,10 @@ impl<'a> Page<'a> {
                     );
                 }
             }
-            _ if block.height(area.width, unit) > area.height + 0.5 => {}
+            Block::Gap(_) => {}
+            _ if block.height(area.width, unit) > area.height + 0.5 => self.left_out += 1,
             Block::Bars { probabilities, top, point } => self.bars(probabilities, *top, *point, area, unit),
             Block::Legend(class) => self.legend(*class, area, unit),
-            Block::Gap(_) => {}
         }
     }
 
@@ -612,6 +623,25 @@ mod tests {
         assert_eq!(viridis(0.0), VIRIDIS[0]);
         assert_eq!(viridis(0.5), VIRIDIS[2]);
         assert_eq!(viridis(1.0), VIRIDIS[4]);
+    }
+
+    /// As docs/design/architecture.md has it: how large a heading's capitals are seen from 2 m, minutes of arc.
+    #[test]
+    fn verdicts_are_read_from_two_metres() {
+        // Pixels, and the diagonal in millimetres: 3.5 and 7 inches.
+        for (width, height, diagonal, least) in [(480, 320, 88.9, 10.0), (800, 480, 177.8, 20.0)] {
+            let outcomes = [Outcome::Covid19, Outcome::Pneumonia, Outcome::Normal, Outcome::Refer, Outcome::Refused];
+            for (language, outcome) in Language::ALL.into_iter().flat_map(|l| outcomes.map(|outcome| (l, outcome))) {
+                let strings = language.strings();
+                let mut canvas = RgbImage::new(width, height);
+                let heading = strings.outcome(outcome).heading;
+                let attention = matches!(outcome, Outcome::Refer | Outcome::Refused);
+                let (_, style) = Page::new(&mut canvas, strings).heading_style(heading, attention);
+                let millimetre = (width as f32).hypot(height as f32) / diagonal;
+                let minutes = 60.0 * (0.71 * style.size / millimetre / 2000.0).atan().to_degrees();
+                assert!(minutes >= least, "{heading} on {width} x {height}: {minutes}");
+            }
+        }
     }
 
     #[test]

@@ -429,6 +429,85 @@ fn signal_simulated(folder: &Folder, press: &str, state: &str, signal: &str) -> 
     Output { stderr: said.into_bytes(), ..output }
 }
 
+#[test]
+fn the_simulated_box_takes_one_picture_with_its_button_and_leds_in_files() {
+    let folder = Folder::new();
+    let film = folder.film("film.png");
+    folder.film("another.png");
+    let (presses, leds) = (folder.text("presses"), folder.text("leds"));
+    assert!(Command::new("mkfifo").arg(&presses).status().expect("a named pipe").success());
+    let mut program = Command::new(env!("CARGO_BIN_EXE_xray-triage"));
+    program.args(["run", "--json", "--simulate", &film, "--simulated-button", &presses, "--simulated-leds", &leds]);
+    let mut child = program.stdout(Stdio::piped()).spawn().expect("the program starts");
+    // This waits for the program, as the program does for this.
+    let mut button = fs::File::create(&presses).expect("the program reads");
+    let mut output = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    for _ in 0..2 {
+        button.write_all(b"press\n").expect("the program reads");
+        let line = output.next().expect("a record").expect("UTF-8");
+        let record: Value = serde_json::from_str(&line).expect("a JSON object a line");
+        assert_eq!(record["file"], film.as_str());
+    }
+    drop(button);
+    assert!(child.wait().expect("the program ends").success());
+    assert_eq!(fs::read_to_string(&leds).expect("the LEDs"), "ready=0 attention=0\n");
+    assert!(folder.path("screen.cam.png").is_file(), "the display lies beside the picture");
+    assert_eq!(stdout(&run(&["cases", "check", "--folder", &folder.text("cases")])), "2 cases, 0 problems\n");
+}
+
+#[test]
+fn the_simulated_box_judges_a_recorded_capture() {
+    let folder = Folder::new();
+    let photograph = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/films/film-photo-nih_00002102_000.jpg");
+    let jpeg = fs::read(photograph).expect("a photograph");
+    let (width, height) = image::load_from_memory(&jpeg).expect("a photograph").into_luma8().dimensions();
+    let entry = |at_ms: u32| {
+        format!("{{\"at_ms\":{at_ms},\"format\":\"MJPG\",\"width\":{width},\"height\":{height},\"stride\":0}}\n")
+    };
+    folder.file("frames.jsonl", [entry(0), entry(40), entry(80)].concat().as_bytes());
+    folder.file("000001.mjpg", &jpeg);
+    folder.file("000002.mjpg", &jpeg[..1000]);
+    folder.file("000003.mjpg", &jpeg);
+    let output = run_simulated(&folder, "press\n");
+    assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
+    let records = records(&output);
+    assert_eq!(records.len(), 1);
+    check_record(&records[0]);
+    assert_ne!(records[0]["outcome"], "refused", "{}", records[0]);
+    assert!(records[0]["file"].as_str().is_some_and(|file| file.ends_with(".mjpg")), "{}", records[0]);
+}
+
+#[test]
+fn what_cannot_stand_in_for_hardware_is_named() {
+    let folder = Folder::new();
+    folder.file("frames.jsonl", b"{\"at_ms\":0}\n");
+    let output = run_simulated(&folder, "");
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("frames.jsonl: line 1: "));
+    let picture = folder.film("film.png");
+    let output = run(&["run", "--simulate", &picture, "--simulated-button", &folder.text("nowhere")]);
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a named pipe"));
+    assert_eq!(code(&run(&["run", "--simulated-leds", &picture])), 2, "only with --simulate");
+}
+
+#[test]
+fn a_recording_needs_a_camera_and_is_not_written_over() {
+    let folder = Folder::new();
+    let config = folder.file("config.toml", b"[camera]\ndevice = \"/dev/no-such-camera\"\n");
+    let place = folder.text("recording");
+    let output = run(&["record", &place, "--config", &config]);
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("error: camera /dev/no-such-camera: "));
+    assert!(!folder.path("recording").exists());
+    fs::create_dir(folder.path("recording")).expect("a folder");
+    folder.file("recording/frames.jsonl", b"");
+    let output = run(&["record", &place, "--config", &config]);
+    assert_eq!(code(&output), 2);
+    assert!(!output.stderr.is_empty());
+    assert_eq!(code(&run(&["record", &place, "--seconds", "0"])), 2);
+}
+
 /// What is shown below the line with the clock.
 fn below_the_clock(screen: &Path) -> RgbImage {
     let screen = image::open(screen).expect("a screen").into_rgb8();

@@ -1,10 +1,17 @@
-//! The Debian package's settings file.
+//! The Debian package's settings file and its service.
 
+use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use xray_triage::config::Config;
 
 const SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/config.toml");
+const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/xray-triage.service");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_xray-triage");
 
 #[test]
 fn the_packaged_settings_are_the_defaults() {
@@ -13,7 +20,7 @@ fn the_packaged_settings_are_the_defaults() {
 
 #[test]
 fn every_setting_stands_there_with_its_default() {
-    let packaged = std::fs::read_to_string(SETTINGS).expect("the settings are read");
+    let packaged = fs::read_to_string(SETTINGS).expect("the settings are read");
     // A setting is commented out without a space, a comment has one.
     let entries: String = packaged.lines().map(|line| format!("{}\n", strip_setting(line))).collect();
     let all: Config = toml::from_str(&entries).expect("all settings are known and of the right type");
@@ -35,4 +42,65 @@ fn every_setting_stands_there_with_its_default() {
 
 fn strip_setting(line: &str) -> &str {
     line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' ')).unwrap_or(line)
+}
+
+/// The value of an entry of the unit.
+fn unit(key: &str) -> String {
+    let unit = fs::read_to_string(UNIT).expect("the unit is read");
+    let value = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("the unit has no {key}")).to_string()
+}
+
+fn seconds(key: &str) -> Duration {
+    Duration::from_secs(unit(key).parse().expect("a number of seconds"))
+}
+
+#[test]
+fn the_program_tells_the_service_manager_what_its_unit_promises() {
+    assert_eq!(unit("Type"), "notify");
+    let (start, watchdog) = (seconds("TimeoutStartSec"), seconds("WatchdogSec"));
+    let folder = TempDir::new().expect("a temporary folder");
+    let manager = UnixDatagram::bind(folder.path().join("manager")).expect("a socket");
+    image::GrayImage::new(40, 30).save(folder.path().join("film.png")).expect("a picture written");
+    let started = Instant::now();
+    let mut program = Command::new(PROGRAM);
+    program.args(["run", "--simulate"]).arg(folder.path()).env("NOTIFY_SOCKET", folder.path().join("manager"));
+    let mut child = program.stdin(Stdio::piped()).spawn().expect("the program starts");
+    // What the program says next, and when at the latest.
+    let next = |limit: Duration| {
+        manager.set_read_timeout(Some(limit)).expect("a timeout");
+        let mut message = [0; 256];
+        let length = manager.recv(&mut message).unwrap_or_else(|error| panic!("nothing within {limit:?}: {error}"));
+        String::from_utf8(message[..length].to_vec()).expect("UTF-8")
+    };
+
+    assert_eq!(next(start).trim(), "READY=1");
+    assert!(started.elapsed() < start);
+    // While the box waits, and while its model loads. A manager wants to hear of it twice in the time it grants.
+    for _ in 0..10 {
+        assert_eq!(next(watchdog / 2).trim(), "WATCHDOG=1");
+    }
+    // The end of the presses holds the button.
+    drop(child.stdin.take());
+    while next(watchdog / 2).trim() != "STOPPING=1" {}
+    assert_eq!(child.wait().expect("the program ends").code(), Some(0));
+}
+
+#[test]
+fn systemd_understands_the_unit() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("xray-triage.service");
+    let program = unit("ExecStart").split(' ').next().expect("a program").to_string();
+    assert_eq!(program, "/usr/bin/xray-triage");
+    // The program must be there.
+    let unit = fs::read_to_string(UNIT).expect("the unit is read");
+    fs::write(&path, unit.replace(&program, PROGRAM)).expect("a unit written");
+    let verified = match Command::new("systemd-analyze").arg("verify").arg(&path).output() {
+        Ok(verified) => verified,
+        Err(error) => return println!("skipped: systemd-analyze is not here ({error})"),
+    };
+    // It may complain of the machine's other units, too.
+    let said = String::from_utf8_lossy(&verified.stderr);
+    let ours: Vec<&str> = said.lines().filter(|line| line.contains("xray-triage")).collect();
+    assert!(ours.is_empty() && verified.status.success(), "{said}");
 }

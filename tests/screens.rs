@@ -82,10 +82,20 @@ fn pneumonia() -> Assessment {
     assessment(Outcome::Pneumonia, Some([0.06, 0.81, 0.13]), &[], film())
 }
 
+fn refused() -> Assessment {
+    assessment(Outcome::Refused, None, &[Reason::TooDark, Reason::Blurred], small_photograph())
+}
+
 fn drawn(screen: &Screen, language: Language, size: (u32, u32)) -> RgbImage {
+    drawn_with_room(screen, language, size).0
+}
+
+/// The screen, and how much of it had no room.
+fn drawn_with_room(screen: &Screen, language: Language, size: (u32, u32)) -> (RgbImage, usize) {
     let mut canvas = RgbImage::new(size.0, size.1);
-    draw(&mut canvas, screen, &Surroundings { language, clock: Some("14:32"), model: "densenet121-cbam-0.2" });
-    canvas
+    let around = Surroundings { language, clock: Some("14:32"), model: "densenet121-cbam-0.2" };
+    let left_out = draw(&mut canvas, screen, &around);
+    (canvas, left_out)
 }
 
 /// Draws a screen and compares.
@@ -140,7 +150,7 @@ fn screens_with_a_picture() {
     let covid19 = assessment(Outcome::Covid19, Some([0.58, 0.3, 0.12]), &[], film());
     let normal = assessment(Outcome::Normal, Some([0.02, 0.07, 0.91]), &[], film());
     let refer = assessment(Outcome::Refer, Some([0.09, 0.5, 0.41]), &[Reason::LowConfidence], film());
-    let refused = assessment(Outcome::Refused, None, &[Reason::TooDark, Reason::Blurred], small_photograph());
+    let refused = refused();
     let (preview, small_preview) = (photograph(), small_photograph());
     for size in SIZES {
         let check = |screen: Screen, name: &str| check(&screen, name, Language::English, size);
@@ -173,7 +183,14 @@ fn other_languages() {
         let check = |screen: Screen, name: &str| check(&screen, name, language, SMALLEST);
         check(Screen::Verdict { assessment: &pneumonia(), case, heat_map: true }, "pneumonia");
         check(Screen::Fault { fault: Fault::Storage, detail: "no space left" }, "storage-fault");
+        check(Screen::Refused { assessment: &refused(), case }, "refused");
     }
+}
+
+#[test]
+fn the_largest_screen() {
+    let screen = Screen::Verdict { assessment: &pneumonia(), case: Some("000123"), heat_map: true };
+    check(&screen, "pneumonia", Language::English, (1920, 1080));
 }
 
 /// The band with the disclaimer, the gap above it and the margins show nothing else: no text runs over.
@@ -204,7 +221,7 @@ fn nothing_runs_over_in_any_language() {
             [Fault::Camera, Fault::Storage, Fault::Model, Fault::Panel]
                 .map(|fault| Screen::Fault { fault, detail: &detail }),
         );
-        for hint in [Hint::NoFilm, Hint::TooDark, Hint::TooBright, Hint::Blurred] {
+        for hint in [Hint::Loading, Hint::NoFilm, Hint::TooDark, Hint::TooBright, Hint::Blurred] {
             screens.push(Screen::Ready { preview: Some(&preview), hint: Some(hint) });
         }
         for (index, screen) in screens.iter().enumerate() {
@@ -219,6 +236,54 @@ fn nothing_runs_over_in_any_language() {
             assert!(clean, "screen {index} in {language} at {width} x {height}");
         }
     }
+}
+
+/// Whatever may have to be said at once has room on the smallest screen, as a whole.
+#[test]
+fn nothing_is_left_out_in_any_language() {
+    let preview = GrayImage::from_pixel(160, 90, Luma([128]));
+    let detail = "camera /dev/video0: was unplugged. Plug it in again";
+    // Wider than a film, so that it leaves less room beside it.
+    let film = GrayImage::new(90, 60);
+    let mut assessments = Vec::new();
+    for outcome in [Outcome::Covid19, Outcome::Pneumonia, Outcome::Normal, Outcome::Refer] {
+        let reasons: &[Reason] = if outcome == Outcome::Refer { &[Reason::LowConfidence] } else { &[] };
+        assessments.push(assessment(outcome, Some([0.35, 0.33, 0.32]), reasons, film.clone()));
+    }
+    for (index, &first) in Reason::ALL.iter().enumerate() {
+        for &second in &Reason::ALL[index + 1..] {
+            assessments.push(assessment(Outcome::Refused, None, &[first, second], film.clone()));
+        }
+    }
+    let mut screens = vec![Screen::Booting, Screen::Capturing, Screen::Analysing { seconds: 239 }];
+    screens.extend([Screen::ShuttingDown, Screen::Off, Screen::Ready { preview: None, hint: None }]);
+    let faults = [Fault::Camera, Fault::Storage, Fault::Model, Fault::Panel];
+    screens.extend(faults.map(|fault| Screen::Fault { fault, detail }));
+    let hints = [None, Some(Hint::Loading), Some(Hint::NoFilm), Some(Hint::TooDark), Some(Hint::TooBright)];
+    for hint in hints.into_iter().chain([Some(Hint::Blurred)]) {
+        screens.push(Screen::Ready { preview: Some(&preview), hint });
+    }
+    for assessment in &assessments {
+        let case = Some("000123");
+        if assessment.record.outcome == Outcome::Refused {
+            screens.push(Screen::Refused { assessment, case });
+        } else {
+            screens.extend([true, false].map(|heat_map| Screen::Verdict { assessment, case, heat_map }));
+        }
+    }
+    let mut left_out = Vec::new();
+    for language in Language::ALL {
+        for (index, screen) in screens.iter().enumerate() {
+            let (_, missing) = drawn_with_room(screen, language, SMALLEST);
+            if missing > 0 {
+                left_out.push(format!("screen {index} in {language}: {missing}"));
+            }
+        }
+    }
+    assert!(left_out.is_empty(), "{left_out:#?}");
+    let too_much = assessment(Outcome::Refused, None, &Reason::ALL, film.clone());
+    let screen = Screen::Refused { assessment: &too_much, case: None };
+    assert!(drawn_with_room(&screen, Language::English, SMALLEST).1 > 0, "it is noticed");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! A camera of the Linux kernel (V4L2), through the `v4l` crate.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use image::GrayImage;
@@ -32,6 +33,10 @@ const SETTLING: Duration = Duration::from_secs(1);
 const TIMEOUT: (f64, f64) = (0.1, 60.0);
 /// Buffers asked of the driver: one is being read, the others keep the camera busy.
 const BUFFERS: u32 = 4;
+/// What is said where the `v4l` crate panics: over what it does not know, such as a new colour space or a card's name that
+/// is cut off within a character.
+const NOT_UNDERSTOOD: Unusable =
+    Unusable { what: Cow::Borrowed("answers what this program does not understand"), what_to_do: "Use another camera" };
 /// `POLLIN` of poll(2).
 const READABLE: i16 = 1;
 
@@ -74,8 +79,7 @@ impl V4lCamera {
                 Err(error) if damaged && error.kind() == ErrorKind::TimedOut => break,
                 next => next?,
             };
-            // A compressed frame fills only the front of its buffer.
-            let bytes = bytes.get(..filled.bytesused as usize).unwrap_or(bytes);
+            let bytes = front(bytes, filled);
             let whole = !filled.flags.contains(buffer::Flags::ERROR);
             if whole && self.reader.read(bytes, &streaming.layout, frame).is_some() {
                 return Ok(());
@@ -84,6 +88,49 @@ impl V4lCamera {
             damaged = true;
         }
         Err(Fault::Camera("sends damaged frames only. Check its cable, and try another USB port".into()))
+    }
+
+    /// Gives every frame as the camera sends it, damaged or not, to `keep`, until that returns false or `duration` has
+    /// passed.
+    ///
+    /// # Errors
+    /// The camera cannot be opened, or is gone.
+    pub fn stream(
+        &mut self,
+        duration: Duration,
+        mut keep: impl FnMut(&[u8], &Layout) -> bool,
+    ) -> Result<(), CameraError> {
+        let mut end = None;
+        self.attempt(|camera| {
+            let streaming = match &mut camera.streaming {
+                Some(streaming) => streaming,
+                closed => closed.insert(open(&camera.config)?),
+            };
+            let end = *end.get_or_insert_with(|| Instant::now() + duration);
+            while Instant::now() < end {
+                let (bytes, filled) = streaming.stream.next_before(Instant::now() + camera.timeout)?;
+                if !keep(front(bytes, filled), &streaming.layout) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Works with the device, anew after a signal; any error closes it.
+    fn attempt(&mut self, mut work: impl FnMut(&mut V4lCamera) -> Result<(), Fault>) -> Result<(), CameraError> {
+        loop {
+            let done = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| Err(NOT_UNDERSTOOD.into()));
+            let Err(fault) = done else { return Ok(()) };
+            self.close();
+            match fault {
+                Fault::Camera(reason) => {
+                    return Err(CameraError::Device { device: self.config.device.clone(), reason });
+                }
+                // No fault of the camera; but the crate cannot take up a wait again, only begin anew.
+                Fault::Interrupted => debug!("camera {}: interrupted by a signal", self.config.device),
+            }
+        }
     }
 
     /// Ends the stream, whatever state the device is in.
@@ -107,22 +154,7 @@ impl V4lCamera {
 
 impl Camera for V4lCamera {
     fn grab(&mut self, frame: &mut GrayImage) -> Result<(), CameraError> {
-        loop {
-            // The `v4l` crate panics over what it does not know, such as a new colour space or a card's name that is cut
-            // off within a character.
-            let grabbed = catch_unwind(AssertUnwindSafe(|| self.grab_newest(frame))).unwrap_or_else(|_| {
-                Err(Fault::Camera("answers what this program does not understand. Use another camera".into()))
-            });
-            let Err(fault) = grabbed else { return Ok(()) };
-            self.close();
-            match fault {
-                Fault::Camera(reason) => {
-                    return Err(CameraError::Device { device: self.config.device.clone(), reason });
-                }
-                // No fault of the camera; but the crate cannot take up a wait again, only begin anew.
-                Fault::Interrupted => debug!("camera {}: interrupted by a signal", self.config.device),
-            }
-        }
+        self.attempt(|camera| camera.grab_newest(frame))
     }
 
     fn origin(&self) -> String {
@@ -198,6 +230,11 @@ impl Buffers {
     }
 }
 
+/// What a frame fills of its buffer: a compressed one only the front.
+fn front<'a>(buffer: &'a [u8], filled: &buffer::Metadata) -> &'a [u8] {
+    buffer.get(..filled.bytesused as usize).unwrap_or(buffer)
+}
+
 /// Opens the device in the format and size nearest to what is wanted, adjusts it, and maps its buffers.
 fn open(config: &config::Camera) -> Result<Streaming, Fault> {
     let name = &config.device;
@@ -209,8 +246,8 @@ fn open(config: &config::Camera) -> Result<Streaming, Fault> {
             _ => format!("cannot be opened: {error}. Plug it in again, or name another device in the settings"),
         })
     })?;
-    let (format, (width, height)) =
-        nearest_format(&device, (config.width, config.height)).ok_or_else(|| why_unusable(&device))?;
+    let offer = negotiate(&device, (config.width, config.height))?;
+    let (format, (width, height)) = offer.taken;
     let format = device.set_format(&Format::new(width, height, FourCC::new(&format))).map_err(|error| {
         Fault::Camera(match Errno::from_io_error(&error) {
             Some(Errno::BUSY) => "is used by another program. Close that".into(),
@@ -265,11 +302,55 @@ fn node_of_card(name: &str) -> Result<PathBuf, Fault> {
     )))
 }
 
+/// Whether a node takes pictures, one plane each, so that [`open`] would look at it.
+pub fn captures(node: &Path) -> bool {
+    let asked = || Device::with_path(node).and_then(|device| device.query_caps());
+    matches!(catch_unwind(asked), Ok(Ok(abilities)) if abilities.capabilities.contains(Flags::VIDEO_CAPTURE))
+}
+
+/// What a device offers.
+#[derive(Debug)]
+pub struct Offer {
+    /// The pixel formats that it has, also unknown ones.
+    pub formats: Vec<String>,
+    /// The format, one of [`FORMATS`], and the size in pixels that are asked for.
+    pub taken: ([u8; 4], (u32, u32)),
+}
+
+/// What [`open`] would take of a node, for frames of about the wanted size. Nothing is set: it may be in use.
+///
+/// # Errors
+/// The node cannot be opened, or has nothing that can be used.
+pub fn offer(node: &Path, wanted: (u32, u32)) -> Result<Offer, Unusable> {
+    let asked = || {
+        let device = Device::with_path(node).map_err(|error| Unusable {
+            what: format!("cannot be opened: {error}").into(),
+            what_to_do: "Plug it in again, or name another device in camera.device",
+        })?;
+        negotiate(&device, wanted)
+    };
+    catch_unwind(asked).unwrap_or(Err(NOT_UNDERSTOOD))
+}
+
+/// What a device offers, and the format and size of it that come nearest to the wanted size.
+fn negotiate(device: &Device, wanted: (u32, u32)) -> Result<Offer, Unusable> {
+    let offered: Vec<FourCC> =
+        device.enum_formats().unwrap_or_default().into_iter().map(|format| format.fourcc).collect();
+    let taken = nearest_format(device, &offered, wanted);
+    let formats: Vec<String> = offered.iter().map(FourCC::to_string).collect();
+    match taken {
+        Some(taken) => Ok(Offer { formats, taken }),
+        None => {
+            let abilities = device.query_caps().map_or(Flags::empty(), |abilities| abilities.capabilities);
+            Err(why_unusable(abilities, &formats))
+        }
+    }
+}
+
 /// The format and size offered that come nearest to the wanted size; of equally near ones the first in [`FORMATS`].
 /// `None` without a known format in a size that is not too large.
-fn nearest_format(device: &Device, wanted: (u32, u32)) -> Option<([u8; 4], (u32, u32))> {
-    let offered = device.enum_formats().unwrap_or_default();
-    let known = FORMATS.into_iter().filter(|known| offered.iter().any(|format| &format.fourcc.repr == *known));
+fn nearest_format(device: &Device, offered: &[FourCC], wanted: (u32, u32)) -> Option<([u8; 4], (u32, u32))> {
+    let known = FORMATS.into_iter().filter(|known| offered.iter().any(|format| &format.repr == *known));
     let sizes = known.filter_map(|format| match device.enum_framesizes(FourCC::new(format)) {
         Ok(sizes) => Some((*format, nearest_size(sizes.into_iter().map(|offer| offer.size), wanted)?)),
         // The driver does not say; it changes what it cannot do.
@@ -303,20 +384,40 @@ fn fits(width: u32, height: u32) -> bool {
     (1..=MAX_PIXELS).contains(&(u64::from(width) * u64::from(height)))
 }
 
-/// Why a device has no format that can be used.
-fn why_unusable(device: &Device) -> Fault {
-    let abilities = device.query_caps().map_or(Flags::empty(), |abilities| abilities.capabilities);
-    Fault::Camera(if abilities.contains(Flags::VIDEO_CAPTURE) {
-        "offers none of MJPG, YUYV, GREY, NV12 in a size that fits. Use another camera".into()
+/// Why a device cannot be used.
+#[derive(Debug)]
+pub struct Unusable {
+    /// What is wrong.
+    pub what: Cow<'static, str>,
+    /// What to do.
+    pub what_to_do: &'static str,
+}
+
+impl From<Unusable> for Fault {
+    fn from(Unusable { what, what_to_do }: Unusable) -> Fault {
+        Fault::Camera(format!("{what}. {what_to_do}"))
+    }
+}
+
+/// Why a device of these abilities, which offers these formats, has none that can be used.
+fn why_unusable(abilities: Flags, formats: &[String]) -> Unusable {
+    if abilities.contains(Flags::VIDEO_CAPTURE) {
+        let formats = if formats.is_empty() { "nothing".into() } else { formats.join(", ") };
+        Unusable {
+            what: format!("offers none of MJPG, YUYV, GREY, NV12 in a size that fits, but {formats}").into(),
+            what_to_do: "Use another camera",
+        }
     } else if abilities.intersects(Flags::VIDEO_CAPTURE_MPLANE | Flags::VIDEO_M2M_MPLANE) {
-        "offers multi-planar capture only, which is not supported. Use a USB camera, or this one through libcamera's \
-         V4L2 compatibility layer"
-            .into()
+        Unusable {
+            what: "offers multi-planar capture only, which is not supported".into(),
+            what_to_do: "Use a USB camera, or this one through libcamera's V4L2 compatibility layer",
+        }
     } else {
-        "takes no pictures: a camera can have several devices. Name another one in the settings, such as the one under \
-         /dev/v4l/by-id that ends in index0"
-            .into()
-    })
+        Unusable {
+            what: "takes no pictures: a camera can have several devices".into(),
+            what_to_do: "Name another one in the settings, such as the one under /dev/v4l/by-id that ends in index0",
+        }
+    }
 }
 
 /// A quantity that a camera chooses itself unless told not to.
@@ -339,19 +440,28 @@ const WHITE_BALANCE: Adjustment =
 const FOCUS: Adjustment =
     Adjustment { name: "focus", switch: 0x009a_090c, automatic: 1, manual: 0, value: 0x009a_090a };
 
+impl Adjustment {
+    /// The control's numbers and their new values: the switch's, and the value's where one is fixed.
+    fn choice(&self, fixed: Option<u32>) -> ((u32, i64), Option<(u32, i64)>) {
+        let switch_to = if fixed.is_some() { self.manual } else { self.automatic };
+        ((self.switch, switch_to), fixed.map(|fixed| (self.value, fixed.into())))
+    }
+}
+
 /// Sets what the settings fix, and leaves the rest to the camera. What the camera lacks is logged.
 fn adjust(device: &Device, config: &config::Camera) {
     let wanted = [(EXPOSURE, config.exposure), (WHITE_BALANCE, config.white_balance), (FOCUS, config.focus)];
     for (adjustment, fixed) in wanted {
-        let Adjustment { name, switch, automatic, manual, value } = adjustment;
-        let set = |id, value| device.set_control(Control { id, value: Value::Integer(value) });
-        if let Err(error) = set(switch, if fixed.is_some() { manual } else { automatic }) {
+        let name = adjustment.name;
+        let set = |(id, value)| device.set_control(Control { id, value: Value::Integer(value) });
+        let (switch, value) = adjustment.choice(fixed);
+        if let Err(error) = set(switch) {
             debug!("camera {}: its {name} cannot be switched between automatic and manual: {error}", config.device);
         }
-        if let Some(fixed) = fixed
-            && let Err(error) = set(value, fixed.into())
+        if let Some(value) = value
+            && let Err(error) = set(value)
         {
-            warn!("camera {}: its {name} cannot be set to {fixed}: {error}. Going on without", config.device);
+            warn!("camera {}: its {name} cannot be set to {}: {error}. Going on without", config.device, value.1);
         }
     }
 }
@@ -359,7 +469,6 @@ fn adjust(device: &Device, config: &config::Camera) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
     use v4l::framesize::{Discrete, Stepwise};
 
     fn nearest(sizes: &[(u32, u32)], wanted: (u32, u32)) -> Option<(u32, u32)> {
@@ -389,6 +498,43 @@ mod tests {
         assert_eq!(nearest_size(range(1), (1920, 1080)), Some((1920, 1080)));
         assert_eq!(nearest_size(range(16), (1925, 1085)), Some((1920, 1072)));
         assert_eq!(nearest_size(range(0), (9, 9000)), Some((32, 1944)));
+    }
+
+    #[test]
+    fn a_device_that_cannot_be_used_says_why() {
+        let why = |abilities, formats: &[&str]| {
+            let formats: Vec<String> = formats.iter().map(ToString::to_string).collect();
+            let Fault::Camera(reason) = why_unusable(abilities, &formats).into() else { panic!("no fault") };
+            reason
+        };
+        let planes = "offers multi-planar capture only, which is not supported. Use a USB camera";
+        for abilities in [Flags::VIDEO_CAPTURE_MPLANE, Flags::VIDEO_M2M_MPLANE | Flags::STREAMING] {
+            assert!(why(abilities, &[]).starts_with(planes));
+        }
+        let both = Flags::VIDEO_CAPTURE | Flags::VIDEO_CAPTURE_MPLANE;
+        assert!(why(both, &["H264", "RGB3"]).contains("in a size that fits, but H264, RGB3. Use another camera"));
+        assert!(why(Flags::VIDEO_CAPTURE, &[]).contains("but nothing. "));
+        for abilities in [Flags::empty(), Flags::META_CAPTURE, Flags::VIDEO_OUTPUT] {
+            assert!(why(abilities, &[]).starts_with("takes no pictures"));
+        }
+    }
+
+    #[test]
+    fn a_fixed_value_is_set_by_hand_and_without_one_the_camera_chooses() {
+        assert_eq!(EXPOSURE.choice(Some(80)), ((0x009a_0901, 1), Some((0x009a_0902, 80))));
+        assert_eq!(EXPOSURE.choice(None), ((0x009a_0901, 3), None));
+        assert_eq!(WHITE_BALANCE.choice(Some(5000)), ((0x0098_090c, 0), Some((0x0098_091a, 5000))));
+        assert_eq!(FOCUS.choice(Some(0)), ((0x009a_090c, 0), Some((0x009a_090a, 0))));
+        assert_eq!(FOCUS.choice(None), ((0x009a_090c, 1), None));
+    }
+
+    #[test]
+    fn what_a_device_offers_is_asked_without_panics() {
+        for node in ["/dev/null", "/dev/no-such-camera", "/dev/\0video0"] {
+            assert!(!captures(Path::new(node)));
+            let unusable = offer(Path::new(node), (640, 480)).unwrap_err();
+            assert!(!unusable.what.is_empty() && !unusable.what_to_do.is_empty(), "{node}: {unusable:?}");
+        }
     }
 
     #[test]

@@ -120,6 +120,15 @@ impl CaseReader {
     /// # Errors
     /// The log cannot be read at all. What is wrong within it is no error but among the findings.
     pub fn check(&self) -> Result<Findings, CaseLogError> {
+        self.check_newest(usize::MAX)
+    }
+
+    /// As [`check`](CaseReader::check), but reads the files of so many of the newest cases only; those of the others have
+    /// to be there.
+    ///
+    /// # Errors
+    /// As [`check`](CaseReader::check).
+    pub fn check_newest(&self, read: usize) -> Result<Findings, CaseLogError> {
         let failed = |error| CaseLogError::database(&self.folder, error);
         let films = self.folder.join(FOLDER);
         // First the files, then the rows: a file that gets its row meanwhile is none without.
@@ -127,10 +136,10 @@ impl CaseReader {
         let mut findings = Findings { problems: self.database_problems().map_err(failed)?, ..Findings::default() };
         let last = last_number(&self.database).map_err(failed)?;
         let mut known = HashSet::new();
-        for case in self.cases()? {
+        for (newer, case) in self.cases()?.into_iter().enumerate() {
             findings.cases += 1;
             for path in case.plate.iter().chain(&case.cam) {
-                if let Err(problem) = readable(path) {
+                if let Err(problem) = if newer < read { readable(path) } else { present(path) } {
                     findings.problems.push(format!("case {}: {problem}", case.id));
                 }
                 known.insert(path.clone());
@@ -198,6 +207,11 @@ fn case(folder: &Path, row: &Row) -> rusqlite::Result<Case> {
         cam: file(row.get(15)?),
         record: json(16, row.get(16)?)?,
     })
+}
+
+/// Whether a case's file is there; the error says why not.
+fn present(path: &Path) -> Result<(), String> {
+    fs::metadata(path).map(drop).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Whether a case's file can be read as what it is; the error says why not.

@@ -1,35 +1,32 @@
 //! `xray-triage run`: the box.
 
-use std::io::{self, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{CAM_ENDING, Failure, load, pictures, print, print_json};
+use super::simulation::Simulation;
+use super::{Failure, load, print, print_json};
 use crate::appliance::{self, ApplianceError, Behaviour, Ending, Hardware};
-use crate::camera::{self, SimulatedCamera};
+use crate::camera;
 use crate::caselog::CaseLog;
 use crate::config::Config;
-use crate::display::{self, SimulatedDisplay};
+use crate::display;
 use crate::panel;
 use crate::pipeline::{Record, Triage};
 
 /// Exit code of a box that a signal ended, before the signal's number is added, as shells count. It must not be 0: the
 /// service switches the board off then.
 const ENDED_BY_SIGNAL: u8 = 128;
-/// What the simulated display is taken for, pixels: a common small HDMI one.
-const SIMULATED_DISPLAY: (u32, u32) = (800, 480);
 
 #[derive(Args)]
 pub struct RunArgs {
     /// The box's settings [default: /etc/xray-triage/config.toml where it is there].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// No hardware: this folder's pictures in turn for the camera, screen.cam.png in it for the display, the Enter key
-    /// for the button, the log (-v) for the LEDs, and the folder cases in it for the case log.
-    #[arg(long, value_name = "DIR")]
-    simulate: Option<PathBuf>,
+    #[command(flatten)]
+    simulation: Simulation,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -38,10 +35,10 @@ pub struct RunArgs {
 /// Is the box until it is switched off.
 pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let mut config = Config::load(args.config.as_deref())?;
-    let hardware = match &args.simulate {
+    let hardware = match args.simulation.folder() {
         Some(folder) => {
             config.storage.folder = folder.join("cases");
-            simulated(folder)?
+            args.simulation.hardware(folder)?
         }
         None => real(&config)?,
     };
@@ -72,18 +69,4 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
 fn real(config: &Config) -> Result<Hardware, Failure> {
     let (button, leds) = panel::open(&config.panel)?;
     Ok(Hardware { camera: camera::open(&config.camera), display: display::open(&config.display), button, leds })
-}
-
-fn simulated(folder: &Path) -> Result<Hardware, Failure> {
-    let unusable = |reason: String| Failure::Simulation { path: folder.into(), reason };
-    let pictures = pictures(folder).map_err(|error| unusable(error.to_string()))?;
-    let camera =
-        SimulatedCamera::new(pictures).ok_or_else(|| unusable("it has no .jpg, .jpeg or .png file".to_string()))?;
-    let (button, leds) = panel::simulated(BufReader::new(io::stdin()), None);
-    Ok(Hardware {
-        camera: Box::new(camera),
-        display: Box::new(SimulatedDisplay::new(&folder.join(format!("screen{CAM_ENDING}")), SIMULATED_DISPLAY)),
-        button,
-        leds,
-    })
 }

@@ -1,6 +1,14 @@
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+use image::GrayImage;
 use tempfile::TempDir;
 
+use super::storage::{FILES_READ, case_log};
 use super::*;
+use crate::caselog::CaseLog;
+use crate::pipeline::{Assessment, ModelName, Record};
+use crate::triage::Outcome;
 
 /// A folder that stands in for `/`, with these files.
 fn system(files: &[(&str, &str)]) -> (TempDir, System) {
@@ -10,8 +18,31 @@ fn system(files: &[(&str, &str)]) -> (TempDir, System) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    let system = System { root: folder.path().into() };
+    let system = System { root: folder.path().into(), captures: |node| !node.ends_with("video2") };
     (folder, system)
+}
+
+/// A film that was refused, small.
+fn refused() -> Assessment {
+    let record = Record {
+        file: "/dev/video0".into(),
+        outcome: Outcome::Refused,
+        top: None,
+        probabilities: None,
+        reasons: vec!["too_small"],
+        advice: vec![],
+        error: None,
+        quality: None,
+        unfamiliarity: None,
+        profile: None,
+        operating_point: None,
+        thresholds: None,
+        model: ModelName { id: "test-model".into(), sha256: "0".repeat(64) },
+        film: None,
+        timings_ms: BTreeMap::new(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    Assessment { record, picture: Some(GrayImage::new(4, 3)), cam: None }
 }
 
 #[test]
@@ -32,6 +63,31 @@ fn a_missing_camera_fails_and_names_those_there() {
     let check = system.camera(&by_name);
     assert!(check.found.starts_with("/dev/video2 (Light box camera)"), "{check:?}");
     assert_ne!(check.status, Status::Ok);
+}
+
+#[test]
+fn a_name_is_the_first_node_of_its_card_that_takes_pictures() {
+    let card = "Light box camera";
+    let nodes = |numbers: &[u32]| -> (TempDir, System) {
+        let files: Vec<(String, &str)> = numbers
+            .iter()
+            .flat_map(|number| {
+                [(format!("/sys/class/video4linux/video{number}/name"), card), (format!("/dev/video{number}"), "")]
+            })
+            .collect();
+        system(&files.iter().map(|(path, text)| (path.as_str(), *text)).collect::<Vec<_>>())
+    };
+    let by_name = config::Camera { device: card.into(), ..Default::default() };
+    // Of these stand-ins video2 takes no pictures.
+    for (numbers, found) in [(&[10, 3][..], "/dev/video3 "), (&[10, 2], "/dev/video10 "), (&[2], "/dev/video2 ")] {
+        let (_folder, system) = nodes(numbers);
+        let check = system.camera(&by_name);
+        assert!(check.found.starts_with(found), "{check:?}");
+    }
+    let (_folder, system) = nodes(&[10, 2, 1]);
+    let other = config::Camera { device: "/dev/video7".into(), ..Default::default() };
+    let listed = "/dev/video1 (Light box camera), /dev/video2 (Light box camera), /dev/video10 (Light box camera)";
+    assert!(system.camera(&other).found.ends_with(listed));
 }
 
 #[test]
@@ -60,8 +116,19 @@ fn displays_are_described_and_a_missing_one_is_a_warning() {
     ];
     let (_folder, drm) = system(&connectors);
     assert_eq!(drm.display(&auto), Check::ok("display", "card0-HDMI-A-2: 1280x720 pixels"));
-    let named = config::Display { device: "/dev/dri/card0".into(), ..auto };
-    assert_eq!(drm.display(&named).status, Status::Ok);
+    let named = |device: &str| config::Display { device: device.into(), ..config::Display::default() };
+    let by_path = "/dev/dri/by-path/platform-gpu-card";
+    fs::create_dir(drm.path("/dev/dri/by-path")).unwrap();
+    symlink("../card0", drm.path(by_path)).unwrap();
+    for device in ["/dev/dri/card0", by_path] {
+        assert_eq!(drm.display(&named(device)), Check::ok("display", "card0-HDMI-A-2: 1280x720 pixels"));
+    }
+    fs::write(drm.path("/sys/class/drm/card0-HDMI-A-2/status"), "disconnected\n").unwrap();
+    for device in ["/dev/dri/card0", by_path] {
+        let check = drm.display(&named(device));
+        assert_eq!((check.status, check.found), (Status::Warning, format!("{device}: nothing connected")));
+        assert!(check.advice.is_some());
+    }
 }
 
 #[test]
@@ -118,18 +185,57 @@ fn little_memory_heat_and_throttling_are_warnings() {
 
 #[test]
 fn storage_needs_a_folder_and_room() {
+    let (_root, system) = system(&[]);
     let folder = TempDir::new().unwrap();
     let mut config = config::Storage { folder: folder.path().into(), reserve_mb: 0 };
-    assert_eq!(storage(&config).status, Status::Ok);
+    assert_eq!(system.storage(&config).status, Status::Ok);
     assert_eq!(case_log(&config).status, Status::Skipped);
-    caselog::CaseLog::open(folder.path()).unwrap();
+    CaseLog::open(folder.path()).unwrap();
     assert_eq!(case_log(&config), Check::ok("case log", "0 cases, whole"));
     fs::write(folder.path().join("films/000007.plate.png"), b"").unwrap();
     assert_eq!(case_log(&config).status, Status::Failed);
     config.reserve_mb = u64::MAX;
-    assert_eq!(storage(&config).status, Status::Failed);
+    assert_eq!(system.storage(&config).status, Status::Failed);
     config.folder = folder.path().join("nowhere");
-    assert_eq!(storage(&config).status, Status::Failed);
+    assert_eq!(system.storage(&config).status, Status::Failed);
+}
+
+#[test]
+fn errors_of_the_file_system_are_a_warning() {
+    let folder = TempDir::new().unwrap();
+    let config = config::Storage { folder: folder.path().into(), reserve_mb: 0 };
+    let device = fs::metadata(folder.path()).unwrap().dev();
+    let block = format!("/sys/dev/block/{}:{}/uevent", rustix::fs::major(device), rustix::fs::minor(device));
+    let event = "MAJOR=179\nMINOR=2\nDEVNAME=mmcblk0p2\nDEVTYPE=partition\n";
+    for (errors, status) in [("0\n", Status::Ok), ("3\n", Status::Warning), ("", Status::Ok)] {
+        let (_root, system) = system(&[(&block, event), ("/sys/fs/ext4/mmcblk0p2/errors_count", errors)]);
+        let check = system.storage(&config);
+        assert_eq!(
+            (check.status, check.found.contains(", 3 errors")),
+            (status, status == Status::Warning),
+            "{check:?}"
+        );
+    }
+}
+
+#[test]
+fn only_the_newest_cases_files_are_read() {
+    let folder = TempDir::new().unwrap();
+    let config = config::Storage { folder: folder.path().into(), reserve_mb: 0 };
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    for _ in 0..=FILES_READ {
+        log.record(&refused(), Timestamp::UNIX_EPOCH).unwrap();
+    }
+    let found = format!("{} cases, whole (files read of the newest {FILES_READ})", FILES_READ + 1);
+    assert_eq!(case_log(&config), Check::ok("case log", found.clone()));
+    let plate = |number: usize| folder.path().join(format!("films/{number:06}.plate.png"));
+    fs::write(plate(1), "no picture").unwrap();
+    assert_eq!(case_log(&config), Check::ok("case log", found), "the oldest is only looked for");
+    fs::remove_file(plate(1)).unwrap();
+    assert_eq!(case_log(&config).status, Status::Failed);
+    fs::write(plate(1), "no picture").unwrap();
+    fs::write(plate(2), "no picture").unwrap();
+    assert_eq!(case_log(&config).status, Status::Failed);
 }
 
 #[test]

@@ -71,9 +71,7 @@ impl Button for SimulatedButton {
     fn wait(&mut self, patience: Duration) -> Result<Option<Press>, PanelError> {
         match self.presses.recv_timeout(patience) {
             Ok(Ok(press)) => Ok(Some(press)),
-            Ok(Err(error)) => {
-                Err(PanelError(format!("standard input cannot be read: {error}. Start again in a terminal")))
-            }
+            Ok(Err(error)) => Err(PanelError(format!("presses cannot be read: {error}. Start again in a terminal"))),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => {
                 // The text has ended: nobody will press any more.

@@ -8,6 +8,8 @@ class RaspberryPi:
 
     CARD = "/dev/mmcblk0"
     BUTTON, READY, ATTENTION = 17, 27, 22
+    # Levels: the pressed button's, and a shining LED's.
+    PRESSED, LIT = False, True
     # The box's settings are the defaults.
     SETTINGS = ""
     # rppal needs iomem=relaxed where there is no /dev/gpiomem, which only Raspberry Pi's own kernel has.
@@ -37,7 +39,10 @@ class VirtualBoard:
     CARD = "/dev/vda"
     # The PL061 has eight lines; line 3 is the board's power key.
     BUTTON, READY, ATTENTION = 5, 6, 2
-    SETTINGS = f"[panel]\nbackend = 'gpiochip'\nbutton = {BUTTON}\nready = {READY}\nattention = {ATTENTION}\n"
+    # The other way round than on the Raspberry Pi.
+    PRESSED, LIT = True, False
+    SETTINGS = (f"[panel]\nbackend = 'gpiochip'\nbutton = {BUTTON}\nready = {READY}\nattention = {ATTENTION}\n"
+                "active_low = false\nleds_active_low = true\n")
     KERNEL_OPTIONS = ""
 
     # GPIODATA, with an address that masks no line out.

@@ -48,6 +48,16 @@ def command(*arguments, **options):
     return done.stdout
 
 
+def gray(file):
+    """Width, height and pixels, a byte each, of a gray PNG picture."""
+    picture = subprocess.run(["pngtopnm", str(file)], check=True, stdout=subprocess.PIPE).stdout
+    kind, size, depth, pixels = picture.split(b"\n", 3)
+    width, height = map(int, size.split())
+    if (kind, depth) != (b"P5", b"255") or len(pixels) != width * height:
+        raise ValueError(f"{file}: not a gray picture of 8 bits")
+    return width, height, pixels
+
+
 def pixels(picture, name):
     """Red, green and blue of each pixel of a PPM picture of the display's size."""
     width, height = DISPLAY

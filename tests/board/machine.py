@@ -40,7 +40,7 @@ class Board:
         self.control.readline()
         self.qmp("qmp_capabilities")
         self.test = _connect(test)
-        # The emulated pins have no pull-up: the released button is high by this.
+        # The emulated pins have no pull: the released button has its level by this.
         self.release()
 
     def __enter__(self):
@@ -90,7 +90,8 @@ class Board:
             output.append(text)
 
     def _read_console(self):
-        with open(self.folder / "console.log", "w") as log:
+        # A scenario may switch the board on several times.
+        with open(self.folder / "console.log", "a") as log:
             for line in self.qemu.stdout:
                 text = line.decode("utf-8", "replace").rstrip()
                 print(f"[{time.monotonic() - self.started:7.2f}] {text}", file=log, flush=True)
@@ -100,23 +101,24 @@ class Board:
     # Button and LEDs
 
     def press(self, seconds=0.4):
-        """Presses the button; it pulls its line low."""
-        self.hardware.set_button(self, False)
+        """Presses the button."""
+        self.hardware.set_button(self, self.hardware.PRESSED)
         time.sleep(seconds)
         self.release()
 
     def release(self):
-        self.hardware.set_button(self, True)
+        self.hardware.set_button(self, not self.hardware.PRESSED)
 
     def lights(self):
         """Which LEDs are on: (ready, attention)."""
         levels = self.hardware.levels(self)
-        return bool(levels >> self.hardware.READY & 1), bool(levels >> self.hardware.ATTENTION & 1)
+        lit = [bool(levels >> line & 1) == self.hardware.LIT for line in (self.hardware.READY, self.hardware.ATTENTION)]
+        return tuple(lit)
 
-    def wait_for_lights(self, what, ready, attention, limit):
-        """Waits until the LEDs are steadily so, for 0.8 s: when they blink, they change after a quarter of a second."""
+    def wait_for_lights(self, what, ready, attention, limit, lasting=0.8):
+        """Waits until the LEDs are so for a while, in seconds: when they blink, they change after a quarter of one."""
         def steady():
-            end = time.monotonic() + 0.8
+            end = time.monotonic() + lasting
             while self.lights() == (ready, attention):
                 if time.monotonic() > end:
                     return True

@@ -24,6 +24,13 @@ SCREEN_FOLLOWS = 10
 # digits, since another processor's sums can change a probability's last one.
 MAY_DIFFER = 0.003
 LEVELS = 32
+# By how many pixels the sides of a film may differ from those in simulation: a camera's gray is rounded otherwise.
+SIDE_MAY_DIFFER = 2
+# Rows of a fault's screen that say the same whatever the error is: below the line with model and clock and above the
+# error's own words, and the disclaimer.
+FAULT_ROWS = [*range(30, 270), *range(440, 480)]
+# Into an analysis, seconds: at its end a case is recorded.
+MID_ANALYSIS = 5
 
 CASES = "/var/lib/xray-triage"
 CAMERA = "usb-camera /pictures/film.jpg >/run/camera.log 2>&1 & camera=$!"
@@ -41,6 +48,7 @@ class Bench:
         self.debian = image.debian()
         self.initramfs = image.initramfs(self.debian, package, picture)
         self.expected, self.verdict = simulate(picture)
+        self.films = image.WORK / "simulation/cases/films"
 
     def board(self, name, card, hardware, display):
         """Switches a board on, with this card."""
@@ -83,15 +91,23 @@ def simulate(picture):
 
 
 @contextmanager
-def operated(bench, name, prepare="true", hardware=RaspberryPi(), display=True, cases=1):
-    """A board with an empty card on which, after the line of shell `prepare`, a camera is plugged in and the program is
-    ready. Afterwards it is switched off by its button, and its card holds so many cases, which are the board's `cases`."""
-    card = bench.new_card(name)
+def running(bench, name, card, prepare="true", hardware=RaspberryPi(), display=True):
+    """A board with this card on which, after the line of shell `prepare`, a camera is plugged in and the program is
+    ready. Leaving the `with` block pulls the plug."""
     with bench.board(name, card, hardware, display) as board:
         board.wait_for_boot()
         board.shell(prepare)
         plug(board)
         start(board)
+        yield board
+
+
+@contextmanager
+def operated(bench, name, cases=1, **options):
+    """A running board with an empty card. Afterwards it is switched off by its button, and its card holds so many
+    cases, which are the board's `cases`."""
+    card = bench.new_card(name)
+    with running(bench, name, card, **options) as board:
         yield board
         switch_off(board)
     board.cases = check_cases(bench, card, cases)
@@ -115,7 +131,9 @@ def unplug(bench):
         board.wait_for_lights("capturing", True, True, BOX_REACTS)
         board.shell("kill -KILL $camera")
         board.wait_for_blinking("unplugged during the capture: a fault is shown", BOX_REACTS)
-        board.screen("fault")
+        check_fault(board, "camera-fault")
+        # Not only that no frame came.
+        check_log(board, "camera /dev/video0: (was unplugged|is not there|cannot be opened)")
         plug(board)
         board.wait_for_lights("plugged in again: ready", True, False, BOX_REACTS)
         judge(board)
@@ -124,6 +142,7 @@ def unplug(bench):
 def no_display(bench):
     """There is no display: the LEDs and the case log do without."""
     with operated(bench, "no-display", prepare="[ ! -e /dev/fb0 ]", display=False) as board:
+        check_log(board, "Going on without a display")
         judge(board)
 
 
@@ -138,7 +157,7 @@ def disk_full(bench):
             raise Failed(f"the card could not be filled: {left} KiB are left")
         board.press()
         board.wait_for_blinking("the card is full: a fault is shown", BOX_REACTS)
-        board.screen("fault")
+        check_fault(board, "storage-fault")
         board.shell(f"rm {CASES}/filler")
         judge(board)
 
@@ -155,6 +174,29 @@ def sigkill(bench):
         judge(board)
 
 
+def power_cut(bench):
+    """The plug is pulled as a verdict appears, and again while a film is judged: the shown case is kept, nothing
+    else."""
+    card = bench.new_card("power-cut")
+    with running(bench, "power-cut", card) as board:
+        board.press()
+        board.wait_for_lights("the button is pressed: capturing, judging", True, True, BOX_REACTS)
+        board.wait_for_lights("the verdict is there, the plug is pulled", True, False, FILM_IS_JUDGED, lasting=0)
+    with running(bench, "power-cut", card) as board:
+        check_listed(board, 1)
+        board.press()
+        board.wait_for_lights("judging the second film", True, True, BOX_REACTS)
+        time.sleep(MID_ANALYSIS)
+        if board.shell("wc -l </run/records.jsonl").strip() != "0":
+            raise Failed("the second film was judged before the plug could be pulled")
+        board.say("the plug is pulled")
+    with running(bench, "power-cut", card) as board:
+        check_listed(board, 1)
+        check_doctor(board)
+        switch_off(board)
+    check_cases(bench, card, 1)
+
+
 def clock(bench):
     """The board has no clock chip and nobody set the time, which is then in 1970: cases say that, and are kept."""
     with operated(bench, "clock", prepare="[ $(date +%Y) = 1970 ]") as board:
@@ -164,7 +206,8 @@ def clock(bench):
 
 
 def virt(bench):
-    """The capture on another board: the display is a DRM one, the pins are the kernel's GPIO character device."""
+    """The capture on another board: the display is a DRM one, the pins are the kernel's GPIO character device, and the
+    button and the LEDs work the other way round."""
     drivers = "[ -c /dev/dri/card0 ] && [ -c /dev/gpiochip0 ]"
     with operated(bench, "virt", prepare=drivers, hardware=VirtualBoard()) as board:
         judge(board)
@@ -172,7 +215,7 @@ def virt(bench):
 
 
 SCENARIOS = {"capture": capture, "unplug": unplug, "no-display": no_display, "disk-full": disk_full, "sigkill": sigkill,
-             "clock": clock, "virt": virt}
+             "power-cut": power_cut, "clock": clock, "virt": virt}
 
 
 # Steps of the scenarios
@@ -213,6 +256,53 @@ def switch_off(board):
         raise Failed(f"the program ended with {status}: {board.shell('cat /run/appliance.log')}")
     board.shell(f"umount {CASES}")
     board.say("switched off, the card is unmounted")
+
+
+def check_log(board, words):
+    """The program's log has a line with these words, an extended regular expression."""
+    if board.try_shell(f"grep -q -E '{words}' /run/appliance.log")[0] != 0:
+        raise Failed(f"the log has no `{words}`. It says: {board.shell('cat /run/appliance.log')}")
+
+
+def check_listed(board, count):
+    """On the board, beside the running program, the case log lists so many cases and is whole."""
+    cases = board.shell("xray-triage cases list").splitlines()
+    if len(cases) != count or not cases[0].startswith(f"{count:06} "):
+        raise Failed(f"the board lists these cases instead of {count}: {cases}")
+    board.shell("xray-triage cases check")
+    board.say(f"cases on the card: {count}")
+
+
+def check_doctor(board):
+    """The doctor finds card and case log well, beside the running program."""
+    # It ends with 1 for any check that fails; here two of them matter.
+    _, found = board.try_shell("xray-triage doctor --json 2>/dev/null", limit=FILM_IS_JUDGED)
+    checks = {check["name"]: check for check in json.loads(found)}
+    for name in ["storage", "case log"]:
+        if checks[name]["status"] != "ok":
+            raise Failed(f"the doctor says: {checks[name]}")
+    board.say("the doctor finds card and case log well")
+
+
+def check_fault(board, name):
+    """The display shows this fault as its picture in tests/screens does, but for model, clock and the error's words."""
+    width, height = image.DISPLAY
+    picture = image.ROOT / f"tests/screens/{name}-en-{width}x{height}.png"
+    known = subprocess.run(["pngtopnm", str(picture)], check=True, stdout=subprocess.PIPE).stdout
+    expected = rows(image.pixels(known, picture), FAULT_ROWS)
+    # The LEDs change before the screen is drawn.
+    end = time.monotonic() + BOX_REACTS
+    while any(abs(a - b) > LEVELS for a, b in zip(rows(board.screen("fault"), FAULT_ROWS), expected)):
+        if time.monotonic() > end:
+            raise Failed(f"the display does not show {picture}")
+        time.sleep(1)
+    board.say(f"the display shows the {name} as its picture does")
+
+
+def rows(pixels, numbers):
+    """These rows of a picture of the display's size."""
+    line = 3 * image.DISPLAY[0]
+    return b"".join(bytes(pixels[line * number:line * (number + 1)]) for number in numbers)
 
 
 def check_verdict(bench, board):
@@ -278,4 +368,25 @@ def check_cases(bench, card, count):
     whole = sorted(f"{case['id']:06}{ending}" for case in cases for ending in (".cam.json", ".plate.png"))
     if films != whole:
         raise Failed(f"films/ has {films} instead of {whole}")
+    for case in cases:
+        check_film(bench, folder / "films", f"{case['id']:06}")
     return cases
+
+
+def check_film(bench, films, number):
+    """A case's film and activation maps are pictures of the size that they have in simulation, with something on
+    them."""
+    *size, film = image.gray(films / f"{number}.plate.png")
+    *expected, _ = image.gray(bench.films / "000001.plate.png")
+    if any(abs(side - wanted) > SIDE_MAY_DIFFER for side, wanted in zip(size, expected)):
+        raise Failed(f"case {number}: its film is {size} pixels, in simulation {expected}")
+    if max(film) - min(film) < LEVELS:
+        raise Failed(f"case {number}: its film shows nothing")
+    maps = json.loads((films / f"{number}.cam.json").read_text())
+    wanted = json.loads((bench.films / "000001.cam.json").read_text())
+    sides = {name: [len(row) for row in lines] for name, lines in maps.items()}
+    if sides != {name: [len(row) for row in lines] for name, lines in wanted.items()}:
+        raise Failed(f"case {number}: its activation maps have other sizes than in simulation: {sides}")
+    for name, lines in maps.items():
+        if len({value for line in lines for value in line}) < 2:
+            raise Failed(f"case {number}: the activation map of {name} is the same all over")

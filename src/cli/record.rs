@@ -1,0 +1,33 @@
+//! `xray-triage record`: keeps what the camera sends, for `run --simulate`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Failure;
+use crate::camera;
+use crate::config::Config;
+
+#[derive(Args)]
+pub struct RecordArgs {
+    /// The recording's folder. It is made; one with a recording is not written over.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The box's settings [default: /etc/xray-triage/config.toml where it is there].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// For how long, 1 to 600 seconds.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+}
+
+/// Records, and says how many frames there were.
+pub fn run(args: &RecordArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
+    let config = Config::load(args.config.as_deref())?;
+    let frames = camera::record(&config.camera, &args.folder, Duration::from_secs(args.seconds))?;
+    writeln!(out, "{}: {frames} frames", args.folder.display()).map_err(Failure::Stdout)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,65 @@
+//! The camera: whether it is there, and whether the box can use what it offers.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Check, System};
+use crate::config;
+
+#[cfg(v4l_camera)]
+pub(super) use crate::camera::captures;
+
+const NAME: &str = "camera";
+
+impl System {
+    /// As the box does, takes a name for that of the first node of a card that takes pictures: a card has several.
+    pub fn camera(&self, config: &config::Camera) -> Check {
+        let cards = "/sys/class/video4linux";
+        let card = |node: &str| self.value(&format!("{cards}/{node}/name")).unwrap_or_default();
+        let mut nodes = self.names(cards);
+        nodes.sort_by_key(|node| node.strip_prefix("video").and_then(|number| number.parse::<u32>().ok()));
+        let mut of_card = nodes.iter().filter(|node| card(node) == config.device);
+        let first = of_card.clone().next();
+        let capturing = of_card.find(|node| (self.captures)(&self.path(&format!("/dev/{node}"))));
+        let device = match capturing.or(first) {
+            Some(node) => format!("/dev/{node}"),
+            None => config.device.clone(),
+        };
+        if let Err(error) = self.usable(&device) {
+            let there: Vec<String> = nodes.iter().map(|node| format!("/dev/{node} ({})", card(node))).collect();
+            let there = if there.is_empty() { "no video device".into() } else { there.join(", ") };
+            let advice = "Plug the camera in, name it in camera.device, or join the group video";
+            return Check::failed(NAME, format!("{device}: {error}; there is {there}"), advice);
+        }
+        // A name under /dev/v4l leads to the node.
+        let node = fs::canonicalize(self.path(&device)).unwrap_or_default();
+        let card = card(&node.file_name().unwrap_or_default().to_string_lossy());
+        offered(&node, &format!("{device} ({card})"), config)
+    }
+}
+
+/// Whether the node has something that the box would take.
+#[cfg(v4l_camera)]
+fn offered(node: &Path, found: &str, config: &config::Camera) -> Check {
+    match crate::camera::offer(node, (config.width, config.height)) {
+        Ok(offer) => {
+            let (format, (width, height)) = offer.taken;
+            let format = String::from_utf8_lossy(&format);
+            let formats = offer.formats.join(", ");
+            Check::ok(NAME, format!("{found}: {format} at {width} x {height} pixels, of {formats}"))
+        }
+        Err(unusable) => Check::failed(NAME, format!("{found} {}", unusable.what), unusable.what_to_do),
+    }
+}
+
+/// Built without cameras: the node is there, and that is all that can be said.
+#[cfg(not(v4l_camera))]
+fn offered(_node: &Path, found: &str, _config: &config::Camera) -> Check {
+    Check::skipped(NAME, format!("{found} is there; this program was built without cameras"))
+}
+
+/// Built without cameras: no node can be asked.
+#[cfg(not(v4l_camera))]
+pub fn captures(_node: &Path) -> bool {
+    true
+}
