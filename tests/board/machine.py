@@ -114,7 +114,8 @@ class Board:
         return bool(levels >> self.hardware.READY & 1), bool(levels >> self.hardware.ATTENTION & 1)
 
     def wait_for_lights(self, what, ready, attention, limit):
-        """Waits until the LEDs are steadily so, for 0.8 s: when they blink, they change after a quarter of a second."""
+        """Waits until the LEDs are steadily so, for 0.8 s: when they blink, they change after a quarter of a second. While
+        a film is judged, or a class is shown, they are so but for a quarter of every two seconds."""
         def steady():
             end = time.monotonic() + 0.8
             while self.lights() == (ready, attention):
@@ -127,7 +128,7 @@ class Board:
         return seconds
 
     def wait_for_blinking(self, what, limit):
-        """Waits for a blinking *attention* LED, the sign of a fault: on, off and on again within 4 s, *ready* dark."""
+        """Waits for a flashing *attention* LED, the sign of a fault: on, off and on again within 4 s, *ready* dark."""
         def blinks():
             seen, end = [], time.monotonic() + 4
             while time.monotonic() < end:

@@ -140,6 +140,7 @@ def disk_full(bench):
         board.wait_for_blinking("the card is full: a fault is shown", BOX_REACTS)
         board.screen("fault")
         board.shell(f"rm {CASES}/filler")
+        board.wait_for_lights("there is room again: ready", True, False, BOX_REACTS)
         judge(board)
 
 
