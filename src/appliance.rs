@@ -319,8 +319,11 @@ fn serve(
     notify(sd_notify::NotifyState::Ready);
     loop {
         let now = Instant::now();
-        if let Err(trouble) = lights.show(desk.machine.leds(now), now) {
-            shared.fail_for_good(Fault::Panel, trouble);
+        let shows_result = desk.machine.shows_result();
+        let new_result = shows_result && !result_shown;
+        result_shown = shows_result;
+        if !new_result {
+            desk.light(&mut lights);
         }
         view.look_after_display();
         let state = desk.machine.state();
@@ -329,6 +332,11 @@ fn serve(
             _ => String::new(),
         };
         view.show(&desk.machine, now, desk.preview.as_ref(), desk.case.as_ref(), &trouble);
+        if new_result {
+            // Pressed before the operator could see the result, these would wipe it. The LEDs say that it is there.
+            shared.events.forget_presses();
+            desk.light(&mut lights);
+        }
         if state == State::ShuttingDown {
             // A service manager still has the system to stop before the box may be unplugged.
             if std::env::var_os("NOTIFY_SOCKET").is_none() {
@@ -339,12 +347,6 @@ fn serve(
         }
         notify(sd_notify::NotifyState::Watchdog);
 
-        let shows_result = desk.machine.shows_result();
-        if shows_result && !result_shown {
-            // Pressed before the operator could see the result, these would wipe it.
-            shared.events.forget_presses();
-        }
-        result_shown = shows_result;
         {
             let mut slots = shared.lock();
             slots.demand = match state {
@@ -392,6 +394,14 @@ where
     Open: FnMut() -> Result<CaseLog, CaseLogError>,
     Report: FnMut(&Record) -> io::Result<()>,
 {
+    /// Sets the LEDs as the state has them.
+    fn light(&self, lights: &mut Lights) {
+        let now = Instant::now();
+        if let Err(trouble) = lights.show(self.machine.leds(now), now) {
+            self.shared.fail_for_good(Fault::Panel, trouble);
+        }
+    }
+
     /// Takes an event in, and does what follows from it.
     fn take(&mut self, event: Event) {
         match event {

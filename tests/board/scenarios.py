@@ -218,7 +218,7 @@ def switch_off(board):
 
 def check_verdict(bench, board):
     """The display shows what it shows in simulation after the same film, and nothing else. Returns its pixels."""
-    # The LEDs change before the screen is drawn.
+    # The display may be late by a moment.
     end = time.monotonic() + BOX_REACTS
     while not alike(board.screen("verdict"), bench.verdict) and time.monotonic() < end:
         time.sleep(1)
