@@ -30,7 +30,7 @@ use crate::camera::Camera;
 use crate::caselog::{CaseLog, CaseLogError};
 use crate::display::Display;
 use crate::film::Profile;
-use crate::panel::{Button, Leds, Press};
+use crate::panel::{Button, Leds};
 use crate::pipeline::{Assessment, Record, SetupError, Triage};
 use crate::screen::{Fault, Hint, Screen};
 use crate::strings::Language;
@@ -522,7 +522,7 @@ mod tests {
     use crate::caselog::CaseReader;
     use crate::caselog::tests::assessment;
     use crate::display::NoDisplay;
-    use crate::panel::PanelError;
+    use crate::panel::{PanelError, Press};
 
     pub fn behaviour() -> Behaviour {
         Behaviour {
