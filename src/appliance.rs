@@ -1,44 +1,47 @@
 //! The box: shows what the camera sees, judges the film at the press of the button, writes the case down, shows the
 //! verdict.
 //!
-//! Five threads: the camera's, the judge's (it loads the model, too, so that the preview need not wait for it), the
-//! button's, one that waits for signals, and the one that runs the [state machine](machine), the display and the case
+//! Five threads: the [camera's](watch), the judge's (it loads the model, too, so that the preview need not wait for it),
+//! the button's, one that waits for signals, and the one that runs the [state machine](machine), the display and the case
 //! log. They meet in an [event queue](queue) of fixed capacity; frames and assessments are handed over in slots that
-//! hold one.
+//! hold one. A thread that panics is a fault of its part.
 
 pub mod hint;
+mod lights;
 pub mod machine;
 pub mod queue;
 mod stillness;
+mod storage;
+mod view;
+mod watch;
 
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use image::{GrayImage, RgbImage};
-use jiff::{Timestamp, Zoned};
+use image::GrayImage;
+use jiff::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::camera::Camera;
-use crate::caselog::CaseLog;
+use crate::caselog::{CaseLog, CaseLogError};
 use crate::display::Display;
 use crate::film::Profile;
 use crate::panel::{Button, Leds};
 use crate::pipeline::{Assessment, Record, SetupError, Triage};
-use crate::screen::{self, Fault, Hint, Screen, Surroundings};
+use crate::screen::{Fault, Hint, Screen};
 use crate::strings::Language;
 use crate::triage::Outcome;
 
-use machine::{Action, Event, Machine, Shown, State};
+use lights::Lights;
+use machine::{Action, Event, Expired, Machine, Shown, State};
 use queue::EventQueue;
-use stillness::Stillness;
+use storage::Storage;
+use view::{Case, Preview, View};
 
-/// How long the camera's thread waits before it asks a camera that failed again.
-const CAMERA_RETRY: Duration = Duration::from_millis(500);
-/// How often a frame of the preview is looked at for a [hint]: it costs more than showing it.
-const HINT_INTERVAL: Duration = Duration::from_secs(1);
-/// Between frames of the preview while nothing moves before the camera: a box waits most of the day.
-const STILL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the threads look away at most before they see that the box is ending.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -55,6 +58,8 @@ pub struct Behaviour {
     pub language: Language,
     /// Frames a second of the preview while something moves; one a second at most where nothing does.
     pub preview_fps: f64,
+    /// How long the camera waits for a frame before it gives up.
+    pub camera_timeout: Duration,
     /// The wanted capture profile, for hints.
     pub profile: Option<Profile>,
     /// Free space below which no capture is taken, megabytes.
@@ -72,47 +77,66 @@ pub enum Ending {
     Signal(i32),
 }
 
-/// Why the box stops working.
+/// Why the box cannot go on, in words: a fault that only a restart mends. It was shown for ten seconds.
 #[derive(Debug, thiserror::Error)]
-pub enum ApplianceError<E> {
-    /// `report` failed.
-    #[error("{0}")]
-    Report(E),
-    /// The box cannot go on: the model does not load, or the button cannot be read.
-    #[error("{0}")]
-    Fault(String),
-}
+#[error("{0}")]
+pub struct ApplianceError(pub String);
 
 /// Serves the operator until the button is held, or SIGTERM or SIGINT asks the program to end. A signal waits for the
 /// film in hand to be judged and recorded; a second one gives it up. `load` makes the judge, behind the preview. Each
-/// case goes to `cases` and then to `report` before its screen is shown.
+/// case goes to the case log that `open_cases` opens and then to `report` before its screen is shown.
 ///
 /// # Errors
-/// The model does not load, the button cannot be read, or `report` fails. A camera or a case log that fails is shown,
-/// and asked again; a display that fails is logged, and the LEDs have to do.
-pub fn run<E>(
+/// The model does not load or judge, the button cannot be read or the LEDs not be set, or the camera gives no sign of life.
+/// A camera or a case log that fails is shown, and asked again; a display or a `report` that fails is logged.
+pub fn run(
     hardware: Hardware,
-    cases: &mut CaseLog,
+    open_cases: impl FnMut() -> Result<CaseLog, CaseLogError>,
     behaviour: &Behaviour,
     load: impl FnOnce() -> Result<Triage, SetupError> + Send,
-    report: impl FnMut(&Record) -> Result<(), E>,
-) -> Result<Ending, ApplianceError<E>> {
-    let Hardware { camera, display, button, leds } = hardware;
+    report: impl FnMut(&Record) -> io::Result<()>,
+) -> Result<Ending, ApplianceError> {
     let mut signals = Signals::new([SIGINT, SIGTERM])
-        .map_err(|error| ApplianceError::Fault(format!("signals cannot be received: {error}. Start again")))?;
+        .map_err(|error| ApplianceError(format!("signals cannot be received: {error}. Start again")))?;
     let no_more_signals = signals.handle();
     let shared = Shared::default();
     std::thread::scope(|scope| {
-        scope.spawn(|| watch(camera, behaviour, &shared));
-        scope.spawn(|| judge(load, &shared));
-        scope.spawn(|| listen(button, &shared));
         scope.spawn(|| signals.forever().for_each(|signal| shared.events.push(Event::Signal(signal))));
-        let outcome = serve(&shared, display, leds, cases, behaviour, report);
-        shared.lock().ending = true;
-        shared.changed.notify_all();
+        let outcome =
+            operate(&shared, hardware, Storage::new(open_cases, behaviour.reserve_mb), behaviour, load, report);
         no_more_signals.close();
         outcome
     })
+}
+
+/// The box but for signals. Panics are errors.
+fn operate(
+    shared: &Shared,
+    hardware: Hardware,
+    storage: Storage<impl FnMut() -> Result<CaseLog, CaseLogError>>,
+    behaviour: &Behaviour,
+    load: impl FnOnce() -> Result<Triage, SetupError> + Send,
+    report: impl FnMut(&Record) -> io::Result<()>,
+) -> Result<Ending, ApplianceError> {
+    let Hardware { camera, display, button, leds } = hardware;
+    std::thread::scope(|scope| {
+        scope.spawn(|| shared.guard(Fault::Camera, "camera", || watch::watch(camera, behaviour, shared)));
+        scope.spawn(|| shared.guard(Fault::Model, "judge", || judge(load, shared)));
+        scope.spawn(|| shared.guard(Fault::Panel, "button", || listen(button, shared)));
+        let outcome = caught(|| serve(shared, display, leds, storage, behaviour, report));
+        shared.lock().ending = true;
+        shared.changed.notify_all();
+        outcome.unwrap_or_else(|words| Err(ApplianceError(format!("the box failed badly ({words}). Start it again"))))
+    })
+}
+
+/// What `work` gives; if it panics, what the panic says.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let words = |panic: Box<dyn Any + Send>| match panic.downcast::<String>() {
+        Ok(words) => *words,
+        Err(panic) => panic.downcast_ref::<&str>().unwrap_or(&"it does not say why").to_string(),
+    };
+    catch_unwind(AssertUnwindSafe(work)).map_err(words)
 }
 
 /// What the threads share.
@@ -136,10 +160,29 @@ struct Slots {
     /// The frame given to the judge.
     job: Option<(GrayImage, String)>,
     judged: Option<Assessment>,
-    /// Why the camera, the model or the button failed, in words.
-    trouble: String,
+    troubles: Troubles,
     /// Whether a press of the button would be taken; a script waits for it.
     attentive: bool,
+}
+
+/// Why each part failed the last time, in words.
+#[derive(Default)]
+struct Troubles {
+    camera: String,
+    storage: String,
+    model: String,
+    panel: String,
+}
+
+impl Troubles {
+    fn of(&mut self, fault: Fault) -> &mut String {
+        match fault {
+            Fault::Camera => &mut self.camera,
+            Fault::Storage => &mut self.storage,
+            Fault::Model => &mut self.model,
+            Fault::Panel => &mut self.panel,
+        }
+    }
 }
 
 /// What the camera is asked for.
@@ -157,10 +200,23 @@ impl Shared {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fail(&self, event: Event, trouble: String) {
+    /// Tells the box that a part failed, and why.
+    fn fail(&self, fault: Fault, trouble: String) {
+        *self.lock().troubles.of(fault) = trouble;
+        self.events.push(Event::Failed(fault));
+    }
+
+    /// The same for what only a restart mends.
+    fn fail_for_good(&self, fault: Fault, trouble: String) {
         log::error!("{trouble}");
-        self.lock().trouble = trouble;
-        self.events.push(event);
+        self.fail(fault, trouble);
+    }
+
+    /// Does a thread's work; its panic is a fault of its part.
+    fn guard(&self, fault: Fault, thread: &str, work: impl FnOnce()) {
+        if let Err(words) = caught(work) {
+            self.fail_for_good(fault, format!("the {thread}'s thread failed badly ({words}). Start the box again"));
+        }
     }
 
     /// Waits until there is something new, [`PATIENCE`] at most.
@@ -169,81 +225,20 @@ impl Shared {
     }
 }
 
-/// The camera's thread: frames for the preview at its rate, a frame for a capture at once.
-fn watch(mut camera: Box<dyn Camera>, behaviour: &Behaviour, shared: &Shared) {
-    let interval = Duration::from_secs_f64(1.0 / behaviour.preview_fps);
-    let mut hint = None;
-    let mut next_hint = Instant::now();
-    let mut stillness = Stillness::new(Instant::now());
-    let mut frame = GrayImage::new(1, 1);
-    let mut failing = false;
-    let mut next = Instant::now();
-    loop {
-        let demand = {
-            let mut slots = shared.lock();
-            loop {
-                if slots.ending {
-                    return;
-                }
-                let now = Instant::now();
-                match slots.demand {
-                    Demand::Capture => break Demand::Capture,
-                    Demand::Preview if now >= next => break Demand::Preview,
-                    Demand::Preview => slots = shared.wait(slots, PATIENCE.min(next - now)),
-                    Demand::Nothing => slots = shared.wait(slots, PATIENCE),
-                }
-            }
-        };
-        let grabbed = camera.grab(&mut frame);
-        next = Instant::now() + interval;
-        // Simulated cameras move on to the next picture, read or not.
-        let origin = camera.origin();
-        if demand == Demand::Capture {
-            camera.captured();
-            shared.lock().demand = Demand::Nothing;
+/// The judge's thread: loads the model, then judges the frames it is given.
+fn judge(load: impl FnOnce() -> Result<Triage, SetupError>, shared: &Shared) {
+    match load() {
+        Ok(triage) => {
+            log::info!("model {} is loaded", triage.model().id);
+            shared.events.push(Event::ModelReady);
+            judge_films(|frame, origin| triage.assess(frame, origin), shared);
         }
-        match grabbed {
-            Ok(()) => {
-                failing = false;
-                if stillness.look(&frame, Instant::now()) {
-                    next = Instant::now() + interval.max(STILL_INTERVAL);
-                }
-                if demand == Demand::Preview && Instant::now() >= next_hint {
-                    hint = hint::of(&frame, behaviour.profile);
-                    next_hint = Instant::now() + HINT_INTERVAL;
-                }
-                let mut slots = shared.lock();
-                if demand == Demand::Capture {
-                    let frame = std::mem::replace(&mut frame, GrayImage::new(1, 1));
-                    slots.captured = Some((frame, origin, Timestamp::now()));
-                    drop(slots);
-                    shared.events.push(Event::Captured);
-                } else if slots.preview.is_none() {
-                    // The frame before it has been drawn.
-                    slots.preview = Some((std::mem::replace(&mut frame, GrayImage::new(1, 1)), hint));
-                    drop(slots);
-                    shared.events.push(Event::Preview);
-                }
-            }
-            Err(error) => {
-                if !failing || demand == Demand::Capture {
-                    shared.fail(Event::CameraFailed, error.to_string());
-                }
-                failing = true;
-                next = Instant::now() + CAMERA_RETRY;
-            }
-        }
+        Err(error) => shared.fail_for_good(Fault::Model, error.to_string()),
     }
 }
 
-/// The judge's thread: loads the model, then judges the frames it is given.
-fn judge(load: impl FnOnce() -> Result<Triage, SetupError>, shared: &Shared) {
-    let triage = match load() {
-        Ok(triage) => triage,
-        Err(error) => return shared.fail(Event::ModelFailed, error.to_string()),
-    };
-    log::info!("model {} is loaded", triage.model().id);
-    shared.events.push(Event::ModelReady);
+/// Judges until the box is ending. A film over which the judge panics has no case, and the operator is told so.
+fn judge_films(assess: impl Fn(GrayImage, String) -> Assessment, shared: &Shared) {
     loop {
         let (frame, origin) = {
             let mut slots = shared.lock();
@@ -257,9 +252,18 @@ fn judge(load: impl FnOnce() -> Result<Triage, SetupError>, shared: &Shared) {
                 }
             }
         };
-        let assessment = triage.assess(frame, origin);
-        shared.lock().judged = Some(assessment);
-        shared.events.push(Event::Judged);
+        match caught(|| assess(frame, origin)) {
+            Ok(assessment) => {
+                shared.lock().judged = Some(assessment);
+                shared.events.push(Event::Judged);
+            }
+            Err(words) => {
+                // What to do comes first: a screen cuts a long reason.
+                let trouble =
+                    format!("take the film again once the box has restarted: judging it failed badly ({words})");
+                return shared.fail_for_good(Fault::Model, trouble);
+            }
+        }
     }
 }
 
@@ -278,152 +282,215 @@ fn listen(mut button: Box<dyn Button>, shared: &Shared) {
         }
         match button.wait(PATIENCE) {
             Ok(Some(press)) => {
-                shared.lock().attentive = false;
+                // Together, so that the box is not attentive again before it has taken the press.
+                let mut slots = shared.lock();
+                slots.attentive = false;
                 shared.events.push(Event::Press(press));
             }
             Ok(None) => {}
-            Err(error) => return shared.fail(Event::PanelFailed, error.to_string()),
+            Err(error) => return shared.fail_for_good(Fault::Panel, error.to_string()),
         }
     }
 }
 
-/// The newest frame of the preview, and how many there were before it.
-struct Preview {
-    frame: GrayImage,
-    hint: Option<Hint>,
-    number: u64,
-}
-
-/// The case on the screen.
-struct Case {
-    assessment: Assessment,
-    number: String,
-}
-
 /// Runs the state machine until the box is switched off.
-fn serve<E>(
+fn serve(
     shared: &Shared,
     mut display: Box<dyn Display>,
-    mut leds: Box<dyn Leds>,
-    cases: &mut CaseLog,
+    leds: Box<dyn Leds>,
+    storage: Storage<impl FnMut() -> Result<CaseLog, CaseLogError>>,
     behaviour: &Behaviour,
-    mut report: impl FnMut(&Record) -> Result<(), E>,
-) -> Result<Ending, ApplianceError<E>> {
-    let mut machine = Machine::new(Instant::now());
+    report: impl FnMut(&Record) -> io::Result<()>,
+) -> Result<Ending, ApplianceError> {
+    let mut desk = Desk {
+        shared,
+        machine: Machine::new(Instant::now(), behaviour.camera_timeout),
+        storage,
+        report,
+        report_fails: false,
+        taken: Timestamp::now(),
+        preview: None,
+        case: None,
+    };
     let mut view = View::new(&mut *display, behaviour);
-    let mut lit = None;
-    let mut taken = Timestamp::now();
-    let mut preview: Option<Preview> = None;
-    let mut case: Option<Case> = None;
-    let mut trouble = String::new();
+    let mut lights = Lights::new(leds);
+    let mut result_shown = false;
+    desk.check_storage();
     notify(sd_notify::NotifyState::Ready);
     loop {
         let now = Instant::now();
-        let state = machine.state();
-        let on = machine.leds(now);
-        if lit != Some(on) {
-            if let Err(error) = leds.set(on.0, on.1) {
-                log::error!("{error}");
-            }
-            lit = Some(on);
+        let shows_result = desk.machine.shows_result();
+        let new_result = shows_result && !result_shown;
+        result_shown = shows_result;
+        if !new_result {
+            desk.light(&mut lights);
         }
         view.look_after_display();
-        view.show(&machine, now, preview.as_ref(), case.as_ref(), &trouble);
-        match state {
-            State::ShuttingDown => {
-                // A service manager still has the system to stop before the box may be unplugged.
-                if std::env::var_os("NOTIFY_SOCKET").is_none() {
-                    view.draw(&Screen::Off);
-                }
-                notify(sd_notify::NotifyState::Stopping);
-                leds.set(false, false).map_err(|error| ApplianceError::Fault(error.to_string()))?;
-                return Ok(machine.signal().map_or(Ending::SwitchedOff, Ending::Signal));
+        let state = desk.machine.state();
+        let trouble = match state {
+            State::Fault(fault) => shared.lock().troubles.of(fault).clone(),
+            _ => String::new(),
+        };
+        view.show(&desk.machine, now, desk.preview.as_ref(), desk.case.as_ref(), &trouble);
+        if new_result {
+            // Pressed before the operator could see the result, these would wipe it. The LEDs say that it is there.
+            shared.events.forget_presses();
+            desk.light(&mut lights);
+        }
+        if state == State::ShuttingDown {
+            // A service manager still has the system to stop before the box may be unplugged.
+            if std::env::var_os("NOTIFY_SOCKET").is_none() {
+                view.draw(&Screen::Off);
             }
-            // Nothing but a restart helps, and whoever started the program may try one.
-            State::Fault(Fault::Model | Fault::Panel) if machine.elapsed(now) >= FATAL_SHOWN => {
-                notify(sd_notify::NotifyState::Stopping);
-                return Err(ApplianceError::Fault(trouble));
-            }
-            _ => {}
+            notify(sd_notify::NotifyState::Stopping);
+            return Ok(desk.machine.signal().map_or(Ending::SwitchedOff, Ending::Signal));
         }
         notify(sd_notify::NotifyState::Watchdog);
 
         {
             let mut slots = shared.lock();
-            if slots.demand != Demand::Capture {
-                slots.demand = if machine.previews() { Demand::Preview } else { Demand::Nothing };
-            }
-            slots.attentive = machine.attentive();
+            slots.demand = match state {
+                // The camera ends the demand of a capture itself.
+                State::Capturing => slots.demand,
+                _ if desk.machine.previews() => Demand::Preview,
+                _ => Demand::Nothing,
+            };
+            slots.attentive = desk.machine.attentive() && !shared.events.has_press();
             shared.changed.notify_all();
         }
-        let Some(event) = shared.events.pop(machine.next_look(now)) else {
-            if let Some(reason) = machine.expire(Instant::now()) {
-                log::error!("{reason}");
-                trouble = reason.into();
+        if let Some(event) = shared.events.pop(desk.machine.next_look(now)) {
+            desk.take(event);
+        }
+        match desk.machine.expire(Instant::now()) {
+            None => {}
+            Some(Expired::Fault(fault, trouble)) => {
+                log::error!("{trouble}");
+                *shared.lock().troubles.of(fault) = trouble.into();
             }
-            continue;
-        };
-        let mut next = Some(event);
-        while let Some(event) = next.take() {
-            match event {
-                Event::Preview => {
-                    let number = preview.as_ref().map_or(0, |preview| preview.number) + 1;
-                    preview = shared.lock().preview.take().map(|(frame, hint)| Preview { frame, hint, number });
-                }
-                Event::CameraFailed | Event::ModelFailed | Event::PanelFailed => {
-                    trouble = std::mem::take(&mut shared.lock().trouble);
-                }
-                _ => {}
+            Some(Expired::CheckStorage) => desk.check_storage(),
+            Some(Expired::End) => {
+                notify(sd_notify::NotifyState::Stopping);
+                return Err(ApplianceError(trouble));
             }
-            next = match machine.handle(event, Instant::now()) {
-                None => None,
-                Some(Action::Capture) => match cases.check_space(behaviour.reserve_mb) {
-                    Ok(()) => {
-                        let mut slots = shared.lock();
-                        slots.demand = Demand::Capture;
-                        slots.captured = None;
-                        shared.changed.notify_all();
-                        None
-                    }
-                    Err(error) => {
-                        log::error!("{error}");
-                        trouble = error.to_string();
-                        Some(Event::StorageFailed)
-                    }
-                },
-                Some(Action::Judge) => {
-                    let mut slots = shared.lock();
-                    if let Some((frame, origin, when)) = slots.captured.take() {
-                        taken = when;
-                        slots.judged = None;
-                        slots.job = Some((frame, origin));
-                        shared.changed.notify_all();
-                    }
-                    None
-                }
-                Some(Action::Record) => {
-                    let Some(assessment) = shared.lock().judged.take() else { break };
-                    match cases.record(&assessment, taken) {
-                        Ok(id) => {
-                            report(&assessment.record).map_err(ApplianceError::Report)?;
-                            let shown = shown(assessment.record.outcome);
-                            case = Some(Case { assessment, number: id.to_string() });
-                            Some(Event::Recorded(shown))
-                        }
-                        Err(error) => {
-                            log::error!("{error}");
-                            trouble = error.to_string();
-                            Some(Event::StorageFailed)
-                        }
-                    }
-                }
-            };
         }
     }
 }
 
-/// How long a fault that only a restart mends is shown before the program ends.
-const FATAL_SHOWN: Duration = Duration::from_secs(10);
+/// What the state machine works with.
+struct Desk<'a, Open, Report> {
+    shared: &'a Shared,
+    machine: Machine,
+    storage: Storage<Open>,
+    report: Report,
+    report_fails: bool,
+    /// When the film in hand was taken.
+    taken: Timestamp,
+    preview: Option<Preview>,
+    case: Option<Case>,
+}
+
+impl<Open, Report> Desk<'_, Open, Report>
+where
+    Open: FnMut() -> Result<CaseLog, CaseLogError>,
+    Report: FnMut(&Record) -> io::Result<()>,
+{
+    /// Sets the LEDs as the state has them.
+    fn light(&self, lights: &mut Lights) {
+        let now = Instant::now();
+        if let Err(trouble) = lights.show(self.machine.leds(now), now) {
+            self.shared.fail_for_good(Fault::Panel, trouble);
+        }
+    }
+
+    /// Takes an event in, and does what follows from it.
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Preview => {
+                let number = self.preview.as_ref().map_or(0, |preview| preview.number) + 1;
+                if let Some((frame, hint)) = self.shared.lock().preview.take() {
+                    self.preview = Some(Preview { frame, hint, number });
+                }
+            }
+            // The late answer to a capture that was given up.
+            Event::Captured if self.shared.lock().captured.is_none() => return,
+            _ => {}
+        }
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            next = self.machine.handle(event, Instant::now()).and_then(|action| self.act(action));
+        }
+    }
+
+    /// Does an action; returns what came of it, if that is known at once.
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Capture => {
+                if let Err(error) = self.storage.check() {
+                    return Some(self.storage_failed(error.to_string()));
+                }
+                let mut slots = self.shared.lock();
+                slots.demand = Demand::Capture;
+                slots.captured = None;
+                self.shared.changed.notify_all();
+                None
+            }
+            Action::Judge => {
+                let mut slots = self.shared.lock();
+                let (frame, origin, when) = slots.captured.take()?;
+                self.taken = when;
+                slots.judged = None;
+                slots.job = Some((frame, origin));
+                self.shared.changed.notify_all();
+                None
+            }
+            Action::Record => {
+                let assessment = self.shared.lock().judged.take()?;
+                match self.storage.record(&assessment, self.taken) {
+                    Ok(id) => {
+                        self.report(&assessment.record);
+                        let shown = shown(assessment.record.outcome);
+                        self.case = Some(Case { assessment, number: id.to_string() });
+                        Some(Event::Recorded(shown))
+                    }
+                    Err(error) => Some(self.storage_failed(format!("the film has no case, take it again: {error}"))),
+                }
+            }
+        }
+    }
+
+    /// Sees whether cases can be kept, which mends a storage fault, or is one.
+    fn check_storage(&mut self) {
+        let event = match self.storage.check() {
+            Ok(()) => Event::StorageWorks,
+            Err(error) => self.storage_failed(error.to_string()),
+        };
+        self.take(event);
+    }
+
+    /// Keeps the reason for the screen, and logs it if it is a new one.
+    fn storage_failed(&self, trouble: String) -> Event {
+        let mut slots = self.shared.lock();
+        let before = slots.troubles.of(Fault::Storage);
+        let known = self.machine.state() == State::Fault(Fault::Storage) && *before == trouble;
+        if !known {
+            log::error!("{trouble}");
+        }
+        *before = trouble;
+        Event::Failed(Fault::Storage)
+    }
+
+    /// Hands the record on; who does not take it is logged once. The case is kept, and goes to its screen.
+    fn report(&mut self, record: &Record) {
+        match (self.report)(record) {
+            Ok(()) => self.report_fails = false,
+            Err(error) if !self.report_fails => {
+                log::error!("a record cannot be handed on: {error}. Its case is in the case log");
+                self.report_fails = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
 
 fn shown(outcome: Outcome) -> Shown {
     match outcome {
@@ -441,152 +508,259 @@ fn notify(state: sd_notify::NotifyState) {
     }
 }
 
-/// The display, and what is on it.
-struct View<'a> {
-    display: &'a mut dyn Display,
-    behaviour: &'a Behaviour,
-    canvas: RgbImage,
-    clock: String,
-    shown: Option<Shows>,
-    failing: bool,
-}
-
-/// What a screen depends on; it is drawn again when this changes.
-#[derive(Clone, PartialEq)]
-struct Shows {
-    state: State,
-    heat_map: bool,
-    /// Counts the frames of the preview, the seconds of an analysis.
-    tick: u64,
-    clock: String,
-}
-
-impl<'a> View<'a> {
-    fn new(display: &'a mut dyn Display, behaviour: &'a Behaviour) -> View<'a> {
-        let (width, height) = display.size();
-        let canvas = RgbImage::new(width, height);
-        View { display, behaviour, canvas, clock: String::new(), shown: None, failing: false }
-    }
-
-    /// Starts anew on a display that was lost, or missing, and is there now.
-    fn look_after_display(&mut self) {
-        match self.display.check() {
-            Ok(false) => return,
-            Ok(true) => {}
-            Err(error) => log::error!("{error}. The LEDs and the case log have to do until it is back"),
-        }
-        let (width, height) = self.display.size();
-        self.canvas = RgbImage::new(width, height);
-        self.shown = None;
-    }
-
-    /// Shows the machine's state, if that looks otherwise than what is shown.
-    fn show(&mut self, machine: &Machine, now: Instant, preview: Option<&Preview>, case: Option<&Case>, trouble: &str) {
-        self.clock = Zoned::now().strftime("%H:%M").to_string();
-        let state = machine.state();
-        let seconds = machine.elapsed(now).as_secs();
-        let tick = match state {
-            State::Ready => preview.map_or(0, |preview| preview.number),
-            State::Analysing => seconds,
-            _ => 0,
-        };
-        let shows = Shows { state, heat_map: machine.heat_map, tick, clock: self.clock.clone() };
-        if self.shown.as_ref() == Some(&shows) {
-            return;
-        }
-        let loading = (!machine.model_loaded()).then_some(Hint::Loading);
-        let screen = match (state, case) {
-            (State::Booting, _) => Screen::Booting,
-            (State::Ready, _) => Screen::Ready {
-                preview: preview.map(|preview| &preview.frame),
-                hint: preview.and_then(|preview| preview.hint).or(loading),
-            },
-            (State::Capturing, _) => Screen::Capturing,
-            (State::Analysing, _) => Screen::Analysing { seconds: seconds as u32 },
-            (State::Verdict { .. }, Some(Case { assessment, number })) => {
-                Screen::Verdict { assessment, case: Some(number), heat_map: machine.heat_map }
-            }
-            (State::Refused, Some(Case { assessment, number })) => Screen::Refused { assessment, case: Some(number) },
-            // A result is only shown once there is a case.
-            (State::Verdict { .. } | State::Refused, None) => return,
-            (State::Fault(fault), _) => Screen::Fault { fault, detail: trouble },
-            (State::ShuttingDown, _) => Screen::ShuttingDown,
-        };
-        self.draw(&screen);
-        self.shown = Some(shows);
-    }
-
-    fn draw(&mut self, screen: &Screen) {
-        if self.canvas.is_empty() {
-            return;
-        }
-        let around =
-            Surroundings { language: self.behaviour.language, clock: Some(&self.clock), model: &self.behaviour.model };
-        screen::draw(&mut self.canvas, screen, &around);
-        match self.display.show(&self.canvas) {
-            Ok(()) => self.failing = false,
-            Err(error) if !self.failing => {
-                log::error!("{error}");
-                self.failing = true;
-            }
-            Err(_) => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use image::Luma;
+    use tempfile::TempDir;
 
     use super::*;
-    use crate::display::DisplayError;
+    use crate::bundle::Bundle;
+    use crate::camera::CameraError;
+    use crate::caselog::CaseReader;
+    use crate::caselog::tests::assessment;
+    use crate::display::NoDisplay;
+    use crate::panel::{PanelError, Press};
 
-    /// A display that is replaced by one of another size at its third check. It keeps the sizes of what it is shown.
-    struct Replaced {
-        checks: u32,
-        shown: Rc<RefCell<Vec<(u32, u32)>>>,
+    pub fn behaviour() -> Behaviour {
+        Behaviour {
+            language: Language::default(),
+            preview_fps: 30.0,
+            camera_timeout: Duration::from_secs(3),
+            profile: None,
+            reserve_mb: 0,
+            model: String::new(),
+        }
     }
 
-    impl Display for Replaced {
-        fn size(&self) -> (u32, u32) {
-            if self.checks < 3 { (480, 320) } else { (800, 480) }
+    /// Waits until something holds of the slots.
+    fn wait_until(shared: &Shared, holds: impl Fn(&mut Slots) -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !holds(&mut shared.lock()) {
+            assert!(Instant::now() < end, "it did not come to that");
+            std::thread::sleep(Duration::from_millis(5));
         }
+    }
 
-        fn show(&mut self, screen: &RgbImage) -> Result<(), DisplayError> {
-            self.shown.borrow_mut().push(screen.dimensions());
+    fn next_event(shared: &Shared) -> Option<Event> {
+        shared.events.pop(Instant::now() + Duration::from_secs(20))
+    }
+
+    fn trouble(shared: &Shared, fault: Fault) -> String {
+        shared.lock().troubles.of(fault).clone()
+    }
+
+    /// A camera whose first grab panics, and whose later frames are as gray as there were grabs.
+    #[derive(Clone, Copy)]
+    struct Jumpy<'a> {
+        grabs: &'a AtomicU32,
+        idle: &'a AtomicU32,
+    }
+
+    impl Camera for Jumpy<'_> {
+        fn grab(&mut self, frame: &mut GrayImage) -> Result<(), CameraError> {
+            let grabs = self.grabs.fetch_add(1, Ordering::SeqCst);
+            assert!(grabs > 0, "a new colour space");
+            *frame = GrayImage::from_pixel(64, 48, Luma([grabs as u8]));
             Ok(())
         }
 
-        fn check(&mut self) -> Result<bool, DisplayError> {
-            self.checks += 1;
-            match self.checks {
-                2 => Err(DisplayError { path: "a cable".into(), reason: "unplugged".into() }),
-                checks => Ok(checks == 3),
-            }
+        fn origin(&self) -> String {
+            "/dev/jumpy".into()
+        }
+
+        fn idle(&mut self) {
+            self.idle.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     #[test]
-    fn a_screen_is_drawn_again_for_a_display_that_is_back() {
-        let behaviour = Behaviour {
-            language: Language::default(),
-            preview_fps: 4.0,
-            profile: None,
-            reserve_mb: 0,
-            model: String::new(),
-        };
-        let now = Instant::now();
-        let machine = Machine::new(now);
-        let shown = Rc::default();
-        let mut display = Replaced { checks: 0, shown: Rc::clone(&shown) };
-        let mut view = View::new(&mut display, &behaviour);
-        view.show(&machine, now, None, None, "");
-        assert_eq!(*shown.borrow(), [(480, 320)]);
-        for (check, last) in [(1, (480, 320)), (2, (480, 320)), (3, (800, 480))] {
-            view.look_after_display();
-            view.show(&machine, now, None, None, "");
-            assert_eq!(shown.borrow().last(), Some(&last), "check {check}");
+    fn a_camera_that_panics_costs_a_frame_and_the_newest_frame_wins() {
+        static GRABS: AtomicU32 = AtomicU32::new(0);
+        static IDLE: AtomicU32 = AtomicU32::new(0);
+        let (shared, behaviour) = (Shared::default(), behaviour());
+        std::thread::scope(|scope| {
+            scope.spawn(|| watch::watch(Box::new(Jumpy { grabs: &GRABS, idle: &IDLE }), &behaviour, &shared));
+            let calls = || IDLE.load(Ordering::SeqCst);
+            wait_until(&shared, |_| calls() > 1);
+            assert_eq!(GRABS.load(Ordering::SeqCst), 0, "nothing was asked for");
+
+            shared.lock().demand = Demand::Preview;
+            assert_eq!(next_event(&shared), Some(Event::Failed(Fault::Camera)));
+            let trouble = trouble(&shared, Fault::Camera);
+            assert!(trouble.contains("/dev/jumpy") && trouble.contains("a new colour space"), "{trouble}");
+
+            wait_until(&shared, |_| GRABS.load(Ordering::SeqCst) > 5);
+            shared.lock().demand = Demand::Nothing;
+            let before = calls();
+            wait_until(&shared, |_| calls() > before + 1);
+            let newest = GRABS.load(Ordering::SeqCst) as u8 - 1;
+            let waiting = shared.lock().preview.take().map(|(frame, _)| frame.get_pixel(0, 0)[0]);
+            assert_eq!(waiting, Some(newest));
+            assert_eq!(next_event(&shared), Some(Event::Preview));
+            assert_eq!(shared.events.pop(Instant::now()), None, "one event for them all");
+            shared.lock().ending = true;
+        });
+    }
+
+    #[test]
+    fn a_film_over_which_the_judge_panics_is_a_fault_that_says_so() {
+        let shared = Shared::default();
+        shared.lock().job = Some((GrayImage::new(1, 1), String::new()));
+        judge_films(|_, _| panic!("no such {}", "layer"), &shared);
+        assert_eq!(next_event(&shared), Some(Event::Failed(Fault::Model)));
+        let trouble = trouble(&shared, Fault::Model);
+        assert!(trouble.contains("no such layer") && trouble.contains("take the film again"), "{trouble}");
+    }
+
+    struct Broken;
+
+    impl Button for Broken {
+        fn wait(&mut self, _patience: Duration) -> Result<Option<Press>, PanelError> {
+            panic!("no pins")
         }
+    }
+
+    impl Leds for Broken {
+        fn set(&mut self, _ready: bool, _attention: bool) -> Result<(), PanelError> {
+            Err(PanelError("no pins".into()))
+        }
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_a_fault_of_its_part() {
+        let shared = Shared::default();
+        shared.guard(Fault::Panel, "button", || listen(Box::new(Broken), &shared));
+        assert_eq!(next_event(&shared), Some(Event::Failed(Fault::Panel)));
+        let trouble = trouble(&shared, Fault::Panel);
+        assert!(trouble.contains("button's thread") && trouble.contains("no pins"), "{trouble}");
+    }
+
+    #[test]
+    fn a_box_that_panics_ends_its_threads_and_says_why() {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let hardware = Hardware {
+            camera: Box::new(Jumpy { grabs: &COUNT, idle: &COUNT }),
+            display: Box::new(NoDisplay),
+            button: Box::new(Broken),
+            leds: Box::new(Broken),
+        };
+        let storage = Storage::new(|| panic!("no memory"), 0);
+        let load = || Err(Bundle::load(Path::new("/no/such/bundle")).err().unwrap().into());
+        let outcome = operate(&Shared::default(), hardware, storage, &behaviour(), load, |_| Ok(()));
+        assert!(outcome.is_err_and(|error| error.to_string().contains("no memory")));
+    }
+
+    fn desk<Open, Report>(shared: &Shared, open: Open, report: Report) -> Desk<'_, Open, Report>
+    where
+        Open: FnMut() -> Result<CaseLog, CaseLogError>,
+        Report: FnMut(&Record) -> io::Result<()>,
+    {
+        let mut machine = Machine::new(Instant::now(), Duration::from_secs(3));
+        machine.handle(Event::ModelReady, Instant::now());
+        Desk {
+            shared,
+            machine,
+            storage: Storage::new(open, 0),
+            report,
+            report_fails: false,
+            taken: Timestamp::UNIX_EPOCH,
+            preview: None,
+            case: None,
+        }
+    }
+
+    fn film(shared: &Shared) -> Event {
+        shared.lock().captured = Some((GrayImage::new(1, 1), String::new(), Timestamp::UNIX_EPOCH));
+        Event::Captured
+    }
+
+    fn verdict(shared: &Shared) -> Event {
+        shared.lock().judged = Some(assessment(1));
+        Event::Judged
+    }
+
+    #[test]
+    fn the_late_frame_of_a_capture_that_was_given_up_is_not_judged() {
+        let (shared, folder) = (Shared::default(), TempDir::new().unwrap());
+        let mut desk = desk(&shared, || CaseLog::open(folder.path()), |_| Ok(()));
+        let late = film(&shared);
+        desk.take(Event::Press(Press::Short));
+        desk.take(late);
+        assert_eq!(desk.machine.state(), State::Capturing, "it was taken before the button was pressed");
+        desk.take(film(&shared));
+        assert_eq!(desk.machine.state(), State::Analysing);
+        assert!(shared.lock().job.is_some());
+    }
+
+    #[test]
+    fn a_record_that_nobody_takes_is_a_case_on_the_screen_all_the_same() {
+        let (shared, folder) = (Shared::default(), TempDir::new().unwrap());
+        let report = |_: &Record| Err(io::ErrorKind::BrokenPipe.into());
+        let mut desk = desk(&shared, || CaseLog::open(folder.path()), report);
+        for number in ["000001", "000002"] {
+            desk.take(Event::Press(Press::Short));
+            desk.take(film(&shared));
+            desk.take(verdict(&shared));
+            assert_eq!(desk.machine.state(), State::Verdict { refer: false });
+            assert_eq!(desk.case.as_ref().map(|case| case.number.as_str()), Some(number));
+        }
+    }
+
+    #[test]
+    fn a_case_log_that_cannot_be_opened_is_a_fault_until_it_can() {
+        let (shared, folder) = (Shared::default(), TempDir::new().unwrap());
+        let cases = folder.path().join("cases");
+        std::fs::write(&cases, "no folder").unwrap();
+        let mut desk = desk(&shared, || CaseLog::open(&cases), |_| Ok(()));
+        desk.machine = Machine::new(Instant::now(), Duration::from_secs(3));
+        desk.check_storage();
+        assert_eq!(desk.machine.state(), State::Fault(Fault::Storage));
+        assert!(trouble(&shared, Fault::Storage).contains("cases"));
+        desk.take(Event::Failed(Fault::Camera));
+        assert_eq!(desk.machine.state(), State::Fault(Fault::Storage));
+        std::fs::remove_file(&cases).unwrap();
+        desk.check_storage();
+        assert_eq!(desk.machine.state(), State::Ready);
+    }
+
+    #[test]
+    fn each_fault_has_its_own_reason() {
+        let shared = Shared::default();
+        shared.fail(Fault::Camera, "unplugged".into());
+        shared.fail(Fault::Model, "damaged".into());
+        assert_eq!([Fault::Camera, Fault::Model].map(|fault| trouble(&shared, fault)), ["unplugged", "damaged"]);
+    }
+
+    #[test]
+    fn presses_while_a_case_is_written_do_not_wipe_its_verdict() {
+        let (shared, folder) = (Shared::default(), TempDir::new().unwrap());
+        let ended = std::thread::scope(|scope| {
+            let served = scope.spawn(|| {
+                let (_, leds) = crate::panel::simulated(io::empty(), None);
+                let report = |_: &Record| {
+                    shared.events.push(Event::Press(Press::Short));
+                    Ok(())
+                };
+                let storage = Storage::new(|| CaseLog::open(folder.path()), 0);
+                serve(&shared, Box::new(NoDisplay), leds, storage, &behaviour(), report)
+            });
+            shared.events.push(Event::ModelReady);
+            wait_until(&shared, |slots| slots.attentive);
+            shared.events.push(Event::Press(Press::Short));
+            wait_until(&shared, |slots| slots.demand == Demand::Capture);
+            shared.lock().demand = Demand::Nothing;
+            shared.events.push(film(&shared));
+            wait_until(&shared, |slots| slots.job.take().is_some());
+            shared.events.push(verdict(&shared));
+            wait_until(&shared, |slots| slots.attentive);
+            assert_eq!(shared.lock().demand, Demand::Nothing, "the verdict is shown");
+            shared.events.push(Event::Press(Press::VeryLong));
+            served.join().unwrap()
+        });
+        assert_eq!(ended.unwrap(), Ending::SwitchedOff);
+        assert_eq!(CaseReader::open(folder.path()).unwrap().cases().unwrap().len(), 1);
     }
 }

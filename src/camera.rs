@@ -61,6 +61,10 @@ pub trait Camera: Send {
 
     /// Tells the camera that the latest frame was taken for a case. A simulated camera lays the next film on.
     fn captured(&mut self) {}
+
+    /// Told several times a second while no frame is wanted. A device that was unplugged is let go here: as long as it is
+    /// held, its name is taken, and plugged in again it gets another one.
+    fn idle(&mut self) {}
 }
 
 /// The V4L2 camera of the settings. It is opened by the first grab, and again by the next one after an error.

@@ -19,6 +19,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use rustix::fs::Access;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -215,12 +216,16 @@ impl CaseLog {
         Ok(CaseLog { folder: folder.into(), database })
     }
 
-    /// Whether there is room for another case: at least `reserve_mb` megabytes (10^6 bytes) are free.
+    /// Whether there is room for another case: the folder may be written, and at least `reserve_mb` megabytes (10^6 bytes)
+    /// are free.
     ///
     /// # Errors
-    /// [`CaseLogError::Full`] if there is less.
+    /// [`CaseLogError::Full`] if there is less; [`CaseLogError::File`] if the folder is gone, not permitted, or on a card
+    /// that the kernel has made read-only after its errors.
     pub fn check_space(&self, reserve_mb: u64) -> Result<(), CaseLogError> {
-        let free = free_space(&self.folder).map_err(|error| CaseLogError::file(&self.folder, &self.folder, error))?;
+        let unusable = |error| CaseLogError::file(&self.folder, &self.folder, error);
+        rustix::fs::access(&self.folder, Access::WRITE_OK).map_err(|error| unusable(error.into()))?;
+        let free = free_space(&self.folder).map_err(unusable)?;
         if free >= reserve_mb.saturating_mul(1_000_000) {
             return Ok(());
         }
@@ -375,4 +380,4 @@ fn insert(database: &Connection, assessment: &Assessment, taken: Timestamp) -> r
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -22,12 +22,12 @@ use log::{LevelFilter, error, info};
 use serde::Serialize;
 
 use crate::DISCLAIMER;
+use crate::appliance::ApplianceError;
 use crate::bundle::{self, Bundle, BundleError};
 use crate::camera::CameraError;
 use crate::caselog::CaseLogError;
 use crate::config::ConfigError;
 use crate::film::Profile;
-use crate::panel::PanelError;
 use crate::pipeline::{Options, Record, SetupError, Triage};
 use crate::triage::{Class, Probabilities};
 
@@ -118,6 +118,7 @@ pub fn main() -> ExitCode {
         }
     };
     start_log(cli.quiet, cli.verbose);
+    let is_box = matches!(cli.command, Some(Command::Run(_)));
     let mut stdout = io::stdout().lock();
     let done = match cli.command {
         _ if cli.version => version(&mut stdout),
@@ -130,7 +131,9 @@ pub fn main() -> ExitCode {
         Some(Command::Doctor(args)) => doctor::run(&args, &mut stdout),
         None => Cli::command().error(clap::error::ErrorKind::MissingSubcommand, "no command given").exit(),
     };
-    match done.and_then(|code| stdout.flush().map(|()| code).map_err(Failure::Stdout)) {
+    // The box ends as its button or a signal says, whoever reads: its exit code switches the board off or does not.
+    let flushed = |code| if is_box { Ok(code) } else { stdout.flush().map(|()| code).map_err(Failure::Stdout) };
+    match done.and_then(flushed) {
         Ok(code) => code,
         // Whoever read our output has seen enough.
         Err(Failure::Stdout(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -151,13 +154,11 @@ enum Failure {
     #[error("cannot write {}: {source}. Choose another place with --cam", path.display())]
     Cam { path: PathBuf, source: io::Error },
     #[error(transparent)]
-    Panel(#[from] PanelError),
-    #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     CaseLog(#[from] CaseLogError),
     #[error("the box cannot go on: {0}")]
-    Appliance(String),
+    Appliance(#[from] ApplianceError),
     #[error("cannot simulate with {}: {reason}", path.display())]
     Simulation { path: PathBuf, reason: String },
     #[error("--cam {} would overwrite a film. Choose another name", .0.display())]

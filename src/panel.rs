@@ -88,6 +88,27 @@ fn either(
     })
 }
 
+/// A panel that could not be opened, for a box that is to show so: waiting for its button is the error at once, and its
+/// LEDs stay dark.
+pub fn unusable(error: PanelError) -> Panel {
+    let PanelError(reason) = error;
+    (Box::new(UnusablePanel(reason.clone())), Box::new(UnusablePanel(reason)))
+}
+
+struct UnusablePanel(String);
+
+impl Button for UnusablePanel {
+    fn wait(&mut self, _patience: Duration) -> Result<Option<Press>, PanelError> {
+        Err(PanelError(self.0.clone()))
+    }
+}
+
+impl Leds for UnusablePanel {
+    fn set(&mut self, _ready: bool, _attention: bool) -> Result<(), PanelError> {
+        Ok(())
+    }
+}
+
 /// Built without pins: always an error.
 #[cfg(not(gpio_panel))]
 pub fn open(_config: &config::Panel) -> Result<Panel, PanelError> {
@@ -99,6 +120,13 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
+
+    #[test]
+    fn a_panel_that_could_not_be_opened_says_why_when_its_button_is_waited_for() {
+        let (mut button, mut leds) = unusable(PanelError("no chip".into()));
+        assert!(leds.set(true, true).is_ok());
+        assert_eq!(button.wait(Duration::from_secs(20)).unwrap_err().to_string(), "panel: no chip");
+    }
 
     #[test]
     fn without_registers_the_chip_does_and_without_both_both_reasons_are_told() {

@@ -565,10 +565,56 @@ fn a_box_without_pictures_or_hardware_does_not_start() {
     let output = run_simulated(&folder, "");
     assert_eq!(code(&output), 2);
     assert!(String::from_utf8_lossy(&output.stderr).contains("Name a folder of pictures"));
-    let settings = folder.file("config.toml", b"[panel]\nbackend = \"gpiochip\"\nchip = \"/dev/no-such-chip\"\n");
-    let output = run(&["run", "--config", &settings]);
-    assert_eq!(code(&output), 2);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("error: panel: "));
+    let settings = format!(
+        "[panel]\nbackend = \"gpiochip\"\nchip = \"/dev/no-such-chip\"\n[display]\ndevice = \"none\"\n\
+         [storage]\nfolder = \"{}\"\n[triage]\nmodel = \"/no/such/bundle\"\n",
+        folder.text("cases")
+    );
+    let settings = folder.file("config.toml", settings.as_bytes());
+    let output = run(&["run", "-vv", "--config", &settings]);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(code(&output), 2, "{log}");
+    assert!(log.contains("error: panel: ") && log.contains("/no/such/bundle"), "{log}");
+    assert!(log.contains("-> Fault(") && log.contains("error: the box cannot go on: "), "{log}");
+}
+
+#[test]
+fn a_box_without_storage_says_so_and_goes_on_once_there_is_some() {
+    let folder = Folder::new();
+    folder.film("a.png");
+    let in_the_way = folder.file("cases", b"no folder");
+    let mut child = start_simulated(&folder);
+    let button = child.stdin.take().expect("a pipe");
+    let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"));
+    assert!(log.any(|line| line.ends_with("-> Fault(Storage)")));
+    fs::remove_file(in_the_way).expect("removed");
+    assert!(log.any(|line| line.ends_with("-> Ready")));
+    drop(button);
+    let rest: Vec<String> = log.collect();
+    let status = child.wait().expect("the program ends");
+    assert!(status.success(), "{rest:?}");
+    assert_eq!(code(&run(&["cases", "check", "--folder", &folder.text("cases")])), 0);
+}
+
+#[test]
+fn a_box_whose_output_nobody_reads_goes_on_and_ends_as_it_is_told() {
+    let folder = Folder::new();
+    GrayImage::from_pixel(400, 400, Luma([128])).save(folder.path("a.png")).expect("a picture written");
+    let mut child = start_simulated(&folder);
+    drop(child.stdout.take());
+    let mut button = child.stdin.take().expect("a pipe");
+    button.write_all(b"press\npress\n").expect("the program reads");
+    let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"));
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        said.extend(log.by_ref().take_while(|line| !line.ends_with("-> Refused")));
+    }
+    let kill = format!("kill -s TERM {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell starts").success());
+    said.extend(log);
+    assert_eq!(child.wait().expect("the program ends").code(), Some(143), "{said:?}");
+    assert_eq!(said.iter().filter(|line| line.contains("a record cannot be handed on")).count(), 1, "{said:?}");
+    assert_eq!(stdout(&run(&["cases", "check", "--folder", &folder.text("cases")])), "2 cases, 0 problems\n");
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! The box's states: what each event changes, what must be done then, what the LEDs show and how long a state may last.
+//! The box's states: what each event changes, what must be done then, and how long a state may last.
 //!
 //! Nothing in here touches hardware or a clock; the time comes with each call.
 
 use std::time::{Duration, Instant};
 
+use super::lights;
 use crate::panel::Press;
 use crate::screen::Fault;
 
@@ -35,22 +36,19 @@ pub enum Event {
     Press(Press),
     /// The camera has a new frame for the preview.
     Preview,
-    /// The camera does not answer, or is gone.
-    CameraFailed,
     /// The frame that is to be judged is there.
     Captured,
     /// The model is loaded.
     ModelReady,
-    /// The model cannot be loaded, or its thread has ended.
-    ModelFailed,
     /// The film was judged.
     Judged,
     /// The case is written down and may be shown.
     Recorded(Shown),
-    /// The case cannot be written down.
-    StorageFailed,
-    /// The button cannot be read.
-    PanelFailed,
+    /// The camera gives no frame, no case can be written down, the model cannot be loaded or judge, or the button cannot
+    /// be read or the LEDs not set; or the thread that looks after it has ended.
+    Failed(Fault),
+    /// Cases can be written down again.
+    StorageWorks,
     /// A signal asks the program to end, by its number.
     Signal(i32),
 }
@@ -74,24 +72,50 @@ pub enum Action {
     Record,
 }
 
+/// What has to be done when a state has lasted too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// Tell why the box is in this fault now.
+    Fault(Fault, &'static str),
+    /// See whether cases can be written down again.
+    CheckStorage,
+    /// End the program: nothing but a restart helps, and whoever started it may try one.
+    End,
+}
+
 /// How long the box may start without a frame or a model. Loading the model takes seconds on a PC and tens of seconds on
 /// an emulated board, which is the slowest there is.
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
-/// How long a frame may take; the camera itself gives up earlier and says why.
-const CAPTURE_LIMIT: Duration = Duration::from_secs(20);
+/// How long a frame may take, beside [`GRABS`]. The camera itself gives up earlier and says why.
+const CAPTURE_LIMIT: Duration = Duration::from_secs(8);
+/// How long the camera may give no sign of life while its frames are looked at, beside [`GRABS`]: the preview's longest
+/// interval and opening are in it.
+const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+/// How often the camera's own timeout may pass before a frame is there: three times while it is opened and settles, once
+/// more if a frame of the preview was on its way.
+const GRABS: u32 = 4;
 /// How long judging may take once the model is loaded, and how long a film may wait for that: 24 s an inference were
 /// measured on an emulated Raspberry Pi 3.
 const ANALYSIS_LIMIT: Duration = Duration::from_secs(240);
 /// How long a result stays on the screen before the preview comes back.
 const RESULT_LIMIT: Duration = Duration::from_secs(300);
-/// Half a period of blinking.
-const BLINK: Duration = Duration::from_millis(250);
+/// How often a case log that failed is looked at again.
+const STORAGE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a storage fault is shown at least if a film was judged in vain: its operator waits for a verdict.
+const LOSS_SHOWN: Duration = Duration::from_secs(60);
+/// How long a fault that only a restart mends is shown before the program ends.
+const FATAL_LIMIT: Duration = Duration::from_secs(10);
 
 /// The box's state and what belongs to it.
 #[derive(Debug)]
 pub struct Machine {
     state: State,
     since: Instant,
+    /// When the state's limit began to count.
+    limited_since: Instant,
+    camera_timeout: Duration,
+    /// Whether a storage fault took a film's verdict.
+    film_lost: bool,
     model_loaded: bool,
     /// Whether a result can be shown again, and which.
     last: Option<Shown>,
@@ -102,8 +126,19 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(now: Instant) -> Machine {
-        Machine { state: State::Booting, since: now, model_loaded: false, last: None, heat_map: true, signal: None }
+    /// A box that starts now, with a camera that gives up on a frame after `camera_timeout`.
+    pub fn new(now: Instant, camera_timeout: Duration) -> Machine {
+        Machine {
+            state: State::Booting,
+            since: now,
+            limited_since: now,
+            camera_timeout,
+            film_lost: false,
+            model_loaded: false,
+            last: None,
+            heat_map: true,
+            signal: None,
+        }
     }
 
     pub fn state(&self) -> State {
@@ -132,6 +167,7 @@ impl Machine {
         log::debug!("{:?} -> {state:?}", self.state);
         self.state = state;
         self.since = now;
+        self.limited_since = now;
     }
 
     fn show(&mut self, shown: Shown, now: Instant) {
@@ -159,21 +195,24 @@ impl Machine {
                     self.enter(ShuttingDown, now);
                 }
             }
-            (_, Event::PanelFailed) => self.enter(State::Fault(Fault::Panel), now),
-            (_, Event::ModelFailed) => self.enter(State::Fault(Fault::Model), now),
             // Only a restart brings these back.
             (State::Fault(Fault::Model | Fault::Panel), _) => {}
+            (_, Event::Failed(fault @ (Fault::Panel | Fault::Model))) => self.enter(State::Fault(fault), now),
             (state, Event::ModelReady) => {
                 self.model_loaded = true;
                 match state {
                     Booting => self.enter(Ready, now),
                     // The film's own time starts here.
-                    Analysing => self.since = now,
+                    Analysing => self.enter(Analysing, now),
                     _ => {}
                 }
             }
             (Booting | State::Fault(Fault::Camera), Event::Preview) => self.enter(Ready, now),
-            (Booting | Ready | Capturing, Event::CameraFailed) => self.enter(State::Fault(Fault::Camera), now),
+            (Booting | Ready | Capturing, Event::Failed(Fault::Camera)) => self.enter(State::Fault(Fault::Camera), now),
+            // The camera gave a sign of life.
+            (Ready, Event::Preview) | (State::Fault(Fault::Camera), Event::Failed(Fault::Camera)) => {
+                self.limited_since = now;
+            }
             (Booting | Ready | Verdict { .. } | Refused | State::Fault(_), Event::Press(Press::Short)) => {
                 self.enter(Capturing, now);
                 return Some(Action::Capture);
@@ -188,7 +227,15 @@ impl Machine {
                 self.heat_map = true;
                 self.show(shown, now);
             }
-            (Capturing | Analysing, Event::StorageFailed) => self.enter(State::Fault(Fault::Storage), now),
+            (Booting | Capturing | Analysing, Event::Failed(Fault::Storage)) => {
+                self.film_lost = self.state == Analysing;
+                self.enter(State::Fault(Fault::Storage), now);
+            }
+            (State::Fault(Fault::Storage), Event::StorageWorks)
+                if !self.film_lost || self.elapsed(now) >= LOSS_SHOWN =>
+            {
+                self.enter(Ready, now);
+            }
             (Verdict { .. }, Event::Press(Press::Long)) => self.heat_map = !self.heat_map,
             (Ready, Event::Press(Press::Long)) => {
                 if let Some(shown) = self.last {
@@ -200,30 +247,42 @@ impl Machine {
         None
     }
 
-    /// Leaves a state that has lasted too long. Returns what went wrong, if that is a fault.
-    pub fn expire(&mut self, now: Instant) -> Option<&'static str> {
-        let limit = self.limit()?;
-        if self.elapsed(now) < limit {
+    /// Leaves a state that has lasted too long, and returns what has to be done.
+    pub fn expire(&mut self, now: Instant) -> Option<Expired> {
+        if now.saturating_duration_since(self.limited_since) < self.limit() {
             return None;
         }
-        let (next, trouble) = match self.state {
-            State::Booting => (State::Fault(Fault::Model), Some("the model did not load in time")),
-            State::Capturing => (State::Fault(Fault::Camera), Some("the camera gave no frame in time")),
-            State::Analysing => (State::Fault(Fault::Model), Some("the film was not judged in time")),
-            _ => (State::Ready, None),
+        let (fault, trouble) = match self.state {
+            State::Booting => (Fault::Model, "the model did not load in time"),
+            State::Ready => (Fault::Camera, "the camera gives no sign of life. Plug it in again"),
+            State::Capturing => (Fault::Camera, "the camera gave no frame in time"),
+            State::Analysing => (Fault::Model, "the film was not judged in time. Take it again"),
+            State::Verdict { .. } | State::Refused => {
+                self.enter(State::Ready, now);
+                return None;
+            }
+            State::Fault(Fault::Storage) => {
+                self.limited_since = now;
+                return Some(Expired::CheckStorage);
+            }
+            State::Fault(Fault::Camera | Fault::Model | Fault::Panel) => return Some(Expired::End),
+            State::ShuttingDown => return None,
         };
-        self.enter(next, now);
-        trouble
+        self.enter(State::Fault(fault), now);
+        Some(Expired::Fault(fault, trouble))
     }
 
-    /// How long the state may last; `None`: until something happens.
-    pub fn limit(&self) -> Option<Duration> {
+    /// How long the state may last, or its part may give no sign of life. Zero: it ends in the round in which it began.
+    pub fn limit(&self) -> Duration {
         match self.state {
-            State::Booting => Some(BOOT_LIMIT),
-            State::Capturing => Some(CAPTURE_LIMIT),
-            State::Analysing => Some(ANALYSIS_LIMIT),
-            State::Verdict { .. } | State::Refused => Some(RESULT_LIMIT),
-            State::Ready | State::Fault(_) | State::ShuttingDown => None,
+            State::Booting => BOOT_LIMIT,
+            State::Ready | State::Fault(Fault::Camera) => SILENCE_LIMIT + GRABS * self.camera_timeout,
+            State::Capturing => CAPTURE_LIMIT + GRABS * self.camera_timeout,
+            State::Analysing => ANALYSIS_LIMIT,
+            State::Verdict { .. } | State::Refused => RESULT_LIMIT,
+            State::Fault(Fault::Storage) => STORAGE_LIMIT,
+            State::Fault(Fault::Model | Fault::Panel) => FATAL_LIMIT,
+            State::ShuttingDown => Duration::ZERO,
         }
     }
 
@@ -237,29 +296,21 @@ impl Machine {
         !matches!(self.state, State::Booting | State::Capturing | State::Analysing)
     }
 
-    /// Whether the *ready* LED and the *attention* LED are on.
-    pub fn leds(&self, now: Instant) -> (bool, bool) {
-        let on = (self.elapsed(now).as_millis() / BLINK.as_millis()).is_multiple_of(2);
-        match self.state {
-            State::Booting => (on, false),
-            State::Ready | State::Verdict { refer: false } => (true, false),
-            State::Capturing | State::Analysing => (true, true),
-            State::Verdict { refer: true } | State::Refused => (false, true),
-            State::Fault(_) => (false, on),
-            State::ShuttingDown => (on, on),
-        }
+    /// Whether a result is shown.
+    pub fn shows_result(&self) -> bool {
+        matches!(self.state, State::Verdict { .. } | State::Refused)
     }
 
-    /// When the box has to look again even if nothing happens: the LEDs' next change, or the state's limit.
+    /// Whether the *ready* LED and the *attention* LED are on.
+    pub fn leds(&self, now: Instant) -> (bool, bool) {
+        lights::pattern(self.state, self.elapsed(now))
+    }
+
+    /// When the box has to look again even if nothing happens: the LEDs' next change, or the state's limit; after a second
+    /// at the latest.
     pub fn next_look(&self, now: Instant) -> Instant {
-        let blinks = matches!(self.state, State::Booting | State::Fault(_) | State::ShuttingDown);
-        let elapsed = self.elapsed(now);
-        let next = if blinks {
-            BLINK * (elapsed.as_millis() / BLINK.as_millis() + 1) as u32
-        } else {
-            Duration::from_secs(elapsed.as_secs() + 1)
-        };
-        self.since + self.limit().map_or(next, |limit| next.min(limit.max(elapsed)))
+        let next = self.since + lights::next_change(self.state, self.elapsed(now));
+        next.min((self.limited_since + self.limit()).max(now))
     }
 }
 
@@ -267,12 +318,18 @@ impl Machine {
 mod tests {
     use super::*;
 
+    const CAMERA_TIMEOUT: Duration = Duration::from_secs(3);
+
     fn ready(now: Instant) -> Machine {
-        let mut machine = Machine::new(now);
+        let mut machine = Machine::new(now, CAMERA_TIMEOUT);
         machine.handle(Event::ModelReady, now);
         machine.handle(Event::Preview, now);
         assert_eq!(machine.state(), State::Ready);
         machine
+    }
+
+    fn capture_limit() -> Duration {
+        CAPTURE_LIMIT + GRABS * CAMERA_TIMEOUT
     }
 
     fn short() -> Event {
@@ -326,9 +383,8 @@ mod tests {
         let now = Instant::now();
         let mut machine = ready(now);
         machine.handle(short(), now);
-        machine.handle(Event::CameraFailed, now);
+        machine.handle(Event::Failed(Fault::Camera), now);
         assert_eq!(machine.state(), State::Fault(Fault::Camera));
-        assert_eq!((machine.leds(now), machine.leds(now + BLINK)), ((false, true), (false, false)));
         machine.handle(Event::Preview, now);
         assert_eq!(machine.state(), State::Ready);
     }
@@ -337,7 +393,7 @@ mod tests {
     fn a_case_that_cannot_be_written_is_not_shown() {
         let now = Instant::now();
         let mut machine = ready(now);
-        for event in [short(), Event::Captured, Event::Judged, Event::StorageFailed] {
+        for event in [short(), Event::Captured, Event::Judged, Event::Failed(Fault::Storage)] {
             machine.handle(event, now);
         }
         assert_eq!(machine.state(), State::Fault(Fault::Storage));
@@ -347,21 +403,101 @@ mod tests {
     #[test]
     fn states_that_wait_for_something_end_in_a_fault() {
         let now = Instant::now();
-        let mut machine = Machine::new(now);
+        let mut machine = Machine::new(now, CAMERA_TIMEOUT);
         assert!(machine.expire(now + BOOT_LIMIT).is_some());
         assert_eq!(machine.state(), State::Fault(Fault::Model));
 
         let mut machine = ready(now);
         machine.handle(short(), now);
-        assert_eq!(machine.expire(now + CAPTURE_LIMIT / 2), None);
-        assert!(machine.expire(now + CAPTURE_LIMIT).is_some());
+        assert_eq!(machine.expire(now + capture_limit() / 2), None);
+        assert!(machine.expire(now + capture_limit()).is_some());
         assert_eq!(machine.state(), State::Fault(Fault::Camera));
+    }
+
+    #[test]
+    fn every_state_has_its_limit() {
+        use State::{Analysing, Booting, Capturing, Ready, Refused, ShuttingDown, Verdict};
+        let fault = |fault, trouble: &'static str| (State::Fault(fault), Some(Expired::Fault(fault, trouble)));
+        let silent = fault(Fault::Camera, "the camera gives no sign of life. Plug it in again");
+        let ends = |fault| (State::Fault(fault), Some(Expired::End));
+        let seconds = Duration::from_secs;
+        for (state, limit, (next, expired)) in [
+            (Booting, seconds(180), fault(Fault::Model, "the model did not load in time")),
+            (Ready, seconds(42), silent),
+            (Capturing, seconds(20), fault(Fault::Camera, "the camera gave no frame in time")),
+            (Analysing, seconds(240), fault(Fault::Model, "the film was not judged in time. Take it again")),
+            (Verdict { refer: false }, seconds(300), (Ready, None)),
+            (Verdict { refer: true }, seconds(300), (Ready, None)),
+            (Refused, seconds(300), (Ready, None)),
+            (State::Fault(Fault::Camera), seconds(42), ends(Fault::Camera)),
+            (State::Fault(Fault::Storage), seconds(5), (State::Fault(Fault::Storage), Some(Expired::CheckStorage))),
+            (State::Fault(Fault::Model), seconds(10), ends(Fault::Model)),
+            (State::Fault(Fault::Panel), seconds(10), ends(Fault::Panel)),
+            (ShuttingDown, seconds(0), (ShuttingDown, None)),
+        ] {
+            let now = Instant::now();
+            let mut machine = ready(now);
+            machine.enter(state, now);
+            assert_eq!(machine.limit(), limit, "{state:?}");
+            if !limit.is_zero() {
+                assert_eq!(machine.expire(now + limit - Duration::from_millis(1)), None, "{state:?}");
+                assert_eq!(machine.state(), state);
+            }
+            assert_eq!((machine.expire(now + limit), machine.state()), (expired, next), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_camera_that_gives_signs_of_life_is_waited_for() {
+        let now = Instant::now();
+        let mut machine = ready(now);
+        let later = now + Duration::from_secs(40);
+        machine.handle(Event::Preview, later);
+        assert_eq!(machine.expire(later + Duration::from_secs(40)), None);
+        machine.handle(Event::Failed(Fault::Camera), later);
+        let flashes = later + Duration::from_secs(40);
+        machine.handle(Event::Failed(Fault::Camera), flashes);
+        assert_eq!(machine.elapsed(flashes), Duration::from_secs(40), "the LEDs keep their pattern");
+        assert_eq!(machine.expire(flashes + Duration::from_secs(40)), None);
+        assert_eq!(machine.expire(flashes + Duration::from_secs(42)), Some(Expired::End));
+    }
+
+    #[test]
+    fn a_camera_may_take_its_own_time() {
+        let now = Instant::now();
+        let mut machine = Machine::new(now, Duration::from_secs(60));
+        machine.handle(Event::ModelReady, now);
+        machine.handle(short(), now);
+        assert_eq!(machine.expire(now + Duration::from_secs(240)), None);
+    }
+
+    #[test]
+    fn storage_is_looked_at_again_and_goes_on_by_itself_unless_a_film_was_just_lost() {
+        let now = Instant::now();
+        for (events, wait) in [
+            (&[Event::Failed(Fault::Storage)][..], STORAGE_LIMIT),
+            (&[short(), Event::Failed(Fault::Storage)], STORAGE_LIMIT),
+            (&[short(), Event::Captured, Event::Judged, Event::Failed(Fault::Storage)], LOSS_SHOWN),
+        ] {
+            let mut machine = Machine::new(now, CAMERA_TIMEOUT);
+            for event in events {
+                machine.handle(*event, now);
+            }
+            let mut at = now;
+            while at < now + wait {
+                assert_eq!(machine.state(), State::Fault(Fault::Storage), "{events:?}");
+                at += STORAGE_LIMIT;
+                assert_eq!(machine.expire(at), Some(Expired::CheckStorage));
+                machine.handle(Event::StorageWorks, at);
+            }
+            assert_eq!(machine.state(), State::Ready, "{events:?}");
+        }
     }
 
     #[test]
     fn a_film_taken_before_the_model_is_loaded_gets_its_time_afterwards() {
         let now = Instant::now();
-        let mut machine = Machine::new(now);
+        let mut machine = Machine::new(now, CAMERA_TIMEOUT);
         for event in [Event::Preview, short(), Event::Captured] {
             machine.handle(event, now);
         }
@@ -374,8 +510,13 @@ mod tests {
     #[test]
     fn holding_the_button_ends_every_state() {
         let now = Instant::now();
-        for events in [&[][..], &[short()], &[short(), Event::Captured], &[Event::CameraFailed], &[Event::ModelFailed]]
-        {
+        for events in [
+            &[][..],
+            &[short()],
+            &[short(), Event::Captured],
+            &[Event::Failed(Fault::Camera)],
+            &[Event::Failed(Fault::Model)],
+        ] {
             let mut machine = ready(now);
             for event in events {
                 machine.handle(*event, now);
@@ -404,12 +545,12 @@ mod tests {
         let term = Event::Signal(15);
         for (events, ends) in [
             (&[term][..], true),
-            (&[Event::CameraFailed, term], true),
-            (&[Event::ModelFailed, term], true),
+            (&[Event::Failed(Fault::Camera), term], true),
+            (&[Event::Failed(Fault::Model), term], true),
             (&[short(), term], false),
-            (&[short(), term, Event::CameraFailed], true),
+            (&[short(), term, Event::Failed(Fault::Camera)], true),
             (&[short(), Event::Captured, term], false),
-            (&[short(), Event::Captured, term, Event::StorageFailed], true),
+            (&[short(), Event::Captured, term, Event::Failed(Fault::Storage)], true),
             (&[short(), Event::Captured, term, term], true),
         ] {
             let mut machine = ready(now);
@@ -426,7 +567,7 @@ mod tests {
         let mut machine = ready(now);
         machine.handle(short(), now);
         machine.handle(Event::Signal(15), now);
-        assert!(machine.expire(now + CAPTURE_LIMIT).is_some());
+        assert!(machine.expire(now + capture_limit()).is_some());
         assert_eq!(machine.state(), State::ShuttingDown);
     }
 
@@ -443,11 +584,11 @@ mod tests {
     #[test]
     fn the_box_looks_again_when_a_led_changes_or_a_limit_is_reached() {
         let now = Instant::now();
-        let mut machine = Machine::new(now);
-        assert_eq!(machine.next_look(now), now + BLINK);
+        let mut machine = Machine::new(now, CAMERA_TIMEOUT);
+        assert_eq!(machine.next_look(now), now + Duration::from_millis(250));
         machine.handle(Event::ModelReady, now);
         machine.handle(short(), now);
-        let late = now + CAPTURE_LIMIT - Duration::from_millis(400);
-        assert_eq!(machine.next_look(late), now + CAPTURE_LIMIT);
+        let late = now + capture_limit() - Duration::from_millis(400);
+        assert_eq!(machine.next_look(late), now + capture_limit());
     }
 }

@@ -7,12 +7,17 @@ use std::time::Instant;
 use heapless::Deque;
 
 use super::machine::Event;
+use crate::panel::Press;
+use crate::screen::Fault;
 
-/// More than every thread together sends while the box is busy: the button is pressed by a person, the camera and the
-/// judge send one event a demand.
+/// More than all events that are never dropped, of which only so many can be on their way: the camera and the judge send
+/// one answer a demand, each part its failure once, and of signals two count.
 const CAPACITY: usize = 16;
+/// Signals that count: the first asks the program to end, the second not to wait for the film in hand.
+const SIGNALS: usize = 2;
 
-/// The queue. It never grows: an event for which there is no room is dropped and logged.
+/// The queue. It never grows: while it is full, frames of the preview and short and long presses are dropped, and no
+/// others.
 #[derive(Default)]
 pub struct EventQueue {
     events: Mutex<Deque<Event, CAPACITY>>,
@@ -20,13 +25,43 @@ pub struct EventQueue {
 }
 
 impl EventQueue {
-    /// Adds an event.
+    /// Adds an event, unless it is one that says nothing new.
     pub fn push(&self, event: Event) {
-        let dropped = self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
-        match dropped {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let repeated = match event {
+            Event::Preview | Event::Failed(Fault::Camera) | Event::Press(Press::VeryLong) => {
+                events.iter().any(|waiting| *waiting == event)
+            }
+            Event::Signal(_) => events.iter().filter(|waiting| matches!(waiting, Event::Signal(_))).count() >= SIGNALS,
+            _ => false,
+        };
+        if repeated {
+            return;
+        }
+        if events.is_full() && !droppable(event) {
+            let mut room = false;
+            events.retain(|waiting| {
+                let oldest = !room && droppable(*waiting);
+                room |= oldest;
+                !oldest
+            });
+        }
+        match events.push_back(event) {
             Ok(()) => self.filled.notify_one(),
             Err(event) => log::warn!("the box is too busy: {event:?} is dropped"),
         }
+    }
+
+    /// Forgets the presses that were not taken yet, but not one that switches off.
+    pub fn forget_presses(&self) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.retain(|event| !matches!(event, Event::Press(Press::Short | Press::Long)));
+    }
+
+    /// Whether a press was not taken yet.
+    pub fn has_press(&self) -> bool {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().any(|event| matches!(event, Event::Press(_)))
     }
 
     /// The oldest event; waits for one until `deadline`.
@@ -42,22 +77,75 @@ impl EventQueue {
     }
 }
 
+/// Whether the operator, or the camera, repeats what is lost.
+fn droppable(event: Event) -> bool {
+    matches!(event, Event::Preview | Event::Press(Press::Short | Press::Long))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
 
+    const SHORT: Event = Event::Press(Press::Short);
+
+    fn filled(events: &[Event]) -> EventQueue {
+        let queue = EventQueue::default();
+        events.iter().for_each(|event| queue.push(*event));
+        queue
+    }
+
+    fn drained(queue: &EventQueue) -> Vec<Event> {
+        let now = Instant::now();
+        std::iter::from_fn(|| queue.pop(now)).collect()
+    }
+
     #[test]
     fn events_come_in_order_and_the_queue_does_not_grow() {
-        let queue = EventQueue::default();
-        for _ in 0..CAPACITY {
+        let queue = filled(&[Event::Captured, Event::Preview]);
+        (0..CAPACITY).for_each(|_| queue.push(SHORT));
+        let events = drained(&queue);
+        assert_eq!((&events[..3], events.len()), (&[Event::Captured, Event::Preview, SHORT][..], CAPACITY));
+    }
+
+    #[test]
+    fn a_full_queue_drops_frames_and_presses_and_nothing_else() {
+        let queue = filled(&[SHORT; CAPACITY]);
+        let others = [
+            Event::Press(Press::VeryLong),
+            Event::Captured,
+            Event::ModelReady,
+            Event::Judged,
+            Event::Signal(15),
+            Event::Failed(Fault::Panel),
+            Event::Failed(Fault::Model),
+        ];
+        for event in others {
+            queue.push(event);
             queue.push(Event::Preview);
         }
-        queue.push(Event::ModelReady);
-        let now = Instant::now();
-        let events: Vec<Event> = std::iter::from_fn(|| queue.pop(now)).collect();
-        assert_eq!(events, [Event::Preview; CAPACITY]);
+        let events = drained(&queue);
+        assert_eq!(events.len(), CAPACITY);
+        assert_eq!(events[CAPACITY - others.len()..], others);
+    }
+
+    #[test]
+    fn what_says_nothing_new_is_not_queued() {
+        let lost = Event::Failed(Fault::Camera);
+        let queue = filled(&[Event::Preview, Event::Preview, lost, lost, Event::Signal(15), Event::Signal(2)]);
+        queue.push(Event::Signal(15));
+        assert_eq!(drained(&queue), [Event::Preview, lost, Event::Signal(15), Event::Signal(2)]);
+    }
+
+    #[test]
+    fn presses_are_forgotten_but_not_the_one_that_switches_off() {
+        let off = Event::Press(Press::VeryLong);
+        let queue = filled(&[SHORT, Event::Judged, Event::Press(Press::Long), off]);
+        assert!(queue.has_press());
+        queue.forget_presses();
+        assert_eq!(drained(&queue), [Event::Judged, off]);
+        assert!(!queue.has_press());
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::mem;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use image::GrayImage;
 use log::{debug, error, info, warn};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use v4l::buffer::{self, Type};
 use v4l::capability::Flags;
@@ -160,6 +162,13 @@ impl Camera for V4lCamera {
     fn origin(&self) -> String {
         self.config.device.clone()
     }
+
+    fn idle(&mut self) {
+        if self.streaming.as_ref().is_some_and(Streaming::is_unplugged) {
+            info!("camera {}: was unplugged", self.config.device);
+            self.close();
+        }
+    }
 }
 
 impl Drop for V4lCamera {
@@ -195,6 +204,14 @@ struct Streaming {
 }
 
 impl Streaming {
+    /// Whether the device is gone. Costs a system call and touches no frame.
+    fn is_unplugged(&self) -> bool {
+        let handle = self.stream.0.handle();
+        // SAFETY: the handle, which lives longer, keeps the descriptor open.
+        let device = unsafe { BorrowedFd::borrow_raw(handle.fd()) };
+        hung_up(device)
+    }
+
     /// Throws away the first frames.
     fn settle(&mut self, timeout: Duration) -> io::Result<()> {
         self.stream.next_before(Instant::now() + timeout)?;
@@ -216,6 +233,12 @@ impl Streaming {
         }
         Ok(())
     }
+}
+
+/// Whether the kernel says that there is nothing behind a descriptor any more.
+fn hung_up(device: BorrowedFd) -> bool {
+    let mut device = [PollFd::from_borrowed_fd(device, PollFlags::empty())];
+    poll(&mut device, Some(&Timespec::default())).is_ok() && device[0].revents().contains(PollFlags::HUP)
 }
 
 /// A stream of mapped buffers.
@@ -469,6 +492,7 @@ fn adjust(device: &Device, config: &config::Camera) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
     use v4l::framesize::{Discrete, Stepwise};
 
     fn nearest(sizes: &[(u32, u32)], wanted: (u32, u32)) -> Option<(u32, u32)> {
@@ -543,6 +567,15 @@ mod tests {
         assert!(
             matches!(Fault::from(io::Error::from(Errno::NODEV)), Fault::Camera(reason) if reason.contains("unplugged"))
         );
+    }
+
+    /// A pipe stands in for the device: an unplugged one hangs up as a pipe does whose other end is closed.
+    #[test]
+    fn a_device_that_hung_up_is_told_from_one_that_is_quiet() {
+        let (device, cable) = io::pipe().unwrap();
+        assert!(!hung_up(device.as_fd()));
+        drop(cable);
+        assert!(hung_up(device.as_fd()));
     }
 
     #[test]

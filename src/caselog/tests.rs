@@ -21,7 +21,7 @@ fn plate(seed: u32) -> GrayImage {
 }
 
 /// What the pipeline gives for a film that gets a class.
-fn assessment(seed: u32) -> Assessment {
+pub(crate) fn assessment(seed: u32) -> Assessment {
     let plate = plate(seed);
     let film = Film { found: true, corners: [[1.0, 1.0], [201.0, 1.0], [201.0, 241.0], [1.0, 241.0]] };
     let values = (0..3 * 49).map(|i| (i as f32 - 70.0) / 3.0).collect();

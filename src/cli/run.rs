@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::simulation::Simulation;
 use super::{Failure, load, print, print_json};
-use crate::appliance::{self, ApplianceError, Behaviour, Ending, Hardware};
+use crate::appliance::{self, Behaviour, Ending, Hardware};
 use crate::camera;
 use crate::caselog::CaseLog;
 use crate::config::Config;
@@ -40,33 +41,32 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
             config.storage.folder = folder.join("cases");
             args.simulation.hardware(folder)?
         }
-        None => real(&config)?,
+        None => real(&config),
     };
-    let bundle = load(config.triage.model.as_deref())?;
+    // What cannot be loaded or opened is a fault of the box, which it shows.
+    let bundle = load(config.triage.model.as_deref());
     let options = config.triage.options();
     let behaviour = Behaviour {
         language: config.display.language,
         preview_fps: config.camera.preview_fps,
+        camera_timeout: Duration::from_secs_f64(config.camera.timeout_s),
         profile: options.profile,
         reserve_mb: config.storage.reserve_mb,
-        model: bundle.manifest.id.clone(),
+        model: bundle.as_ref().map_or("-", |bundle| &bundle.manifest.id).into(),
     };
-    let mut cases = CaseLog::open(&config.storage.folder)?;
+    let open_cases = || CaseLog::open(&config.storage.folder);
     let report = |record: &Record| {
         if args.json { print_json(record, out) } else { print(record, out) }.and_then(|()| out.flush())
     };
-    let judge = || Triage::new(&bundle, &options);
-    let ending = appliance::run(hardware, &mut cases, &behaviour, judge, report).map_err(|error| match error {
-        ApplianceError::Report(error) => Failure::Stdout(error),
-        ApplianceError::Fault(reason) => Failure::Appliance(reason),
-    })?;
+    let judge = || Triage::new(&bundle?, &options);
+    let ending = appliance::run(hardware, open_cases, &behaviour, judge, report)?;
     Ok(match ending {
         Ending::SwitchedOff => ExitCode::SUCCESS,
         Ending::Signal(signal) => ExitCode::from(ENDED_BY_SIGNAL + signal as u8),
     })
 }
 
-fn real(config: &Config) -> Result<Hardware, Failure> {
-    let (button, leds) = panel::open(&config.panel)?;
-    Ok(Hardware { camera: camera::open(&config.camera), display: display::open(&config.display), button, leds })
+fn real(config: &Config) -> Hardware {
+    let (button, leds) = panel::open(&config.panel).unwrap_or_else(panel::unusable);
+    Hardware { camera: camera::open(&config.camera), display: display::open(&config.display), button, leds }
 }

@@ -116,7 +116,8 @@ class Board:
         return tuple(lit)
 
     def wait_for_lights(self, what, ready, attention, limit, lasting=0.8):
-        """Waits until the LEDs are so for a while, in seconds: when they blink, they change after a quarter of one."""
+        """Waits until the LEDs are steadily so for a while, in seconds: when they blink, they change after a quarter of one.
+        While a film is judged, or a class is shown, they are so but for a quarter of every two seconds."""
         def steady():
             end = time.monotonic() + lasting
             while self.lights() == (ready, attention):
@@ -129,7 +130,7 @@ class Board:
         return seconds
 
     def wait_for_blinking(self, what, limit):
-        """Waits for a blinking *attention* LED, the sign of a fault: on, off and on again within 4 s, *ready* dark."""
+        """Waits for a flashing *attention* LED, the sign of a fault: on, off and on again within 4 s, *ready* dark."""
         def blinks():
             seen, end = [], time.monotonic() + 4
             while time.monotonic() < end:

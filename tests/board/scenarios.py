@@ -159,6 +159,7 @@ def disk_full(bench):
         board.wait_for_blinking("the card is full: a fault is shown", BOX_REACTS)
         check_fault(board, "storage-fault")
         board.shell(f"rm {CASES}/filler")
+        board.wait_for_lights("there is room again: ready", True, False, BOX_REACTS)
         judge(board)
 
 
@@ -307,7 +308,7 @@ def rows(pixels, numbers):
 
 def check_verdict(bench, board):
     """The display shows what it shows in simulation after the same film, and nothing else. Returns its pixels."""
-    # The LEDs change before the screen is drawn.
+    # The display may be late by a moment.
     end = time.monotonic() + BOX_REACTS
     while not alike(board.screen("verdict"), bench.verdict) and time.monotonic() < end:
         time.sleep(1)

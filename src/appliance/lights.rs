@@ -1,0 +1,208 @@
+//! What the two LEDs show: a pattern for each state of the box that a person without a display can tell from all others.
+
+use std::time::{Duration, Instant};
+
+use crate::panel::Leds;
+use crate::screen::Fault;
+
+use super::machine::State;
+
+/// Shortest time that an LED is on or off.
+const TICK: Duration = Duration::from_millis(250);
+/// A steady pattern's flash or wink comes once in so many ticks, as the last of them.
+const FLASH_EVERY: u128 = 8;
+/// Ticks that are dark between two rounds of a fault's flashes, beside the one after each flash.
+const PAUSE: u128 = 4;
+/// How long steady LEDs are left alone: the box looks after everything else as often.
+const STEADY: Duration = Duration::from_secs(1);
+/// How long the LEDs may not be settable before that is a fault.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether the *ready* LED and the *attention* LED are on in a state that has lasted so long.
+pub fn pattern(state: State, elapsed: Duration) -> (bool, bool) {
+    let tick = elapsed.as_millis() / TICK.as_millis();
+    let blink = tick.is_multiple_of(2);
+    let flash = tick % FLASH_EVERY == FLASH_EVERY - 1;
+    match state {
+        State::Booting => (blink, false),
+        State::Ready => (true, false),
+        State::Capturing => (true, true),
+        State::Analysing => (!flash, true),
+        State::Verdict { refer: false } => (true, flash),
+        State::Verdict { refer: true } => (false, true),
+        State::Refused => (flash, true),
+        State::Fault(fault) => {
+            let flashing = 2 * flashes(fault);
+            (false, blink && tick % (flashing + PAUSE) < flashing)
+        }
+        State::ShuttingDown => (blink, blink),
+    }
+}
+
+/// How often *attention* flashes before it pauses.
+fn flashes(fault: Fault) -> u128 {
+    match fault {
+        Fault::Camera => 1,
+        Fault::Model => 2,
+        Fault::Storage => 3,
+        Fault::Panel => 4,
+    }
+}
+
+/// How long after its beginning a state that has lasted for `elapsed` may change its LEDs next; a second later where they
+/// are steady.
+pub fn next_change(state: State, elapsed: Duration) -> Duration {
+    match state {
+        State::Ready | State::Capturing | State::Verdict { refer: true } => elapsed + STEADY,
+        _ => elapsed - Duration::from_nanos((elapsed.as_nanos() % TICK.as_nanos()) as u64) + TICK,
+    }
+}
+
+/// The LEDs, and what they show.
+pub struct Lights {
+    leds: Box<dyn Leds>,
+    lit: Option<(bool, bool)>,
+    /// Since when they cannot be set.
+    failing: Option<Instant>,
+    /// Whether that was told as a fault.
+    told: bool,
+}
+
+impl Lights {
+    pub fn new(leds: Box<dyn Leds>) -> Lights {
+        Lights { leds, lit: None, failing: None, told: false }
+    }
+
+    /// Sets the LEDs if they show something else; LEDs that cannot be set are tried again at each call, and logged once.
+    ///
+    /// # Errors
+    /// They could not be set for five seconds; told once.
+    pub fn show(&mut self, lit: (bool, bool), now: Instant) -> Result<(), String> {
+        if self.lit == Some(lit) {
+            return Ok(());
+        }
+        let Err(error) = self.leds.set(lit.0, lit.1) else {
+            (self.lit, self.failing, self.told) = (Some(lit), None, false);
+            return Ok(());
+        };
+        self.lit = None;
+        if self.failing.is_none() {
+            log::warn!("{error}");
+        }
+        let since = *self.failing.get_or_insert(now);
+        if self.told || now.saturating_duration_since(since) < PATIENCE {
+            return Ok(());
+        }
+        self.told = true;
+        Err(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::panel::PanelError;
+
+    const STATES: [State; 12] = [
+        State::Booting,
+        State::Ready,
+        State::Capturing,
+        State::Analysing,
+        State::Verdict { refer: false },
+        State::Verdict { refer: true },
+        State::Refused,
+        State::Fault(Fault::Camera),
+        State::Fault(Fault::Model),
+        State::Fault(Fault::Storage),
+        State::Fault(Fault::Panel),
+        State::ShuttingDown,
+    ];
+
+    /// `#` both on, `r` *ready*, `a` *attention*, `.` none; ticks of a round.
+    #[test]
+    fn every_state_has_its_pattern() {
+        let rounds = [
+            "r.",
+            "r",
+            "#",
+            "#######a",
+            "rrrrrrr#",
+            "a",
+            "aaaaaaa#",
+            "a.....",
+            "a.a.....",
+            "a.a.a.....",
+            "a.a.a.a.....",
+            "#.",
+        ];
+        for (state, round) in STATES.into_iter().zip(rounds) {
+            for (tick, sign) in round.chars().cycle().take(120).enumerate() {
+                let lit = (matches!(sign, '#' | 'r'), matches!(sign, '#' | 'a'));
+                assert_eq!(pattern(state, TICK * tick as u32 + TICK / 2), lit, "{state:?}, tick {tick}");
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_differ_whenever_somebody_begins_to_look() {
+        // All rounds fit into 120 ticks, again and again.
+        let seen = |state: State, from: u32| -> Vec<_> {
+            (from..from + 120).map(|tick| pattern(state, TICK * tick)).collect()
+        };
+        for (place, state) in STATES.into_iter().enumerate() {
+            for other in &STATES[..place] {
+                for from in 0..120 {
+                    assert_ne!(seen(state, 0), seen(*other, from), "{state:?} and {other:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_change_is_missed() {
+        for state in STATES {
+            let mut elapsed = Duration::from_millis(130);
+            while elapsed < Duration::from_secs(30) {
+                let next = next_change(state, elapsed);
+                assert!(next > elapsed && next <= elapsed + STEADY);
+                assert_eq!(pattern(state, next - Duration::from_millis(1)), pattern(state, elapsed), "{state:?}");
+                elapsed = next;
+            }
+        }
+    }
+
+    /// LEDs that cannot be set while the switch is on. They count how often they were.
+    struct Loose {
+        broken: Rc<Cell<bool>>,
+        tried: Rc<Cell<u32>>,
+    }
+
+    impl Leds for Loose {
+        fn set(&mut self, _ready: bool, _attention: bool) -> Result<(), PanelError> {
+            self.tried.set(self.tried.get() + 1);
+            if self.broken.get() { Err(PanelError("a loose wire".into())) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn leds_that_cannot_be_set_are_tried_again_and_become_a_fault() {
+        let (broken, tried) = (Rc::new(Cell::new(true)), Rc::default());
+        let mut lights = Lights::new(Box::new(Loose { broken: Rc::clone(&broken), tried: Rc::clone(&tried) }));
+        let start = Instant::now();
+        assert_eq!(lights.show((true, false), start), Ok(()));
+        assert_eq!(lights.show((true, false), start + PATIENCE / 2), Ok(()));
+        assert_eq!(tried.get(), 2, "it is tried again");
+        assert_eq!(lights.show((true, false), start + PATIENCE), Err("panel: a loose wire".into()));
+        assert_eq!(lights.show((true, false), start + 2 * PATIENCE), Ok(()), "told once");
+        broken.set(false);
+        for _ in 0..2 {
+            assert_eq!(lights.show((true, false), start + 3 * PATIENCE), Ok(()));
+        }
+        assert_eq!(tried.get(), 5, "what is shown is not set again");
+        broken.set(true);
+        assert_eq!(lights.show((false, false), start + 4 * PATIENCE), Ok(()), "another streak has its own patience");
+    }
+}
