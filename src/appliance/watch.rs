@@ -16,6 +16,8 @@ use crate::screen::{Fault, Hint};
 const RETRY: Duration = Duration::from_millis(500);
 /// How often a frame of the preview is looked at for a [hint]: it costs more than showing it.
 const HINT_INTERVAL: Duration = Duration::from_secs(1);
+/// The same while nothing moves. Seldom and not never: a lens that is turned sharp moves nothing.
+const STILL_HINT_INTERVAL: Duration = Duration::from_secs(3);
 /// Between frames of the preview while nothing moves before the camera: a box waits most of the day.
 const STILL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -27,6 +29,7 @@ pub fn watch(mut camera: Box<dyn Camera>, behaviour: &Behaviour, shared: &Shared
     let mut failing = false;
     let mut next = Instant::now();
     while let Some(demand) = awaited(&mut *camera, next, shared) {
+        let asked = Instant::now();
         let grabbed = match caught(|| camera.grab(&mut frame)) {
             Ok(grabbed) => grabbed.map_err(|error| error.to_string()),
             Err(words) => {
@@ -34,7 +37,8 @@ pub fn watch(mut camera: Box<dyn Camera>, behaviour: &Behaviour, shared: &Shared
                 Err(format!("camera {}: reading a frame failed badly ({words}). Plug it in again", camera.origin()))
             }
         };
-        next = Instant::now() + interval;
+        // Reading and decoding a frame is part of the interval.
+        next = asked + interval;
         // Simulated cameras move on to the next picture, read or not.
         let origin = camera.origin();
         if demand == Demand::Capture {
@@ -46,7 +50,7 @@ pub fn watch(mut camera: Box<dyn Camera>, behaviour: &Behaviour, shared: &Shared
                 failing = false;
                 let (still, hint) = onlooker.look(&frame, demand);
                 if still {
-                    next = Instant::now() + interval.max(STILL_INTERVAL);
+                    next = asked + interval.max(STILL_INTERVAL);
                 }
                 let mut slots = shared.lock();
                 let event = if demand == Demand::Capture {
@@ -117,7 +121,7 @@ impl<'a> Onlooker<'a> {
             let still = self.stillness.look(frame, Instant::now());
             if demand == Demand::Preview && Instant::now() >= self.next_hint {
                 self.hint = hint::of(frame, self.behaviour.profile);
-                self.next_hint = Instant::now() + HINT_INTERVAL;
+                self.next_hint = Instant::now() + if still { STILL_HINT_INTERVAL } else { HINT_INTERVAL };
             }
             (still, self.hint)
         });
