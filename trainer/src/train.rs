@@ -104,8 +104,11 @@ pub struct TrainConfig {
 
 impl TrainConfig {
     /// The settings of Zhang's paper: Adam at 2e-4 throughout, batch 32, 50 epochs at 224 pixels, cross-entropy with
-    /// the labels alone, films as they are, the newest weights and not their average. It starts from ImageNet weights,
-    /// which the caller must give.
+    /// the labels alone, films without random views, the newest weights and not their average. It starts from ImageNet
+    /// weights, which the caller must give.
+    ///
+    /// One thing is ours and not the paper's: films go through the device's preprocessing, which stretches their gray
+    /// range between two percentiles ([`InputSpec::imagenet`]). The paper scales gray values alone.
     pub fn paper(attention: Attention) -> Self {
         TrainConfig {
             seed: 1,
