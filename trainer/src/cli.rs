@@ -396,8 +396,8 @@ fn training_films(
     folder: &Path,
 ) -> Result<(Vec<Example>, Vec<LabelledPlate>), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
-    let (train_plates, skipped) = dataset::read_plates(manifest.split("train")?);
-    let (val_plates, val_skipped) = dataset::read_plates(manifest.split("val")?);
+    let (train_plates, skipped) = dataset::read_plates(manifest.split("train")?)?;
+    let (val_plates, val_skipped) = dataset::read_plates(manifest.split("val")?)?;
     dataset::check_classes("train", &train_plates)?;
     println!(
         "{} films to train on, {} to validate; {} unreadable films left out",
@@ -437,7 +437,7 @@ const WORST_LAYERS: usize = 10;
 fn export(args: ExportArgs) -> Result<(), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
     let train = manifest.split("train")?;
-    let (mut films, _) = dataset::read_plates(train);
+    let (mut films, _) = dataset::read_plates(train)?;
     let space = film_space::fit(films.iter().map(|film| &film.plate));
     let config = train::config_of(&args.run)?;
     let mut training = toml::Table::try_from(&config)?;
@@ -465,7 +465,7 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
     if !args.compare {
         return Ok(());
     }
-    let (val, _) = dataset::read_plates(manifest.split("val")?);
+    let (val, _) = dataset::read_plates(manifest.split("val")?)?;
     let spec = InputSpec::imagenet(args.size);
     let (float, int8) = (accuracy(&float, &spec, &val)?, accuracy(&int8, &spec, &val)?);
     println!("val accuracy over {} films: float {:.1} %, int8 {:.1} %", val.len(), 100.0 * float, 100.0 * int8);
@@ -484,7 +484,7 @@ fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f
 }
 
 fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
-    let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split("val")?);
+    let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split("val")?)?;
     dataset::check_classes("val", &films)?;
     let manifest = bundle::calibrate(&args.bundle, &args.operating_points, &films, args.network, args.threads)?;
     for (profile, calibration) in manifest.profiles.iter() {
@@ -597,7 +597,7 @@ fn with_lungs(films: Vec<Film>, annotations: &Annotations) -> Result<(Vec<Film>,
 }
 
 fn localize(args: LocalizeArgs) -> Result<(), AnyError> {
-    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?);
+    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?)?;
     let annotations = Annotations::beside(&args.on.manifest)?;
     let options = Options { threads: args.threads, ..Options::default() };
     let triage = Triage::new(&bundle::open(&args.on.bundle, None)?, &options)?;
@@ -606,7 +606,7 @@ fn localize(args: LocalizeArgs) -> Result<(), AnyError> {
 
 fn foreign(args: ForeignArgs) -> Result<(), AnyError> {
     let bundle = Bundle::load(&args.on.bundle)?;
-    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?);
+    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?)?;
     let films: Vec<f64> = films.iter().map(|film| bundle.film_space.distance(&film.plate)).collect();
     let mut foreign = Vec::new();
     for file in files(&args.foreign)? {
