@@ -86,9 +86,10 @@ struct ExportArgs {
     /// Films of the training split to take ranges from, spread evenly over it.
     #[arg(long, default_value_t = 128)]
     calibration_films: usize,
-    /// Where the ranges go with their origin.
-    #[arg(long, default_value = "calibration/densenet121-cbam/quantization.toml")]
-    quantization: PathBuf,
+    /// Where the ranges go with their origin; calibration/BUNDLE/quantization.toml, with the name of the bundle's folder,
+    /// if it is not given.
+    #[arg(long)]
+    quantization: Option<PathBuf>,
     /// Also write the float network here.
     #[arg(long)]
     float: Option<PathBuf>,
@@ -108,9 +109,10 @@ struct CalibrateArgs {
     bundle: PathBuf,
     #[arg(long)]
     manifest: PathBuf,
-    /// Where they also go with their origin.
-    #[arg(long, default_value = "calibration/densenet121-cbam/operating-points.toml")]
-    operating_points: PathBuf,
+    /// Where they also go with their origin; calibration/BUNDLE/operating-points.toml, with the name of the bundle's folder,
+    /// if it is not given.
+    #[arg(long)]
+    operating_points: Option<PathBuf>,
     /// The network whose logits are fitted. The float one is many times faster on processors without int8
     /// instructions, and its probabilities are close to the int8 one's (see docs/design/export.md).
     #[arg(long, value_enum, default_value_t = Arithmetic::Int8)]
@@ -445,8 +447,9 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
     let every = films.len().div_ceil(args.calibration_films.max(1));
     films = films.into_iter().step_by(every).collect();
     let target = bundle::Target {
+    let quantization = args.quantization.unwrap_or_else(|| calibration_file(&args.out, "quantization.toml"));
         folder: &args.out,
-        quantization_file: &args.quantization,
+        quantization_file: &quantization,
         id: &args.id,
         size: args.size,
         estimator: args.estimator,
@@ -456,7 +459,7 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
         std::fs::write(path, &float)?;
     }
     if let Some(table) = &args.layers {
-        let layers = bundle::write_layer_errors(&args.out, &args.quantization, &films, table)?;
+        let layers = bundle::write_layer_errors(&args.out, &quantization, &films, table)?;
         println!("layers that lose most to int8, signal-to-quantization-noise ratio:");
         for layer in layers.iter().take(WORST_LAYERS) {
             println!("{:6.1} dB  {}", layer.sqnr_db, layer.layer);
@@ -484,9 +487,16 @@ fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f
 }
 
 fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
+/// Where the origin of a bundle's figures goes that is not said: `calibration/`, in a folder of the bundle's name.
+fn calibration_file(bundle: &Path, file: &str) -> PathBuf {
+    let whole = bundle.canonicalize().unwrap_or_else(|_| bundle.into());
+    Path::new("calibration").join(whole.file_name().unwrap_or_default()).join(file)
+}
+
     let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split("val")?)?;
     dataset::check_classes("val", &films)?;
-    let manifest = bundle::calibrate(&args.bundle, &args.operating_points, &films, args.network, args.threads)?;
+    let origin = args.operating_points.unwrap_or_else(|| calibration_file(&args.bundle, "operating-points.toml"));
+    let manifest = bundle::calibrate(&args.bundle, &origin, &films, args.network, args.threads)?;
     for (profile, calibration) in manifest.profiles.iter() {
         println!(
             "{}: temperature {:.3}, bias {}, unfamiliar above {:.4}",
@@ -668,4 +678,18 @@ fn dump(args: DumpArgs) -> Result<(), AnyError> {
     std::fs::write(args.out.join("float.onnx"), bundle::float_model(&args.bundle)?)?;
     std::fs::write(args.out.join("int8.onnx"), &bundle.model)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_go_to_a_folder_of_the_bundles_name() {
+        let file = Path::new("calibration/mine-2/quantization.toml");
+        assert_eq!(calibration_file(Path::new("models/mine-2"), "quantization.toml"), file);
+        assert_eq!(calibration_file(Path::new("models/mine-2/"), "quantization.toml"), file);
+        let here = calibration_file(Path::new("."), "quantization.toml");
+        assert_eq!(here.components().count(), 3, "the folder one stands in has a name: {}", here.display());
+    }
 }
