@@ -16,6 +16,7 @@ use trainer::annotations::Annotations;
 use trainer::architecture::Attention;
 use trainer::backend::Backend;
 use trainer::bundle::{self, Arithmetic};
+use trainer::calibration;
 use trainer::dataset::{self, Film, LabelledPlate, Manifest};
 use trainer::evaluate::{self, LungView};
 use trainer::export::Estimator;
@@ -446,8 +447,8 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
     training.insert("films".into(), toml::Value::Integer(films.len() as i64));
     let every = films.len().div_ceil(args.calibration_films.max(1));
     films = films.into_iter().step_by(every).collect();
-    let target = bundle::Target {
     let quantization = args.quantization.unwrap_or_else(|| calibration_file(&args.out, "quantization.toml"));
+    let target = bundle::Target {
         folder: &args.out,
         quantization_file: &quantization,
         id: &args.id,
@@ -486,13 +487,13 @@ fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f
     Ok(right as f64 / films.len() as f64)
 }
 
-fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
 /// Where the origin of a bundle's figures goes that is not said: `calibration/`, in a folder of the bundle's name.
 fn calibration_file(bundle: &Path, file: &str) -> PathBuf {
     let whole = bundle.canonicalize().unwrap_or_else(|_| bundle.into());
     Path::new("calibration").join(whole.file_name().unwrap_or_default()).join(file)
 }
 
+fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
     let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split("val")?)?;
     dataset::check_classes("val", &films)?;
     let origin = args.operating_points.unwrap_or_else(|| calibration_file(&args.bundle, "operating-points.toml"));
@@ -502,7 +503,7 @@ fn calibration_file(bundle: &Path, file: &str) -> PathBuf {
             "{}: temperature {:.3}, bias {}, unfamiliar above {:.4}",
             xray_triage::bundle::profile_name(profile),
             calibration.scaling.temperature,
-            calibration.scaling.bias.map(|bias| format!("{bias:.2}")).join(", "),
+            calibration::shown_bias(&calibration.scaling),
             calibration.unfamiliar_above
         );
         for (name, point) in &calibration.operating_points {

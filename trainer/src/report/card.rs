@@ -11,6 +11,7 @@ use super::latency::Latency;
 use super::plots;
 use super::records::Records;
 use super::run::Run;
+use crate::calibration;
 use crate::evaluate::{Evaluation, JudgedFilm, LungView};
 use crate::metrics::{self, Estimate, Judged, Metrics};
 
@@ -137,7 +138,7 @@ impl Facts<'_> {
                 vec![
                     profile_name(profile).into(),
                     format!("{:.3}", calibration.scaling.temperature),
-                    calibration.scaling.bias.map(|bias| format!("{bias:.2}")).join(", "),
+                    calibration::shown_bias(&calibration.scaling),
                     format!("{}{default}", plain(name)),
                     point.to_string(),
                     calibration.unfamiliar_above.to_string(),
