@@ -201,7 +201,8 @@ pub fn open(path: &Path, size: Option<u32>) -> Result<Bundle, AnyError> {
     let film_space = FilmSpace { mean: vec![0.0; (SIDE * SIDE) as usize], components: Vec::new() };
     let space = serde_json::to_vec(&film_space)?;
     let id = format!("{} (float)", path.display());
-    let manifest = uncalibrated(&id, &model, &space, InputSpec::imagenet(size), toml::Table::new());
+    let training = toml::Table::from_iter([("architecture".into(), toml::Value::try_from(&architecture)?)]);
+    let manifest = uncalibrated(&id, &model, &space, InputSpec::imagenet(size), training);
     Ok(Bundle { manifest, model: model.into(), film_space })
 }
 

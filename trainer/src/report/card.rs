@@ -20,7 +20,7 @@ const TEMPLATE: &str = include_str!("card.md");
 /// All that a report is made of.
 pub struct Facts<'a> {
     pub bundle: &'a Bundle,
-    /// Bundles to compare with.
+    /// Models to compare with: bundles, or float checkpoints as [`crate::bundle::open`] gives them.
     pub beside: Vec<&'a Manifest>,
     /// The split that is reported.
     pub split: &'a str,
@@ -367,10 +367,10 @@ impl Facts<'_> {
         ))
     }
 
-    /// One row a bundle, on the films of the same split.
+    /// One row a model, on the films of the same split.
     fn comparison(&self) -> Part {
         if self.beside.is_empty() {
-            return Part::Text("*No other bundle* was given (`--beside`).".into());
+            return Part::Text("*No other model* was given (`--beside`).".into());
         }
         let rows = std::iter::once(self.manifest()).chain(self.beside.iter().copied()).map(|model| {
             let metrics = self.records.evaluations(&model.sha256, self.split, None, None).next().and_then(all);
@@ -476,7 +476,7 @@ fn outcome(film: &Judged, rule: &Rule) -> Outcome {
     }
 }
 
-/// The bundle's attention, as its training settings name it.
+/// The model's attention, as its training settings name it.
 fn attention(manifest: &Manifest) -> String {
     let architecture = manifest.training.get("architecture").and_then(Value::as_table);
     match architecture.and_then(|architecture| architecture.get("attention")).and_then(Value::as_str) {
