@@ -226,8 +226,8 @@ struct DumpArgs {
 enum Preset {
     /// What the shipped model is trained with; see docs/design/training.md.
     Own,
-    /// Zhang's protocol: Adam 2e-4, batch 32, 50 epochs at 224 pixels, no random views, labels alone. The gray range is
-    /// stretched between percentiles as on the device, which the paper does not do.
+    /// Zhang's protocol: Adam 2e-4, batch 32, 50 epochs at 224 pixels, no random views, labels alone. The stretch of the
+    /// gray range between percentiles is ours: it is the device's preprocessing.
     Paper,
 }
 

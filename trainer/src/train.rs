@@ -113,8 +113,8 @@ impl TrainConfig {
     /// the labels alone, films without random views, the newest weights and not their average. It starts from ImageNet
     /// weights, which the caller must give.
     ///
-    /// One thing is ours and not the paper's: films go through the device's preprocessing, which stretches their gray
-    /// range between two percentiles ([`InputSpec::imagenet`]). The paper scales gray values alone.
+    /// One step is ours: films go through the device's preprocessing, which stretches their gray range between two
+    /// percentiles ([`InputSpec::imagenet`]).
     pub fn paper(attention: Attention) -> Self {
         TrainConfig {
             seed: 1,
