@@ -15,6 +15,7 @@ use xray_triage::film_space::{FilmSpace, SIDE};
 use xray_triage::infer::Network;
 use xray_triage::preprocess::{self, InputSpec};
 use xray_triage::triage::{Class, OperatingPoint, Scaling};
+use xray_triage::whole;
 
 use crate::architecture::Architecture;
 use crate::calibration::{self, Scored};
@@ -110,9 +111,9 @@ pub fn export(
     let inputs = films.iter().map(|film| preprocess::tensor(&film.plate, &spec));
     let quantized = export::quantize(&architecture, &state, side, inputs, estimator)?;
     let float = export::float_model(&architecture, &state, side)?;
-    std::fs::write(folder.join(MODEL_FILE), &quantized.model)?;
+    write_whole(&folder.join(MODEL_FILE), &quantized.model)?;
     let space = serde_json::to_vec(space)?;
-    std::fs::write(folder.join(FILM_SPACE_FILE), &space)?;
+    write_whole(&folder.join(FILM_SPACE_FILE), &space)?;
     let quantization = Quantization {
         weights_sha256: sha256_hex(&std::fs::read(&weights)?),
         size,
@@ -169,7 +170,7 @@ pub fn write_layer_errors(
     for LayerError { layer, sqnr_db } in &layers {
         writer.serialize((layer, sqnr_db, films.len(), quantization.estimator, &manifest.sha256))?;
     }
-    write_whole(table, &String::from_utf8(writer.into_inner()?)?)?;
+    write_whole(table, &writer.into_inner()?)?;
     Ok(layers)
 }
 
@@ -200,7 +201,8 @@ pub fn open(path: &Path, size: Option<u32>) -> Result<Bundle, AnyError> {
     let film_space = FilmSpace { mean: vec![0.0; (SIDE * SIDE) as usize], components: Vec::new() };
     let space = serde_json::to_vec(&film_space)?;
     let id = format!("{} (float)", path.display());
-    let manifest = uncalibrated(&id, &model, &space, InputSpec::imagenet(size), toml::Table::new());
+    let training = toml::Table::from_iter([("architecture".into(), toml::Value::try_from(&architecture)?)]);
+    let manifest = uncalibrated(&id, &model, &space, InputSpec::imagenet(size), training);
     Ok(Bundle { manifest, model: model.into(), film_space })
 }
 
@@ -299,19 +301,16 @@ pub fn record_metrics(folder: &Path, name: &str, metrics: toml::Table) -> Result
 }
 
 fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), AnyError> {
-    write_whole(&folder.join(MANIFEST_FILE), &manifest.to_toml()?)
+    write_whole(&folder.join(MANIFEST_FILE), manifest.to_toml()?.as_bytes())
 }
 
 fn write_toml(path: &Path, value: &impl Serialize) -> Result<(), AnyError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    write_whole(path, &toml::to_string_pretty(value)?)
+    write_whole(path, toml::to_string_pretty(value)?.as_bytes())
 }
 
-/// Beside the target first, then renamed over it: a stop at any moment leaves the old file or the new one.
-fn write_whole(path: &Path, text: &str) -> Result<(), AnyError> {
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, text)?;
-    Ok(std::fs::rename(&partial, path)?)
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), AnyError> {
+    Ok(whole::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))?)
 }

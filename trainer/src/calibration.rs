@@ -1,17 +1,17 @@
 //! From logits on the validation split to a profile's scaling and operating points.
 
-use std::collections::BTreeMap;
-
 use nalgebra::{Matrix4, Vector4};
 use serde::{Deserialize, Serialize};
 use xray_triage::bundle::Calibration;
-use xray_triage::triage::{self, Class, OperatingPoint, Probabilities, Scaling};
+use xray_triage::triage::{self, Class, OperatingPoint, Outcome, Rule, Scaling};
 
-/// Sensitivity for COVID-19 that `screening` keeps on the validation films.
-const SCREENING_SENSITIVITY: f64 = 0.95;
-/// Specificity for COVID-19 that `confirm` keeps on the validation films.
+use crate::metrics::mean;
+
+/// Share of the COVID-19 films that `screening` catches, see [`is_caught`].
+const SCREENING_CAUGHT: f64 = 0.95;
+/// Share of the other films that `confirm` does not call COVID-19.
 const CONFIRM_SPECIFICITY: f64 = 0.975;
-/// Share of the validation films, the least confident ones, that are referred.
+/// Share of the films, the least confident ones, that are referred at each operating point.
 const REFERRED: f64 = 0.15;
 
 /// A film's logits and its true class.
@@ -21,30 +21,56 @@ pub struct Scored {
     pub truth: Class,
 }
 
+/// A scaling's biases for people, in the order of [`Class::ALL`].
+pub fn shown_bias(scaling: &Scaling) -> String {
+    scaling.bias.map(|bias| format!("{bias:.2}")).join(", ")
+}
+
 /// Fits a profile's calibration to `films`, which must hold COVID-19 films and others. `unfamiliar_above` is taken as it
 /// is; see [`crate::film_space::threshold`].
+///
+/// All operating points refer the same least confident 15 %; what the device then makes of the films
+/// ([`triage::decide`]) sets their COVID-19 thresholds:
+///
+/// - `screening`: the highest one at which 95 % of the COVID-19 films are caught, but not above `balanced`. A film is
+///   caught if it is called COVID-19 or referred to a reader: it is not sent home.
+/// - `balanced`: the one with most right verdicts.
+/// - `confirm`: the lowest one at which 97.5 % of the other films are not called COVID-19.
 pub fn fit(films: &[Scored], unfamiliar_above: f64) -> Calibration {
     let scaling = fit_scaling(films);
-    let scored: Vec<(Probabilities, Class)> =
-        films.iter().map(|film| (triage::probabilities(&film.logits, &scaling), film.truth)).collect();
-    let refer_below = quantile(scored.iter().map(|(p, _)| p.of(p.top())), REFERRED);
-    let covid19 = |wanted: bool| {
-        scored.iter().filter(move |(_, truth)| (*truth == Class::Covid19) == wanted).map(|(p, _)| p.covid19)
+    let confidence = films.iter().map(|film| {
+        let probabilities = triage::probabilities(&film.logits, &scaling);
+        probabilities.of(probabilities.top())
+    });
+    let refer_below = rounded_down(quantile(confidence, REFERRED));
+    let point = |covid19_at_least| OperatingPoint { covid19_at_least, refer_below };
+    let share = |covid19_at_least: f64, is_covid19: bool, wanted: &dyn Fn(Outcome) -> bool| {
+        let outcomes = outcomes(films, scaling, point(covid19_at_least));
+        let of_class = outcomes.filter(|(truth, _)| (*truth == Class::Covid19) == is_covid19);
+        mean(of_class.map(|(_, outcome)| f64::from(u8::from(wanted(outcome))))).unwrap_or(1.0)
     };
-    let thresholds = [
-        ("screening", quantile(covid19(true), 1.0 - SCREENING_SENSITIVITY)),
-        ("balanced", most_accurate_threshold(&scored)),
-        ("confirm", quantile(covid19(false), CONFIRM_SPECIFICITY)),
-    ];
-    let operating_points: BTreeMap<String, OperatingPoint> = thresholds
-        .into_iter()
-        .map(|(name, threshold)| {
-            let point =
-                OperatingPoint { covid19_at_least: rounded_down(threshold), refer_below: rounded_down(refer_below) };
-            (name.into(), point)
-        })
-        .collect();
+    let balanced = most_accurate_threshold(films, scaling, refer_below);
+    // The higher the threshold, the fewer are called COVID-19.
+    let thresholds: Vec<f64> = (0..=10_000).map(|step| f64::from(step) / 1e4).collect();
+    let caught = thresholds.partition_point(|&at| share(at, true, &is_caught) >= SCREENING_CAUGHT);
+    let screening = thresholds[caught.saturating_sub(1)].min(balanced);
+    let is_specific = |at: f64| share(at, false, &|outcome| outcome != Outcome::Covid19) >= CONFIRM_SPECIFICITY;
+    let confirm = thresholds.get(thresholds.partition_point(|&at| !is_specific(at))).copied().unwrap_or(1.0);
+    let thresholds = [("screening", screening), ("balanced", balanced), ("confirm", confirm)];
+    let operating_points = thresholds.map(|(name, threshold)| (name.to_string(), point(threshold))).into();
     Calibration { scaling, default_operating_point: "balanced".into(), unfamiliar_above, operating_points }
+}
+
+/// Whether a COVID-19 film with this outcome is not sent home: it is called COVID-19, or referred to a reader.
+fn is_caught(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Covid19 | Outcome::Refer)
+}
+
+/// Each film's true class and what the device makes of its logits.
+fn outcomes(films: &[Scored], scaling: Scaling, point: OperatingPoint) -> impl Iterator<Item = (Class, Outcome)> {
+    // What is unfamiliar is refused before a film comes to the rule.
+    let rule = Rule { name: String::new(), scaling, unfamiliar_above: 1.0, point };
+    films.iter().map(move |film| (film.truth, triage::decide(&film.logits, &rule).outcome))
 }
 
 /// Standard deviation of the normal prior on each class's bias, in logits: with few films it stays small, and of all
@@ -108,22 +134,11 @@ fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
-/// The COVID-19 threshold with most right answers; the middle one where several have.
-fn most_accurate_threshold(films: &[(Probabilities, Class)]) -> f64 {
-    let right = |threshold: f64| {
-        films
-            .iter()
-            .filter(|(p, truth)| {
-                let called = if p.covid19 >= threshold {
-                    Class::Covid19
-                } else if p.pneumonia >= p.normal {
-                    Class::Pneumonia
-                } else {
-                    Class::Normal
-                };
-                called == *truth
-            })
-            .count()
+/// The COVID-19 threshold, in steps of a percent from 10 to 90, with most right verdicts; the middle one where several have.
+fn most_accurate_threshold(films: &[Scored], scaling: Scaling, refer_below: f64) -> f64 {
+    let right = |covid19_at_least: f64| {
+        let outcomes = outcomes(films, scaling, OperatingPoint { covid19_at_least, refer_below });
+        outcomes.filter(|(truth, outcome)| outcome.class() == Some(*truth)).count()
     };
     let candidates: Vec<(f64, usize)> =
         (10..=90).map(|percent| f64::from(percent) / 100.0).map(|threshold| (threshold, right(threshold))).collect();
@@ -200,19 +215,66 @@ mod tests {
         assert!(bias.iter().sum::<f64>().abs() < 0.01, "{bias:?}");
     }
 
-    #[test]
-    fn screening_keeps_its_sensitivity_and_confirm_its_specificity() {
-        let films = overconfident();
-        let calibration = fit(&films, 1.0);
-        let share = |name: &str, class_is_covid: bool| {
-            let threshold = calibration.operating_points[name].covid19_at_least;
-            let of: Vec<&Scored> =
-                films.iter().filter(|film| (film.truth == Class::Covid19) == class_is_covid).collect();
-            let called =
-                of.iter().filter(|film| triage::probabilities(&film.logits, &calibration.scaling).covid19 >= threshold);
-            called.count() as f64 / of.len() as f64
+    /// Films of three classes of 100 whose logits are drawn around the truth's, the more of them wrong the wider.
+    fn uncertain(spread: f32) -> Vec<Scored> {
+        let mut noise = 1u32;
+        let mut draw = || {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (noise >> 8) as f32 / (1 << 24) as f32 - 0.5
         };
-        assert!(share("screening", true) >= SCREENING_SENSITIVITY);
-        assert!(share("confirm", false) <= 1.0 - CONFIRM_SPECIFICITY + 0.01);
+        (0..300)
+            .map(|index| {
+                let truth = Class::ALL[index % 3];
+                let mut logits = [0.0; 3].map(|_: f32| spread * draw());
+                logits[truth as usize] += 2.0;
+                Scored { logits, truth }
+            })
+            .collect()
+    }
+
+    /// Of the films at an operating point: shares of COVID-19 films caught, and of others not called so.
+    fn shares(films: &[Scored], calibration: &Calibration, name: &str) -> (f64, f64) {
+        let point = calibration.operating_points[name];
+        let outcomes: Vec<_> = outcomes(films, calibration.scaling, point).collect();
+        let share = |is_covid19: bool, wanted: &dyn Fn(Outcome) -> bool| {
+            let of_class = outcomes.iter().filter(|(truth, _)| (*truth == Class::Covid19) == is_covid19);
+            mean(of_class.map(|(_, outcome)| f64::from(u8::from(wanted(*outcome))))).unwrap()
+        };
+        (share(true, &is_caught), share(false, &|outcome| outcome != Outcome::Covid19))
+    }
+
+    #[test]
+    fn screening_catches_its_share_and_confirm_keeps_its_specificity() {
+        for films in [overconfident(), uncertain(4.0), uncertain(8.0), uncertain(12.0)] {
+            let calibration = fit(&films, 1.0);
+            let points = &calibration.operating_points;
+            let at = |name: &str| points[name].covid19_at_least;
+            assert!(shares(&films, &calibration, "screening").0 >= SCREENING_CAUGHT);
+            assert!(shares(&films, &calibration, "confirm").1 >= CONFIRM_SPECIFICITY);
+            assert!(at("screening") <= at("balanced"), "{points:?}");
+            // None is stricter than it must be.
+            let moved = |name: &str, by: f64| {
+                let mut calibration = calibration.clone();
+                calibration.operating_points.get_mut(name).unwrap().covid19_at_least += by;
+                shares(&films, &calibration, name)
+            };
+            assert!(at("screening") == at("balanced") || moved("screening", 1e-4).0 < SCREENING_CAUGHT, "{points:?}");
+            assert!(moved("confirm", -1e-4).1 < CONFIRM_SPECIFICITY, "{points:?}");
+        }
+    }
+
+    /// A film that is referred needs no low threshold to be caught.
+    #[test]
+    fn a_referred_film_does_not_lower_the_screening_threshold() {
+        let mut films = uncertain(0.5);
+        // One film in ten of each class says nothing; all others are sure.
+        films.iter_mut().step_by(10).for_each(|film| film.logits = [0.0; 3]);
+        let calibration = fit(&films, 1.0);
+        let point = calibration.operating_points["screening"];
+        let referred = triage::probabilities(&[0.0; 3], &calibration.scaling);
+        assert!(
+            referred.of(referred.top()) < point.refer_below && referred.covid19 < point.covid19_at_least,
+            "{point:?}"
+        );
     }
 }

@@ -16,6 +16,7 @@ use trainer::annotations::Annotations;
 use trainer::architecture::Attention;
 use trainer::backend::Backend;
 use trainer::bundle::{self, Arithmetic};
+use trainer::calibration;
 use trainer::dataset::{self, Film, LabelledPlate, Manifest};
 use trainer::evaluate::{self, LungView};
 use trainer::export::Estimator;
@@ -86,9 +87,10 @@ struct ExportArgs {
     /// Films of the training split to take ranges from, spread evenly over it.
     #[arg(long, default_value_t = 128)]
     calibration_films: usize,
-    /// Where the ranges go with their origin.
-    #[arg(long, default_value = "calibration/densenet121-cbam/quantization.toml")]
-    quantization: PathBuf,
+    /// Where the ranges go with their origin; calibration/BUNDLE/quantization.toml, with the name of the bundle's folder,
+    /// if it is not given.
+    #[arg(long)]
+    quantization: Option<PathBuf>,
     /// Also write the float network here.
     #[arg(long)]
     float: Option<PathBuf>,
@@ -108,9 +110,10 @@ struct CalibrateArgs {
     bundle: PathBuf,
     #[arg(long)]
     manifest: PathBuf,
-    /// Where they also go with their origin.
-    #[arg(long, default_value = "calibration/densenet121-cbam/operating-points.toml")]
-    operating_points: PathBuf,
+    /// Where they also go with their origin; calibration/BUNDLE/operating-points.toml, with the name of the bundle's folder,
+    /// if it is not given.
+    #[arg(long)]
+    operating_points: Option<PathBuf>,
     /// The network whose logits are fitted. The float one is many times faster on processors without int8
     /// instructions, and its probabilities are close to the int8 one's (see docs/design/export.md).
     #[arg(long, value_enum, default_value_t = Arithmetic::Int8)]
@@ -223,7 +226,8 @@ struct DumpArgs {
 enum Preset {
     /// What the shipped model is trained with; see docs/design/training.md.
     Own,
-    /// Zhang's protocol: Adam 2e-4, batch 32, 50 epochs at 224 pixels, films as they are, labels alone.
+    /// Zhang's protocol: Adam 2e-4, batch 32, 50 epochs at 224 pixels, no random views, labels alone. The stretch of the
+    /// gray range between percentiles is ours: it is the device's preprocessing.
     Paper,
 }
 
@@ -395,8 +399,8 @@ fn training_films(
     folder: &Path,
 ) -> Result<(Vec<Example>, Vec<LabelledPlate>), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
-    let (train_plates, skipped) = dataset::read_plates(manifest.split("train")?);
-    let (val_plates, val_skipped) = dataset::read_plates(manifest.split("val")?);
+    let (train_plates, skipped) = dataset::read_plates(manifest.split("train")?)?;
+    let (val_plates, val_skipped) = dataset::read_plates(manifest.split("val")?)?;
     dataset::check_classes("train", &train_plates)?;
     println!(
         "{} films to train on, {} to validate; {} unreadable films left out",
@@ -436,16 +440,17 @@ const WORST_LAYERS: usize = 10;
 fn export(args: ExportArgs) -> Result<(), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
     let train = manifest.split("train")?;
-    let (mut films, _) = dataset::read_plates(train);
+    let (mut films, _) = dataset::read_plates(train)?;
     let space = film_space::fit(films.iter().map(|film| &film.plate));
     let config = train::config_of(&args.run)?;
     let mut training = toml::Table::try_from(&config)?;
     training.insert("films".into(), toml::Value::Integer(films.len() as i64));
     let every = films.len().div_ceil(args.calibration_films.max(1));
     films = films.into_iter().step_by(every).collect();
+    let quantization = args.quantization.unwrap_or_else(|| calibration_file(&args.out, "quantization.toml"));
     let target = bundle::Target {
         folder: &args.out,
-        quantization_file: &args.quantization,
+        quantization_file: &quantization,
         id: &args.id,
         size: args.size,
         estimator: args.estimator,
@@ -455,7 +460,7 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
         std::fs::write(path, &float)?;
     }
     if let Some(table) = &args.layers {
-        let layers = bundle::write_layer_errors(&args.out, &args.quantization, &films, table)?;
+        let layers = bundle::write_layer_errors(&args.out, &quantization, &films, table)?;
         println!("layers that lose most to int8, signal-to-quantization-noise ratio:");
         for layer in layers.iter().take(WORST_LAYERS) {
             println!("{:6.1} dB  {}", layer.sqnr_db, layer.layer);
@@ -464,7 +469,7 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
     if !args.compare {
         return Ok(());
     }
-    let (val, _) = dataset::read_plates(manifest.split("val")?);
+    let (val, _) = dataset::read_plates(manifest.split("val")?)?;
     let spec = InputSpec::imagenet(args.size);
     let (float, int8) = (accuracy(&float, &spec, &val)?, accuracy(&int8, &spec, &val)?);
     println!("val accuracy over {} films: float {:.1} %, int8 {:.1} %", val.len(), 100.0 * float, 100.0 * int8);
@@ -482,16 +487,23 @@ fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f
     Ok(right as f64 / films.len() as f64)
 }
 
+/// Where the origin of a bundle's figures goes that is not said: `calibration/`, in a folder of the bundle's name.
+fn calibration_file(bundle: &Path, file: &str) -> PathBuf {
+    let whole = bundle.canonicalize().unwrap_or_else(|_| bundle.into());
+    Path::new("calibration").join(whole.file_name().unwrap_or_default()).join(file)
+}
+
 fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
-    let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split("val")?);
+    let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split("val")?)?;
     dataset::check_classes("val", &films)?;
-    let manifest = bundle::calibrate(&args.bundle, &args.operating_points, &films, args.network, args.threads)?;
+    let origin = args.operating_points.unwrap_or_else(|| calibration_file(&args.bundle, "operating-points.toml"));
+    let manifest = bundle::calibrate(&args.bundle, &origin, &films, args.network, args.threads)?;
     for (profile, calibration) in manifest.profiles.iter() {
         println!(
             "{}: temperature {:.3}, bias {}, unfamiliar above {:.4}",
             xray_triage::bundle::profile_name(profile),
             calibration.scaling.temperature,
-            calibration.scaling.bias.map(|bias| format!("{bias:.2}")).join(", "),
+            calibration::shown_bias(&calibration.scaling),
             calibration.unfamiliar_above
         );
         for (name, point) in &calibration.operating_points {
@@ -596,7 +608,7 @@ fn with_lungs(films: Vec<Film>, annotations: &Annotations) -> Result<(Vec<Film>,
 }
 
 fn localize(args: LocalizeArgs) -> Result<(), AnyError> {
-    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?);
+    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?)?;
     let annotations = Annotations::beside(&args.on.manifest)?;
     let options = Options { threads: args.threads, ..Options::default() };
     let triage = Triage::new(&bundle::open(&args.on.bundle, None)?, &options)?;
@@ -605,7 +617,7 @@ fn localize(args: LocalizeArgs) -> Result<(), AnyError> {
 
 fn foreign(args: ForeignArgs) -> Result<(), AnyError> {
     let bundle = Bundle::load(&args.on.bundle)?;
-    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?);
+    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?)?;
     let films: Vec<f64> = films.iter().map(|film| bundle.film_space.distance(&film.plate)).collect();
     let mut foreign = Vec::new();
     for file in files(&args.foreign)? {
@@ -667,4 +679,18 @@ fn dump(args: DumpArgs) -> Result<(), AnyError> {
     std::fs::write(args.out.join("float.onnx"), bundle::float_model(&args.bundle)?)?;
     std::fs::write(args.out.join("int8.onnx"), &bundle.model)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_go_to_a_folder_of_the_bundles_name() {
+        let file = Path::new("calibration/mine-2/quantization.toml");
+        assert_eq!(calibration_file(Path::new("models/mine-2"), "quantization.toml"), file);
+        assert_eq!(calibration_file(Path::new("models/mine-2/"), "quantization.toml"), file);
+        let here = calibration_file(Path::new("."), "quantization.toml");
+        assert_eq!(here.components().count(), 3, "the folder one stands in has a name: {}", here.display());
+    }
 }

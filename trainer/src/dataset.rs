@@ -90,7 +90,12 @@ pub enum DatasetError {
     PatientInTwoSplits { path: PathBuf, patient_id: String, first: String, second: String },
     #[error("{path}: no film in split `{split}`; the manifest has: {found}")]
     EmptySplit { path: PathBuf, split: String, found: String },
-    #[error("split `{split}` has no film of class `{label}`; all three classes are needed to train")]
+    #[error(
+        "none of the {films} films of split `{split}` can be read (the first: {first}); put the pictures where the \
+         manifest says: its file names are relative to its own folder"
+    )]
+    NoReadableFilm { split: String, films: usize, first: String },
+    #[error("split `{split}` has no film of class `{label}` that can be read; all three classes are needed")]
     EmptyClass { split: String, label: &'static str },
 }
 
@@ -177,24 +182,36 @@ pub struct LabelledPlate {
     pub plate: GrayImage,
 }
 
-/// Reads the pictures. What cannot be read is logged and left out; the second value counts it.
-pub fn read_plates(films: Vec<Film>) -> (Vec<LabelledPlate>, usize) {
-    let wanted = films.len();
-    let plates: Vec<LabelledPlate> = films
-        .into_iter()
-        .filter_map(|film| match picture::read(&film.path) {
-            Ok(plate) => Some(LabelledPlate { film, plate }),
+/// Reads the pictures of a split. What cannot be read is logged and left out; the second value counts it.
+///
+/// # Errors
+/// None can be read.
+pub fn read_plates(films: Vec<Film>) -> Result<(Vec<LabelledPlate>, usize), DatasetError> {
+    let mut plates = Vec::with_capacity(films.len());
+    let mut unreadable = Vec::new();
+    for film in films {
+        match picture::read(&film.path) {
+            Ok(plate) => plates.push(LabelledPlate { film, plate }),
             Err(error) => {
                 log::warn!("skipped: {error}");
-                None
+                unreadable.push((film, error));
             }
-        })
-        .collect();
-    let skipped = wanted - plates.len();
-    (plates, skipped)
+        }
+    }
+    match unreadable.first() {
+        Some((film, error)) if plates.is_empty() => Err(DatasetError::NoReadableFilm {
+            split: film.split.clone(),
+            films: unreadable.len(),
+            first: error.to_string(),
+        }),
+        _ => Ok((plates, unreadable.len())),
+    }
 }
 
-/// Checks that a training split has films of every class.
+/// Checks that a split has films of every class.
+///
+/// # Errors
+/// It has not.
 pub fn check_classes(split: &str, plates: &[LabelledPlate]) -> Result<(), DatasetError> {
     match Class::ALL.into_iter().find(|class| plates.iter().all(|plate| plate.film.label != *class)) {
         Some(class) => Err(DatasetError::EmptyClass { split: split.into(), label: class.label() }),
@@ -227,11 +244,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_film_is_counted() {
-        let manifest = manifest("unreadable", "a,no-such-film.jpg,normal,p1,train\n").unwrap();
-        let (plates, skipped) = read_plates(manifest.split("train").unwrap());
-        assert_eq!((plates.len(), skipped), (0, 1));
-        assert!(check_classes("train", &plates).is_err());
+    fn an_unreadable_film_is_counted_and_a_split_of_them_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("a.png");
+        GrayImage::new(8, 8).save(&there).unwrap();
+        let rows =
+            format!("a,{},normal,p1,train\nb,gone.jpg,normal,p2,train\nc,gone.jpg,normal,p3,val\n", there.display());
+        let manifest = manifest("unreadable", &rows).unwrap();
+        let (plates, skipped) = read_plates(manifest.split("train").unwrap()).unwrap();
+        assert_eq!((plates.len(), skipped), (1, 1));
+        assert!(check_classes("train", &plates).unwrap_err().to_string().contains("covid19"));
+        let error = read_plates(manifest.split("val").unwrap()).err().unwrap().to_string();
+        assert!(error.contains("none of the 1 films of split `val`") && error.contains("gone.jpg"), "{error}");
     }
 
     #[test]

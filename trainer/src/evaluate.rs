@@ -8,6 +8,12 @@ use xray_triage::pipeline::{Record, Triage};
 
 use crate::dataset::Film;
 use crate::metrics::{Judged, Metrics};
+use crate::report::document::table;
+
+/// The name of the group of all films.
+const ALL_FILMS: &str = "all";
+/// What stands between a level and the name of a group of films at that level.
+const LEVEL_END: &str = ", ";
 
 /// The figures of a split, and of its parts.
 #[derive(Serialize, Deserialize)]
@@ -40,7 +46,7 @@ pub struct JudgedFilm {
 }
 
 /// The figures of some films of a split.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Group {
     pub name: String,
     #[serde(flatten)]
@@ -113,7 +119,7 @@ pub fn evaluate(triage: &Triage, split: &str, films: &[Film], judged: &[Judged])
 /// The same of photographs of every film at several levels of the simulator, level by level: photographs of one film
 /// are no independent observations. Single films are not listed.
 pub fn evaluate_levels(triage: &Triage, split: &str, films: &[Film], levels: &[(u8, Vec<Judged>)]) -> Evaluation {
-    let of_level = |(level, judged): &(u8, Vec<Judged>)| groups(&format!("level {level}, "), films, judged);
+    let of_level = |(level, judged): &(u8, Vec<Judged>)| groups(&format!("level {level}{LEVEL_END}"), films, judged);
     evaluation(triage, split, levels.iter().flat_map(of_level).collect())
 }
 
@@ -138,7 +144,7 @@ fn groups(prefix: &str, films: &[Film], judged: &[Judged]) -> Vec<Group> {
             films.iter().zip(judged).filter(|(film, _)| wanted(film)).map(|(_, judged)| *judged).collect();
         groups.extend(Metrics::of(&part).map(|metrics| Group { name: format!("{prefix}{name}"), metrics }));
     };
-    add("all".into(), &|_| true);
+    add(ALL_FILMS.into(), &|_| true);
     for protocol in distinct(films, |film| &film.protocol) {
         add(format!("protocol {protocol}"), &|film| film.protocol == protocol);
     }
@@ -158,34 +164,49 @@ fn distinct(films: &[Film], value: impl Fn(&Film) -> &String) -> Vec<String> {
     values
 }
 
-impl std::fmt::Display for Evaluation {
-    /// A table in Markdown; shares in percent.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let percent = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.1}", 100.0 * share));
-        writeln!(f, "model {} on split {}\n", self.model, self.split)?;
-        writeln!(
-            f,
-            "| films | n | accuracy (95 % interval) | recall COVID-19 | recall pneumonia | recall normal | macro AUROC | \
-             ECE | refused | decided | right when decided |"
-        )?;
-        writeln!(f, "|---|---|---|---|---|---|---|---|---|---|---|")?;
-        for group in &self.groups {
-            let m = &group.metrics;
-            let recalls: Vec<String> =
-                m.classes.iter().map(|class| percent(class.recall.map(|recall| recall.value))).collect();
-            writeln!(
-                f,
-                "| {} | {} | {} | {} | {} | {:.3} | {} | {} | {} |",
-                group.name,
-                m.films,
-                m.accuracy.percent(),
-                recalls.join(" | "),
+impl Evaluation {
+    /// A row a group, a table in Markdown under the model's name; shares in percent.
+    pub fn groups_table(&self) -> String {
+        let share = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.1}", 100.0 * share));
+        let rows = self.groups.iter().map(|Group { name, metrics: m }| {
+            let recalls = m.classes.iter().map(|class| share(class.recall.map(|recall| recall.value)));
+            let mut cells = vec![name.clone(), m.films.to_string(), m.accuracy.percent()];
+            cells.extend(recalls);
+            cells.extend([
                 m.macro_auroc.map_or("-".into(), |auroc| format!("{:.3}", auroc.value)),
-                m.expected_calibration_error,
-                m.refused,
-                percent(Some(m.decided)),
-                percent(m.accuracy_of_decided),
-            )?;
+                format!("{:.3}", m.expected_calibration_error),
+                m.refused.to_string(),
+                share(Some(m.decided)),
+                share(m.accuracy_of_decided),
+            ]);
+            cells
+        });
+        let header = [
+            "films",
+            "n",
+            "accuracy (95 % interval)",
+            "recall COVID-19",
+            "recall pneumonia",
+            "recall normal",
+            "macro AUROC",
+            "ECE",
+            "refused",
+            "decided",
+            "right when decided",
+        ];
+        format!("model {} on split {}\n\n{}", self.model, self.split, table(&header, rows))
+    }
+}
+
+impl std::fmt::Display for Evaluation {
+    /// Tables in Markdown: all groups; then, of all films (level by level, if there are levels), each class with 95 %
+    /// intervals and the confusion matrix.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.groups_table())?;
+        let of_all_films =
+            |group: &&Group| group.name == ALL_FILMS || group.name.ends_with(&format!("{LEVEL_END}{ALL_FILMS}"));
+        for Group { name, metrics } in self.groups.iter().filter(of_all_films) {
+            write!(f, "\n{name}, with 95 % intervals:\n\n{}\n{}", metrics.classes_table(), metrics.confusion_table())?;
         }
         Ok(())
     }
@@ -241,5 +262,38 @@ mod tests {
         ];
         let expected = expected.map(|(name, films, accuracy)| (format!("level 4, {name}"), films, accuracy));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_table_has_precision_intervals_and_the_confusion_matrix() {
+        let films = [film("nih", "PA"), film("nih", "AP")];
+        let judged = [Class::Normal, Class::Covid19].map(|top| {
+            let share = |class| if class == top { 1.0 } else { 0.0 };
+            let [covid19, pneumonia, normal] = Class::ALL.map(share);
+            let probabilities = Some(Probabilities { covid19, pneumonia, normal });
+            Judged { truth: Class::Normal, outcome: top.into(), probabilities }
+        });
+        let groups = [groups("", &films, &judged), groups("level 2, ", &films, &judged)].concat();
+        let evaluation = Evaluation {
+            model: "m".into(),
+            sha256: String::new(),
+            split: "val".into(),
+            photographs: None,
+            lungs: None,
+            groups,
+            films: Vec::new(),
+        };
+        let text = evaluation.to_string();
+        assert!(text.contains("| all | 2 | 50.0 (0.0-100.0) |"), "{text}");
+        for name in ["all", "level 2, all"] {
+            assert!(text.contains(&format!("\n{name}, with 95 % intervals:\n")), "{text}");
+        }
+        assert_eq!(
+            text.matches("| normal | 2 | 50.0 (0.0-100.0) | - | 100.0 (100.0-100.0) | - |").count(),
+            2,
+            "{text}"
+        );
+        assert_eq!(text.matches("| normal | 1 | 0 | 1 | 0 |").count(), 2, "{text}");
+        assert!(!evaluation.groups_table().contains("intervals"));
     }
 }

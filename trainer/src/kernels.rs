@@ -27,15 +27,38 @@ pub fn norm_relu(norm: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
     if !x.device().is_autodiff() {
         return relu(norm.forward(x));
     }
-    let [batch, _, height, width] = x.dims();
+    let places = places(&x);
     let (output, mean, variance) = train(norm, x);
-    let count = (batch * height * width) as f64;
+    move_statistics(norm, places, mean, variance);
+    output
+}
+
+/// `batch_norm(x)` with the statistics of [`norm_relu`].
+pub fn batch_norm(norm: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
+    if !x.device().is_autodiff() {
+        return norm.forward(x);
+    }
+    let places = places(&x);
+    let normed = burn::tensor::module::batch_norm_train(x, norm.gamma.val(), norm.beta.val(), norm.epsilon);
+    move_statistics(norm, places, normed.mean, normed.variance);
+    normed.output
+}
+
+/// Values of each channel in the batch.
+fn places(x: &Tensor<4>) -> usize {
+    let [batch, _, height, width] = x.dims();
+    batch * height * width
+}
+
+/// Moves the running mean and variance towards a batch's mean and biased variance over so many places. Burn's own batch norm
+/// would keep the biased variance.
+fn move_statistics(norm: &BatchNorm, places: usize, mean: Tensor<1>, variance: Tensor<1>) {
+    let count = places as f64;
     let unbiased = variance.detach() * (count / (count - 1.0).max(1.0));
     let blend =
         |running: Tensor<1>, newest: Tensor<1>| (running * (1.0 - norm.momentum) + newest * norm.momentum).detach();
     norm.running_mean.update(blend(norm.running_mean.value_sync(), mean.detach()));
     norm.running_var.update(blend(norm.running_var.value_sync(), unbiased));
-    output
 }
 
 /// The output, and the batch's mean and biased variance per channel.
@@ -235,6 +258,31 @@ mod libtorch {
                     grads.register::<LibTorch>(node.id, TchTensor::new(gradient));
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::BatchNormConfig;
+
+    /// The values 1, 2, 3, 6: mean 3, squares about it 14.
+    #[test]
+    fn running_statistics_move_towards_the_unbiased_variance_with_and_without_relu() {
+        let device = crate::backend::Backend::preferred().device().autodiff();
+        let x = || Tensor::<4>::from_floats([[[[1.0, 2.0], [3.0, 6.0]]]], &device);
+        let values = |tensor: Tensor<1>| tensor.into_data().convert::<f32>().try_into_vec::<f32>().unwrap()[0];
+        type Kernel = fn(&BatchNorm, Tensor<4>) -> Tensor<4>;
+        for (kernel, lowest) in [(batch_norm as Kernel, -2.0 / 3.5f32.sqrt()), (norm_relu, 0.0)] {
+            let norm = BatchNormConfig::new(1).with_momentum(0.1).init(&device);
+            let output = kernel(&norm, x()).into_data().convert::<f32>().try_into_vec::<f32>().unwrap();
+            assert!((output[0] - lowest).abs() < 1e-3, "{output:?}");
+            let (mean, variance) = (values(norm.running_mean.value_sync()), values(norm.running_var.value_sync()));
+            assert!(
+                (mean - 0.3).abs() < 1e-5 && (variance - (0.9 + 0.1 * 14.0 / 3.0)).abs() < 1e-4,
+                "{mean}, {variance}"
+            );
         }
     }
 }

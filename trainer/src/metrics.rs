@@ -5,6 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use xray_triage::triage::{Class, Outcome, Probabilities};
 
+use crate::report::document::table;
+
 const CLASSES: usize = Class::ALL.len();
 /// Equal bins of confidence for the expected calibration error, as in Guo et al. 2017.
 const CALIBRATION_BINS: usize = 15;
@@ -64,6 +66,16 @@ impl Estimate {
     pub fn percent(&self) -> String {
         format!("{:.1} ({:.1}-{:.1})", 100.0 * self.value, 100.0 * self.low, 100.0 * self.high)
     }
+
+    /// A figure between 0 and 1 with its interval, such as `0.703 (0.656-0.751)`.
+    pub fn number(&self) -> String {
+        format!("{:.3} ({:.3}-{:.3})", self.value, self.low, self.high)
+    }
+}
+
+/// A share in percent with its interval, or a dash where there is none.
+pub fn percent(share: Option<&Estimate>) -> String {
+    share.map_or("-".into(), Estimate::percent)
 }
 
 /// The figures of one class, 0..=1; none where there is nothing to divide by.
@@ -147,6 +159,30 @@ impl Metrics {
             decided: share(films, |_| true, decided)?,
             accuracy_of_decided: share(films, decided, |film| film.outcome.class() == Some(film.truth)),
         })
+    }
+
+    /// Every figure of every class with its interval, a table in Markdown.
+    pub fn classes_table(&self) -> String {
+        let rows = self.classes.iter().map(|class| {
+            vec![
+                class.class.label().into(),
+                class.films.to_string(),
+                percent(class.recall.as_ref()),
+                percent(class.specificity.as_ref()),
+                percent(class.precision.as_ref()),
+                class.auroc.as_ref().map_or("-".into(), Estimate::number),
+            ]
+        });
+        table(&["class", "films", "recall, %", "specificity, %", "precision, %", "AUROC"], rows)
+    }
+
+    /// The confusion matrix, a table in Markdown.
+    pub fn confusion_table(&self) -> String {
+        let rows = Class::ALL.iter().zip(&self.confusion).map(|(class, counts)| {
+            std::iter::once(class.label().into()).chain(counts.iter().map(ToString::to_string)).collect()
+        });
+        let [covid19, pneumonia, normal] = Class::ALL.map(Class::label);
+        table(&["true class, films called", covid19, pneumonia, normal, "refused"], rows)
     }
 }
 

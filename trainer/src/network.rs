@@ -13,7 +13,7 @@ use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::architecture::{Architecture, Attention};
-use crate::kernels::{convolve, norm_relu};
+use crate::kernels::{batch_norm, convolve, norm_relu};
 use crate::state_dict::{StateDict, StateDictError};
 
 /// Batch norm momentum of CBAM's spatial gate (Woo et al.'s published code); everywhere else it is 0.1.
@@ -239,7 +239,7 @@ impl Cbam {
         let channel = sigmoid(gate(global_mean(&x)) + gate(global_max(&x)));
         let x = x * channel.unsqueeze_dims(&[2, 3]);
         let pooled = Tensor::cat(vec![x.clone().max_dim(1), x.clone().mean_dim(1)], 1);
-        let spatial = sigmoid(self.spatial_norm.forward(convolve(&self.spatial_conv, pooled)));
+        let spatial = sigmoid(batch_norm(&self.spatial_norm, convolve(&self.spatial_conv, pooled)));
         x * spatial
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use burn::store::pytorch::PytorchReader;
 use burn::store::pytorch_reader::DType;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use xray_triage::whole;
 
 /// One parameter or buffer: its shape and its values in row-major order.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,8 +85,7 @@ impl StateDict {
         self
     }
 
-    /// Writes a safetensors file: beside the target first, then renamed over it, so that a stop at any moment leaves
-    /// the old file or the new one.
+    /// Writes a safetensors file as a whole: a stop at any moment leaves the old file or the new one.
     pub fn save(&self, path: &Path, precision: Precision) -> Result<(), StateDictError> {
         let io = |source| StateDictError::Io { path: path.into(), source };
         let dtype = match precision {
@@ -116,9 +116,7 @@ impl StateDict {
         let metadata = Some(self.metadata.clone().into_iter().collect());
         let bytes = serialize(views, metadata)
             .map_err(|error| StateDictError::Format { path: path.into(), reason: error.to_string() })?;
-        let partial = path.with_extension("partial");
-        std::fs::write(&partial, bytes).map_err(io)?;
-        std::fs::rename(&partial, path).map_err(io)
+        whole::write(path, &bytes).map_err(io)
     }
 
     /// Takes every parameter of `other` that has a name and shape of this one.

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use tract_onnx::prelude::*;
 use xray_triage::bundle::sha256_hex;
 use xray_triage::triage::{self, Class, Scaling};
+use xray_triage::whole;
 
 use crate::dataset::LabelledPlate;
 
@@ -117,13 +118,86 @@ pub fn lessons(
         for (film, lesson) in missing.into_iter().zip(taught?) {
             known.insert(film.film.image_id.clone(), lesson);
         }
-        let partial = table.with_extension("partial");
-        let mut writer = csv::WriterBuilder::new().has_headers(false).from_path(&partial)?;
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
         for (image_id, lesson) in &known {
             writer.serialize((image_id, lesson.probabilities, &lesson.features))?;
         }
-        writer.flush()?;
-        std::fs::rename(&partial, &table)?;
+        whole::write(&table, &writer.into_inner()?)?;
     }
     Ok(films.iter().map(|film| known[&film.film.image_id].clone()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Film;
+    use crate::export::onnx::{Attribute, Model};
+
+    /// A teacher of two pixels each way whose features are the means of the channels, and whose logits are 0, once and
+    /// twice their sum.
+    fn onnx(with_linear_layer: bool) -> Vec<u8> {
+        let mut model = Model::new("teacher");
+        let image = model.input("image", &[1, 3, 2, 2]);
+        let mean = model.node("GlobalAveragePool", "mean", &[&image], &[]);
+        let features = model.node("Flatten", "features", &[&mean], &[("axis", Attribute::Int(1))]);
+        let weight = model.floats("weight".into(), &[3, 3], &[0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 0.0, 1.0, 2.0]);
+        let logits = match with_linear_layer {
+            true => model.node("MatMul", "logits", &[&features, &weight], &[]),
+            false => model.node("Relu", "logits", &[&features], &[]),
+        };
+        model.output(&logits, &[1, 3]);
+        model.encode()
+    }
+
+    fn film(image_id: &str, gray: u8) -> LabelledPlate {
+        let film = Film {
+            image_id: image_id.into(),
+            path: PathBuf::new(),
+            label: Class::Normal,
+            source: String::new(),
+            patient_id: String::new(),
+            view: String::new(),
+            split: "train".into(),
+            protocol: String::new(),
+        };
+        LabelledPlate { film, plate: GrayImage::from_pixel(7, 5, image::Luma([gray])) }
+    }
+
+    #[test]
+    fn a_lesson_is_the_softmax_and_what_the_last_linear_layer_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("teacher.onnx");
+        std::fs::write(&path, onnx(true)).unwrap();
+        let Lesson { probabilities, features } = Teacher::load(&path).unwrap().teach(&film("a", 51).plate).unwrap();
+        let close = |found: &[f32], expected: [f32; 3]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(features.len() == 3 && close(&features, [0.2; 3]), "{features:?}");
+        let powers = [0.0f32, 0.6, 1.2].map(f32::exp);
+        assert!(close(&probabilities, powers.map(|power| power / powers.iter().sum::<f32>())), "{probabilities:?}");
+    }
+
+    #[test]
+    fn what_was_taught_once_comes_from_the_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("teacher.onnx");
+        std::fs::write(&path, onnx(true)).unwrap();
+        let taught = lessons(&path, &[film("a", 51)], folder.path()).unwrap();
+        let table = folder.path().join(format!("teacher-{}.csv", &sha256_hex(&onnx(true))[..12]));
+        assert_eq!(lessons(&path, &[film("a", 51)], folder.path()).unwrap(), taught);
+        std::fs::write(&table, "a,0.5,0.25,0.25,7.0,8.0,9.0\n").unwrap();
+        let known = Lesson { probabilities: [0.5, 0.25, 0.25], features: vec![7.0, 8.0, 9.0] };
+        let both = lessons(&path, &[film("b", 51), film("a", 51)], folder.path()).unwrap();
+        assert_eq!(both, [taught[0].clone(), known]);
+        assert_eq!(std::fs::read_to_string(&table).unwrap().lines().count(), 2);
+    }
+
+    #[test]
+    fn what_cannot_teach_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("teacher.onnx");
+        let error = || Teacher::load(&path).err().unwrap().to_string();
+        std::fs::write(&path, onnx(false)).unwrap();
+        assert!(error().contains("teacher.onnx") && error().contains("no linear layer"), "{}", error());
+        std::fs::write(&path, b"no network").unwrap();
+        assert!(error().contains("not usable as a teacher"), "{}", error());
+    }
 }

@@ -5,6 +5,9 @@
 //! that `--resume` needs). Every random choice follows from the seed, the epoch and the position in it, so a resumed run
 //! sees the same views as an unbroken one.
 
+mod checkpoint;
+mod pace;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -12,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use image::GrayImage;
@@ -22,7 +25,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use xray_triage::preprocess::{self, InputSpec};
 use xray_triage::triage::Class;
+use xray_triage::whole;
 
+use self::checkpoint::Checkpoint;
+use self::pace::Pace;
 use crate::architecture::{Architecture, Attention};
 use crate::augment::{self, Geometry};
 use crate::bundle::DEFAULT_SIZE;
@@ -33,7 +39,7 @@ use crate::teacher::Lesson;
 
 /// The averaged weights with the best validation accuracy, in a run's folder.
 pub const BEST_FILE: &str = "best.safetensors";
-const CHECKPOINT_FOLDER: &str = "checkpoint";
+const METRICS_FILE: &str = "metrics.csv";
 
 const CLASSES: usize = Class::ALL.len();
 
@@ -104,8 +110,11 @@ pub struct TrainConfig {
 
 impl TrainConfig {
     /// The settings of Zhang's paper: Adam at 2e-4 throughout, batch 32, 50 epochs at 224 pixels, cross-entropy with
-    /// the labels alone, films as they are, the newest weights and not their average. It starts from ImageNet weights,
-    /// which the caller must give.
+    /// the labels alone, films without random views, the newest weights and not their average. It starts from ImageNet
+    /// weights, which the caller must give.
+    ///
+    /// One step is ours: films go through the device's preprocessing, which stretches their gray range between two
+    /// percentiles ([`InputSpec::imagenet`]).
     pub fn paper(attention: Attention) -> Self {
         TrainConfig {
             seed: 1,
@@ -180,13 +189,18 @@ pub enum TrainError {
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path}: {reason}")]
     Checkpoint { path: PathBuf, reason: String },
+    #[error(
+        "{path}: the checkpoint was made with other settings; give the same ones (the learning rate of a run that is not \
+         finished may differ), or another --out to start afresh"
+    )]
+    OtherSettings { path: PathBuf },
     #[error(transparent)]
     State(#[from] StateDictError),
     #[error(
-        "the loss of epoch {epoch}, step {step} is not a number; the checkpoint before it is kept. Lower \
-         --learning-rate and start again with --resume"
+        "epoch {epoch}, step {step}: {what} is not finite; the checkpoint before it is kept. Lower --learning-rate and \
+         start again with --resume"
     )]
-    NotANumber { epoch: usize, step: usize },
+    NotFinite { what: &'static str, epoch: usize, step: usize },
 }
 
 /// One row of `metrics.csv`.
@@ -215,6 +229,12 @@ struct Progress {
     right: usize,
     best_accuracy: f64,
     config: TrainConfig,
+}
+
+impl Progress {
+    fn start_epoch(&mut self, epoch: usize) {
+        (self.epoch, self.step, self.loss_sum, self.right) = (epoch, 0, 0.0, 0);
+    }
 }
 
 /// A training film.
@@ -279,13 +299,14 @@ pub fn run(
     let projector = lesson.map(|lesson| {
         LinearConfig::new(config.architecture.feature_channels(), lesson.features.len()).init(&training_device)
     });
-    let mut student = Student { network, projector };
-    let mut optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(config.weight_decay).init();
-    let mut average = student.network.state();
-    let mut progress =
-        Progress { epoch: 0, step: 0, loss_sum: 0.0, right: 0, best_accuracy: 0.0, config: config.clone() };
-    let checkpoint = folder.join(CHECKPOINT_FOLDER);
-    recover_checkpoint(&checkpoint)?;
+    let checkpoint = folder.join(checkpoint::FOLDER);
+    let mut state = Checkpoint {
+        average: network.state(),
+        student: Student { network, projector },
+        optimizer: AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(config.weight_decay).init(),
+        progress: Progress { epoch: 0, step: 0, loss_sum: 0.0, right: 0, best_accuracy: 0.0, config: config.clone() },
+    };
+    checkpoint::recover(&checkpoint)?;
     if checkpoint.exists() && !resume {
         return Err(TrainError::Checkpoint {
             path: checkpoint,
@@ -293,20 +314,19 @@ pub fn run(
         });
     }
     if checkpoint.exists() {
-        (student, optimizer, average, progress) = load_checkpoint(&checkpoint, student, optimizer, config)?;
-        log::info!("resumed at epoch {}, step {}", progress.epoch + 1, progress.step);
+        state = Checkpoint::load(&checkpoint, &state.student, &state.optimizer, config)?;
+        log::info!("resumed at epoch {}, step {}", state.progress.epoch + 1, state.progress.step);
     }
     let steps_per_epoch = train.len().div_ceil(config.batch_size);
-    let started = Instant::now();
-    let steps_at_start = progress.epoch * steps_per_epoch + progress.step;
+    let (started, mut pace) = (Instant::now(), Pace::default());
 
-    while progress.epoch < config.epochs() {
+    while state.progress.epoch < config.epochs() {
         let epoch_started = Instant::now();
-        let size = config.size(progress.epoch);
+        let epoch = state.progress.epoch;
+        let size = config.size(epoch);
         let stopped = std::thread::scope(|scope| -> Result<bool, TrainError> {
             let (sender, batches) = mpsc::sync_channel(2);
-            let first = progress.step;
-            let epoch = progress.epoch;
+            let first = state.progress.step;
             scope.spawn(move || {
                 for step in first..steps_per_epoch {
                     if sender.send(batch(train, config, epoch, step)).is_err() {
@@ -314,47 +334,62 @@ pub fn run(
                     }
                 }
             });
+            let mut step_started = epoch_started;
             for batch in batches {
-                let step = progress.epoch * steps_per_epoch + progress.step;
+                let step = epoch * steps_per_epoch + state.progress.step;
                 let rate = config.learning_rate(step, steps_per_epoch);
-                let (loss, right) = forward(&student, batch, config, size as usize, &training_device);
+                let films = batch.labels.len();
+                let (loss, right) = forward(&state.student, batch, config, size as usize, &training_device);
                 let loss_value = f64::from(loss.clone().into_scalar::<f32>());
                 if !loss_value.is_finite() {
-                    return Err(TrainError::NotANumber { epoch: progress.epoch + 1, step: progress.step + 1 });
+                    return Err(TrainError::NotFinite {
+                        what: "the loss",
+                        epoch: epoch + 1,
+                        step: state.progress.step + 1,
+                    });
                 }
-                let gradients = GradientsParams::from_grads(loss.backward(), &student);
-                student = optimizer.step(rate, student.clone(), gradients);
+                let gradients = GradientsParams::from_grads(loss.backward(), &state.student);
+                state.student = state.optimizer.step(rate, state.student.clone(), gradients);
                 // The average starts as a plain mean, so that the first weights do not linger in it.
                 let decay = config.average_decay.min((1.0 + step as f32) / (10.0 + step as f32));
-                blend(&mut average, &student.network.state(), decay);
-                progress.loss_sum += loss_value;
-                progress.right += right;
-                progress.step += 1;
-                report_step(&progress, train.len(), steps_at_start, started);
+                blend(&mut state.average, &state.student.network.state(), decay);
+                state.progress.loss_sum += loss_value;
+                state.progress.right += right;
+                state.progress.step += 1;
+                pace.add(films, size, step_started.elapsed());
+                step_started = Instant::now();
+                report_step(&state.progress, train.len(), &pace, started);
                 if stop.load(Ordering::Relaxed) {
                     return Ok(true);
                 }
             }
             Ok(false)
         })?;
+        let not_finite = |what| TrainError::NotFinite { what, epoch: epoch + 1, step: state.progress.step };
+        if !all_finite(&state) {
+            return Err(not_finite("a weight"));
+        }
         if stopped {
-            save_checkpoint(&checkpoint, &student, &optimizer, &average, &progress)?;
+            state.save(&checkpoint)?;
             return Ok(Ended::Stopped);
         }
 
-        let averaged = Network::new(&config.architecture, device).with_state(&average)?;
+        let averaged = Network::new(&config.architecture, device).with_state(&state.average)?;
         let (val_loss, val_accuracy) = validate(&averaged, val, &InputSpec::imagenet(size), device);
+        if !val_loss.is_finite() {
+            return Err(not_finite("the validation loss"));
+        }
         let metrics = EpochMetrics {
-            epoch: progress.epoch + 1,
+            epoch: epoch + 1,
             size,
-            learning_rate: config.learning_rate((progress.epoch + 1) * steps_per_epoch - 1, steps_per_epoch),
-            train_loss: progress.loss_sum / steps_per_epoch as f64,
-            train_accuracy: progress.right as f64 / train.len() as f64,
+            learning_rate: config.learning_rate((epoch + 1) * steps_per_epoch - 1, steps_per_epoch),
+            train_loss: state.progress.loss_sum / steps_per_epoch as f64,
+            train_accuracy: state.progress.right as f64 / train.len() as f64,
             val_loss,
             val_accuracy,
             seconds: epoch_started.elapsed().as_secs_f64(),
         };
-        append_metrics(&folder.join("metrics.csv"), &metrics)?;
+        add_metrics(&folder.join(METRICS_FILE), &metrics)?;
         log::info!(
             "epoch {} at {size} px: train loss {:.4}, accuracy {:.1} %, val loss {val_loss:.4}, accuracy {:.1} %, {:.0} s",
             metrics.epoch,
@@ -364,23 +399,30 @@ pub fn run(
             metrics.seconds
         );
         // Later sizes come closer to what runs on the device: the best of the last size is what counts.
-        let first_of_size = progress.epoch == 0 || config.size(progress.epoch - 1) != size;
-        average.metadata.insert(
+        let first_of_size = epoch == 0 || config.size(epoch - 1) != size;
+        state.average.metadata.insert(
             "architecture".into(),
             serde_json::to_string(&config.architecture).expect("an architecture is plain data"),
         );
-        average.save(&folder.join("averaged.safetensors"), Precision::Single)?;
-        if val_accuracy >= progress.best_accuracy || first_of_size {
-            progress.best_accuracy = val_accuracy;
-            average.save(&folder.join(BEST_FILE), Precision::Single)?;
+        state.average.save(&folder.join("averaged.safetensors"), Precision::Single)?;
+        if val_accuracy >= state.progress.best_accuracy || first_of_size {
+            state.progress.best_accuracy = val_accuracy;
+            state.average.save(&folder.join(BEST_FILE), Precision::Single)?;
         }
-        progress.epoch += 1;
-        progress.step = 0;
-        progress.loss_sum = 0.0;
-        progress.right = 0;
-        save_checkpoint(&checkpoint, &student, &optimizer, &average, &progress)?;
+        state.progress.start_epoch(epoch + 1);
+        state.save(&checkpoint)?;
     }
-    Ok(Ended::Finished(progress.best_accuracy))
+    Ok(Ended::Finished(state.progress.best_accuracy))
+}
+
+/// Whether all that was learnt is. The average tells it of the network: what is not finite stays in it.
+fn all_finite(state: &Checkpoint) -> bool {
+    let mut network = state.average.parameters.values().flat_map(|parameter| &parameter.values);
+    let projector = state.student.projector.iter().flat_map(|projector| {
+        let weight = projector.weight.val().into_data().convert::<f32>();
+        weight.try_into_vec::<f32>().expect("the data were just converted to f32")
+    });
+    network.all(|value| value.is_finite()) && projector.into_iter().all(f32::is_finite)
 }
 
 /// The films of one step.
@@ -553,21 +595,17 @@ fn blend(average: &mut StateDict, newest: &StateDict, decay: f32) {
     }
 }
 
-fn report_step(progress: &Progress, films: usize, steps_at_start: usize, started: Instant) {
-    let steps_per_epoch = films.div_ceil(progress.config.batch_size);
+/// Every tenth step, and the last of the epoch.
+fn report_step(progress: &Progress, films: usize, pace: &Pace, started: Instant) {
+    let config = &progress.config;
+    let steps_per_epoch = films.div_ceil(config.batch_size);
     if !progress.step.is_multiple_of(10) && progress.step != steps_per_epoch {
         return;
     }
-    let done = progress.epoch * steps_per_epoch + progress.step - steps_at_start;
-    let per_step = started.elapsed().as_secs_f64() / done as f64;
-    // Work grows with the number of pixels; later stages are counted by theirs.
-    let config = &progress.config;
-    let work = |epoch: usize| f64::from(config.size(epoch)).powi(2) * steps_per_epoch as f64;
-    let here = f64::from(config.size(progress.epoch)).powi(2);
-    let left =
-        here * (steps_per_epoch - progress.step) as f64 + (progress.epoch + 1..config.epochs()).map(work).sum::<f64>();
-    let left = Duration::from_secs_f64(left / here * per_step);
     let films_done = (progress.step * config.batch_size).min(films);
+    let here = pace::pixels(films - films_done, config.size(progress.epoch));
+    let later = (progress.epoch + 1..config.epochs()).map(|epoch| pace::pixels(films, config.size(epoch)));
+    let left: Duration = pace.left(here + later.sum::<f64>(), started.elapsed());
     log::info!(
         "epoch {}/{} step {}/{steps_per_epoch}: loss {:.4}, accuracy {:.1} %, {:.1} images/s, about {} min left",
         progress.epoch + 1,
@@ -575,89 +613,36 @@ fn report_step(progress: &Progress, films: usize, steps_at_start: usize, started
         progress.step,
         progress.loss_sum / progress.step as f64,
         100.0 * progress.right as f64 / films_done as f64,
-        config.batch_size as f64 / per_step,
+        pace.films_per_second(),
         left.as_secs().div_ceil(60)
     );
 }
 
-fn append_metrics(path: &Path, metrics: &EpochMetrics) -> Result<(), TrainError> {
+/// Puts an epoch's row behind those of the epochs before it. Rows of the same and later epochs are those of a run that was
+/// killed before its checkpoint was written.
+fn add_metrics(path: &Path, metrics: &EpochMetrics) -> Result<(), TrainError> {
     let io = |source| TrainError::Io { path: path.into(), source };
-    let new = !path.exists();
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
-    let mut writer = csv::WriterBuilder::new().has_headers(new).from_writer(file);
-    writer.serialize(metrics).map_err(|error| io(std::io::Error::other(error)))?;
-    writer.flush().map_err(io)
-}
-
-/// Writes a checkpoint beside the last one and then puts it in its place.
-fn save_checkpoint(
-    folder: &Path,
-    student: &Student,
-    optimizer: &ModuleOptimizer,
-    average: &StateDict,
-    progress: &Progress,
-) -> Result<(), TrainError> {
-    let next = folder.with_extension("next");
-    let last = folder.with_extension("last");
-    let io = |source| TrainError::Io { path: next.clone(), source };
-    let failed = |reason: String| TrainError::Checkpoint { path: next.clone(), reason };
-    if next.exists() {
-        std::fs::remove_dir_all(&next).map_err(io)?;
-    }
-    std::fs::create_dir_all(&next).map_err(io)?;
-    student.clone().save_file(next.join("student")).map_err(|error| failed(error.to_string()))?;
-    optimizer.to_record().save(next.join("optimizer")).map_err(|error| failed(error.to_string()))?;
-    average.save(&next.join("average.safetensors"), Precision::Single)?;
-    let text = serde_json::to_string_pretty(progress).map_err(|error| failed(error.to_string()))?;
-    std::fs::write(next.join("progress.json"), text).map_err(io)?;
-    if folder.exists() {
-        if last.exists() {
-            std::fs::remove_dir_all(&last).map_err(io)?;
-        }
-        std::fs::rename(folder, &last).map_err(io)?;
-    }
-    std::fs::rename(&next, folder).map_err(io)
+    let old = if path.exists() { std::fs::read_to_string(path).map_err(io)? } else { String::new() };
+    let table = || -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.serialize(metrics)?;
+        Ok(String::from_utf8(writer.into_inner()?)?)
+    };
+    let table = table().map_err(|error| io(std::io::Error::other(error)))?;
+    let mut rows: Vec<&str> = table.lines().collect();
+    let columns = |row: &str| row.split(',').count();
+    let is_before = |row: &&str| {
+        let epoch = row.split(',').next().and_then(|epoch| epoch.parse::<usize>().ok());
+        epoch.is_some_and(|epoch| epoch < metrics.epoch) && columns(row) == columns(rows[0])
+    };
+    let before: Vec<&str> = old.lines().filter(is_before).collect();
+    rows.splice(1..1, before);
+    whole::write(path, format!("{}\n", rows.join("\n")).as_bytes()).map_err(io)
 }
 
 /// The settings of the run in a folder.
 pub fn config_of(folder: &Path) -> Result<TrainConfig, TrainError> {
-    Ok(read_progress(&folder.join(CHECKPOINT_FOLDER))?.config)
-}
-
-fn read_progress(checkpoint: &Path) -> Result<Progress, TrainError> {
-    let path = checkpoint.join("progress.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| TrainError::Io { path: path.clone(), source })?;
-    serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint { path, reason: error.to_string() })
-}
-
-/// A stop between the two renames of [`save_checkpoint`] leaves the last checkpoint under its old name.
-fn recover_checkpoint(folder: &Path) -> Result<(), TrainError> {
-    let last = folder.with_extension("last");
-    if !folder.exists() && last.exists() {
-        std::fs::rename(&last, folder).map_err(|source| TrainError::Io { path: last, source })?;
-    }
-    Ok(())
-}
-
-fn load_checkpoint(
-    folder: &Path,
-    student: Student,
-    mut optimizer: ModuleOptimizer,
-    config: &TrainConfig,
-) -> Result<(Student, ModuleOptimizer, StateDict, Progress), TrainError> {
-    let failed = |reason: String| TrainError::Checkpoint { path: folder.into(), reason };
-    let progress = read_progress(folder)?;
-    if progress.config != *config {
-        return Err(failed(
-            "the checkpoint was made with other settings; give the same ones, or another --out to start afresh".into(),
-        ));
-    }
-    let student = student.try_load_file(folder.join("student")).map_err(|error| failed(error.to_string()))?;
-    let record =
-        burn::optim::OptimizerRecord::load(folder.join("optimizer")).map_err(|error| failed(error.to_string()))?;
-    optimizer = optimizer.load_record(record);
-    let average = StateDict::load(&folder.join("average.safetensors"))?;
-    Ok((student, optimizer, average, progress))
+    Ok(checkpoint::progress(&folder.join(checkpoint::FOLDER))?.config)
 }
 
 #[cfg(test)]
@@ -713,5 +698,35 @@ mod tests {
         let last = own.epochs() * 10 - 1;
         assert!(own.learning_rate(0, 10) < own.learning_rate(10, 10));
         assert!(own.learning_rate(last, 10) < 1e-6 * own.learning_rate(10, 10) + 1e-8);
+    }
+
+    #[test]
+    fn the_rows_of_epochs_that_are_trained_again_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(METRICS_FILE);
+        let add = |epoch, val_loss| {
+            let (train_loss, val_accuracy, seconds) = (1.0, 0.5, 3.0);
+            let metrics = EpochMetrics {
+                epoch,
+                size: 32,
+                learning_rate: 0.1,
+                train_loss,
+                train_accuracy: 0.5,
+                val_loss,
+                val_accuracy,
+                seconds,
+            };
+            add_metrics(&path, &metrics).unwrap();
+            std::fs::read_to_string(&path).unwrap()
+        };
+        let header = "epoch,size,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy,seconds\n";
+        let row = |epoch, val_loss| format!("{epoch},32,0.1,1.0,0.5,{val_loss},0.5,3.0\n");
+        add(1, 0.75);
+        assert_eq!(add(2, 0.5), [header.into(), row(1, "0.75"), row(2, "0.5")].concat());
+        // Killed before the checkpoint of epoch 2, and in the middle of a row.
+        std::fs::write(&path, add(2, 0.5) + "3,32,0.1").unwrap();
+        assert_eq!(add(2, 0.25), [header.into(), row(1, "0.75"), row(2, "0.25")].concat());
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(add(1, 0.25), [header.into(), row(1, "0.25")].concat());
     }
 }

@@ -10,7 +10,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// tract's outputs for `model` against onnxruntime's in `outputs`.
+/// tract's outputs for `model` against onnxruntime's in `outputs`, probabilities as for digital films.
 fn compare(model: &[u8], bundle: &Bundle, outputs: &str) -> Agreement {
     let films = root().join("tests/agreement");
     let input = &bundle.manifest.input;
@@ -21,7 +21,7 @@ fn compare(model: &[u8], bundle: &Bundle, outputs: &str) -> Agreement {
         tract.model_sha256, onnxruntime.model_sha256,
         "onnxruntime ran another network: do again what tests/agreement/README.md says"
     );
-    let agreement = Agreement::between(&tract, &onnxruntime).unwrap();
+    let agreement = Agreement::between(&tract, &onnxruntime, &bundle.manifest.profiles.digital.scaling).unwrap();
     println!("{outputs}: {agreement:?}");
     assert_eq!(agreement.inputs, 20);
     agreement

@@ -13,7 +13,7 @@ use trainer::export::{
 use trainer::film_space;
 use trainer::formula;
 use trainer::state_dict::Precision;
-use xray_triage::triage::Class;
+use xray_triage::triage::{Class, Scaling};
 
 struct Golden {
     architecture: Architecture,
@@ -43,7 +43,7 @@ fn float_graphs_equal_pytorch() {
         let model = float_model(&golden.architecture, &formula::state(&golden.architecture), golden.size).unwrap();
         let image = formula::image(golden.size);
         let outputs = RuntimeOutputs::from_tract(&model, golden.size, [image.as_slice()]).unwrap();
-        let agreement = Agreement::between(&outputs, &golden.outputs).unwrap();
+        let agreement = Agreement::between(&outputs, &golden.outputs, &Scaling::NONE).unwrap();
         println!("{name}: {agreement:?}");
         assert!(agreement.logits < 1e-4 && agreement.cam < 1e-4, "{name}: {agreement:?}");
     }
@@ -67,7 +67,7 @@ fn tiny_int8_graphs_stay_near_float() {
         for estimator in [Estimator::MinMax, Estimator::Percentile, Estimator::Mse, Estimator::Entropy] {
             let quantized = quantize(&architecture, &state, 64, inputs.clone(), estimator).unwrap();
             let int8 = RuntimeOutputs::from_tract(&quantized.model, 64, inputs.iter().map(Vec::as_slice)).unwrap();
-            let agreement = Agreement::between(&int8, &float).unwrap();
+            let agreement = Agreement::between(&int8, &float, &Scaling::NONE).unwrap();
             println!("{attention:?} {estimator:?}: {agreement:?}");
             assert!(agreement.logits < 0.05 && agreement.cam < 0.3, "{attention:?} {estimator:?}: {agreement:?}");
         }

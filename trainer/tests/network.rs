@@ -207,23 +207,65 @@ fn a_run_goes_on_from_the_weights_it_is_given_and_refuses_those_of_another_archi
     assert!(error.contains("another architecture"), "{error}");
 }
 
+/// The newest averaged weights of a run, which is removed.
+fn newest(folder: &Path) -> StateDict {
+    let state = StateDict::load(&folder.join("averaged.safetensors")).unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    state
+}
+
+fn assert_equal(left: &StateDict, right: &StateDict) {
+    for (name, parameter) in &left.parameters {
+        let difference = largest_difference(&parameter.values, &right.parameters[name].values);
+        assert!(difference == 0.0, "{name} differs by {difference}");
+    }
+}
+
+/// Random views, and two input sizes.
+fn varied() -> TrainConfig {
+    let stages = vec![Stage { size: 32, epochs: 2 }, Stage { size: 64, epochs: 1 }];
+    TrainConfig { augment: true, stages, ..config(0) }
+}
+
 #[test]
 fn a_run_stopped_after_every_step_ends_like_an_unbroken_one() {
     let (whole, broken) = (folder("whole"), folder("broken"));
-    run(&whole, &config(3), false, false).unwrap();
+    run(&whole, &varied(), false, false).unwrap();
     let mut stops = 0;
-    while run(&broken, &config(3), true, true).unwrap() == Ended::Stopped {
+    while run(&broken, &varied(), true, true).unwrap() == Ended::Stopped {
         stops += 1;
     }
-    let [whole_state, broken_state] =
-        [&whole, &broken].map(|folder| StateDict::load(&folder.join("averaged.safetensors")).unwrap());
-    std::fs::remove_dir_all(&whole).unwrap();
-    std::fs::remove_dir_all(&broken).unwrap();
     assert_eq!(stops, 6, "two steps an epoch");
-    for (name, parameter) in &whole_state.parameters {
-        let difference = largest_difference(&parameter.values, &broken_state.parameters[name].values);
-        assert!(difference == 0.0, "{name} differs by {difference}");
+    assert_equal(&newest(&whole), &newest(&broken));
+}
+
+#[test]
+fn a_damaged_checkpoint_leaves_the_one_before() {
+    let (whole, broken) = (folder("undamaged"), folder("damaged"));
+    run(&whole, &varied(), false, false).unwrap();
+    let stop = || assert_eq!(run(&broken, &varied(), true, true).unwrap(), Ended::Stopped);
+    let files = || std::fs::read_dir(broken.join("checkpoint")).unwrap().map(|entry| entry.unwrap().path());
+    stop();
+    for part in ["student", "optimizer", "average.safetensors", "progress.json"] {
+        stop();
+        let file = files().find(|file| file.file_name().unwrap().to_string_lossy().starts_with(part)).unwrap();
+        std::fs::write(file, "cut off").unwrap();
+        // Does again what the damaged checkpoint was made after.
+        stop();
     }
+    std::fs::remove_dir_all(broken.join("checkpoint")).unwrap();
+    assert!(matches!(run(&broken, &varied(), true, false).unwrap(), Ended::Finished(_)));
+    assert_equal(&newest(&whole), &newest(&broken));
+}
+
+#[test]
+fn a_run_whose_every_checkpoint_is_damaged_says_so() {
+    let folder = folder("lost");
+    run(&folder, &config(1), false, true).unwrap();
+    std::fs::write(folder.join("checkpoint/progress.json"), "cut off").unwrap();
+    let error = run(&folder, &config(1), true, false).unwrap_err().to_string();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(error.contains("progress.json"), "{error}");
 }
 
 #[test]
@@ -233,8 +275,50 @@ fn a_folder_with_a_run_is_not_overwritten_and_other_settings_do_not_resume() {
     let error = run(&folder, &config(1), false, false).unwrap_err().to_string();
     assert!(error.contains("--resume"), "{error}");
     let error = run(&folder, &config(2), true, false).unwrap_err().to_string();
+    assert!(error.contains("other settings"), "{error}");
+    // A finished run was not trained at another rate.
+    run(&folder, &config(1), true, false).unwrap();
+    let error = run(&folder, &TrainConfig { learning_rate: 1.0, ..config(1) }, true, false).unwrap_err().to_string();
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(error.contains("other settings"), "{error}");
+}
+
+#[test]
+fn numbers_that_overflow_stop_a_run_before_they_reach_its_checkpoint() {
+    let folder = folder("overflow");
+    let wild = TrainConfig { learning_rate: f64::INFINITY, ..config(2) };
+    // The step's loss is finite, the weights after it are not.
+    let error = run(&folder, &wild, false, true).unwrap_err().to_string();
+    assert!(error.contains("weight") && error.contains("--learning-rate"), "{error}");
+    assert!(!folder.join("checkpoint").exists());
+
+    run(&folder, &config(2), false, true).unwrap();
+    let error = run(&folder, &wild, true, false).unwrap_err().to_string();
+    assert!(error.contains("epoch 1, step 2") && error.contains("not finite"), "{error}");
+    assert!(!folder.join(train::BEST_FILE).exists());
+    // The advice works, and is kept on record.
+    let calmer = TrainConfig { learning_rate: 1e-4, ..config(2) };
+    let ended = run(&folder, &calmer, true, false).unwrap();
+    let kept = train::config_of(&folder).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(matches!(ended, Ended::Finished(_)));
+    assert_eq!(kept, calmer);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_costs_an_epoch_and_no_checkpoint() {
+    let folder = folder("full");
+    run(&folder, &config(2), false, true).unwrap();
+    std::os::unix::fs::symlink("/dev/full", folder.join("averaged.safetensors.part")).unwrap();
+    let error = run(&folder, &config(2), true, false).unwrap_err().to_string();
+    assert!(error.contains("averaged.safetensors") && error.contains("No space left"), "{error}");
+    let ended = run(&folder, &config(2), true, false).unwrap();
+    let rows = std::fs::read_to_string(folder.join("metrics.csv")).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(matches!(ended, Ended::Finished(_)));
+    let epochs: Vec<&str> = rows.lines().filter_map(|row| row.split(',').next()).collect();
+    assert_eq!(epochs, ["epoch", "1", "2"], "each epoch once");
 }
 
 /// A stored film of the device's tests.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use trainer::prepare::source::Source;
+use trainer::prepare::source::{ClassFolder, Source};
 use trainer::prepare::split::Shares;
 use trainer::prepare::{self, Encoding, Options};
 
@@ -22,9 +22,13 @@ pub struct PrepareArgs {
     /// A manifest in our format; its films keep their splits.
     #[arg(long, group = "sources")]
     manifest: Vec<PathBuf>,
-    /// A folder with the folders covid19, pneumonia and normal.
+    /// A folder with the folders covid19, pneumonia and normal, or what --class names.
     #[arg(long, group = "sources")]
     folders: Vec<PathBuf>,
+    /// A folder in those of --folders that is a class's though it does not bear its name, as FOLDER=LABEL, for instance
+    /// COVID/images=covid19. May be given several times.
+    #[arg(long, value_name = "FOLDER=LABEL", requires = "folders")]
+    class: Vec<ClassFolder>,
     /// covid-chestxray-dataset: metadata.csv and images/.
     #[arg(long, group = "sources")]
     cohen: Option<PathBuf>,
@@ -74,6 +78,7 @@ pub fn prepare(args: PrepareArgs) -> Result<(), AnyError> {
         encoding: args.encoding,
         resplit: args.resplit,
         allow_missing_class: args.allow_missing_class,
+        class_folders: args.class,
     };
     print!("{}", prepare::prepare(&args.out, &sources, &options)?);
     Ok(())

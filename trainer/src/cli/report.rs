@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use trainer::bundle;
 use trainer::dataset::Manifest;
 use trainer::report::cam_sheet::{self, SheetFilm};
 use trainer::report::card::{self, Facts};
@@ -40,7 +41,8 @@ pub struct ReportArgs {
     /// Folders of training runs, for their curves.
     #[arg(long, num_args = 1..)]
     run: Vec<PathBuf>,
-    /// Other bundles to compare with, their maps side by side.
+    /// Others to compare with, their maps side by side: bundles, or float checkpoints (a run's folder, for its best
+    /// weights, or the file).
     #[arg(long, num_args = 1..)]
     beside: Vec<PathBuf>,
     /// Films to show with their activation maps: pictures of the film alone and upright, or folders of them.
@@ -60,9 +62,9 @@ pub struct ReportArgs {
 }
 
 pub fn report(args: ReportArgs) -> Result<(), AnyError> {
-    let bundle = Bundle::load(&args.bundle)?;
-    let beside = args.beside.iter().map(|folder| Bundle::load(folder)).collect::<Result<Vec<_>, _>>()?;
-    let bundles: Vec<&Bundle> = std::iter::once(&bundle).chain(&beside).collect();
+    let reported = Bundle::load(&args.bundle)?;
+    let beside = args.beside.iter().map(|path| bundle::open(path, None)).collect::<Result<Vec<_>, _>>()?;
+    let bundles: Vec<&Bundle> = std::iter::once(&reported).chain(&beside).collect();
     let models: Vec<_> = bundles.iter().map(|bundle| &bundle.manifest).collect();
     let records = Records::read(&record_files(&args.records)?, &models)?;
     let runs = args.run.iter().map(|folder| Run::read(folder)).collect::<Result<Vec<_>, _>>()?;
@@ -76,11 +78,11 @@ pub fn report(args: ReportArgs) -> Result<(), AnyError> {
         false => Some(cam_sheet::sheet(&bundles, &films, args.threads)?),
     };
 
-    let facts = Facts { bundle: &bundle, beside: models[1..].to_vec(), split: &args.split, records, runs, sheet };
+    let facts = Facts { bundle: &reported, beside: models[1..].to_vec(), split: &args.split, records, runs, sheet };
     let parts = card::report(&facts)?;
     let card = args.bundle.join(CARD_FILE);
     write(&card, &document::to_markdown(&parts))?;
-    write(&args.out, &document::to_html(&format!("Report on {}", bundle.manifest.id), &parts))?;
+    write(&args.out, &document::to_html(&format!("Report on {}", reported.manifest.id), &parts))?;
     println!("wrote {} and {}", args.out.display(), card.display());
     Ok(())
 }

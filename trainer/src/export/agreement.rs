@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use xray_triage::bundle::sha256_hex;
 use xray_triage::picture;
 use xray_triage::preprocess::{self, InputSpec};
+use xray_triage::triage::{self, Class, Probabilities, Scaling};
 
 use super::{ExportError, Session};
 
@@ -71,18 +72,18 @@ pub struct Agreement {
     pub same_class: usize,
     pub logits: f32,
     pub cam: f32,
-    /// Of softmax probabilities.
-    pub probabilities: f32,
+    /// Of probabilities.
+    pub probabilities: f64,
 }
 
 impl Agreement {
     /// Largest difference of a logit or a map value that [`Agreement::float_agrees`] takes.
     pub const FLOAT_TOLERANCE: f32 = 1e-3;
     /// Largest difference of a probability that [`Agreement::int8_agrees`] takes.
-    pub const INT8_TOLERANCE: f32 = 0.03;
+    pub const INT8_TOLERANCE: f64 = 0.03;
 
-    /// Compares outputs on the same inputs.
-    pub fn between(left: &RuntimeOutputs, right: &RuntimeOutputs) -> Result<Self, ExportError> {
+    /// Compares outputs on the same inputs; `scaling` makes probabilities of the logits, of which there must be three.
+    pub fn between(left: &RuntimeOutputs, right: &RuntimeOutputs, scaling: &Scaling) -> Result<Self, ExportError> {
         let shape = |outputs: &RuntimeOutputs| -> Vec<usize> {
             outputs.logits.iter().chain(&outputs.cam).map(Vec::len).collect()
         };
@@ -92,8 +93,14 @@ impl Agreement {
         let mut agreement = Agreement { inputs: left.logits.len(), ..Default::default() };
         for (left, right) in left.logits.iter().zip(&right.logits) {
             agreement.logits = agreement.logits.max(difference(left, right));
-            agreement.probabilities = agreement.probabilities.max(difference(&softmax(left), &softmax(right)));
-            agreement.same_class += usize::from(most_probable(left) == most_probable(right));
+            let of = |logits: &[f32]| -> Result<Probabilities, ExportError> {
+                let count = || ExportError::Count { left: logits.len(), right: Class::ALL.len() };
+                Ok(triage::probabilities(logits.try_into().map_err(|_| count())?, scaling))
+            };
+            let (left, right) = (of(left)?, of(right)?);
+            let differences = Class::ALL.map(|class| (left.of(class) - right.of(class)).abs());
+            agreement.probabilities = differences.into_iter().fold(agreement.probabilities, f64::max);
+            agreement.same_class += usize::from(left.top() == right.top());
         }
         for (left, right) in left.cam.iter().zip(&right.cam) {
             agreement.cam = agreement.cam.max(difference(left, right));
@@ -116,17 +123,6 @@ fn difference(left: &[f32], right: &[f32]) -> f32 {
     left.iter().zip(right).fold(0.0, |largest, (left, right)| largest.max((left - right).abs()))
 }
 
-fn softmax(logits: &[f32]) -> Vec<f32> {
-    let highest = logits.iter().fold(f32::NEG_INFINITY, |highest, &logit| highest.max(logit));
-    let powers: Vec<f32> = logits.iter().map(|logit| (logit - highest).exp()).collect();
-    let sum: f32 = powers.iter().sum();
-    powers.iter().map(|power| power / sum).collect()
-}
-
-fn most_probable(logits: &[f32]) -> Option<usize> {
-    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,12 +131,14 @@ mod tests {
     fn a_changed_class_is_no_agreement() {
         let left = RuntimeOutputs { logits: vec![vec![0.1, 0.11, -3.0]], cam: vec![vec![1.0]], ..Default::default() };
         let mut right = left.clone();
-        assert!(Agreement::between(&left, &right).unwrap().int8_agrees());
+        assert!(Agreement::between(&left, &right, &Scaling::NONE).unwrap().int8_agrees());
         right.logits[0][0] = 0.12;
-        let agreement = Agreement::between(&left, &right).unwrap();
+        let agreement = Agreement::between(&left, &right, &Scaling::NONE).unwrap();
         assert!(!agreement.int8_agrees() && !agreement.float_agrees());
         assert!(agreement.probabilities < Agreement::INT8_TOLERANCE);
+        let sharp = Scaling { temperature: 0.1, ..Scaling::NONE };
+        assert!(Agreement::between(&left, &right, &sharp).unwrap().probabilities > Agreement::INT8_TOLERANCE);
         right.cam.clear();
-        assert!(Agreement::between(&left, &right).is_err());
+        assert!(Agreement::between(&left, &right, &Scaling::NONE).is_err());
     }
 }

@@ -16,7 +16,7 @@ mod calibrate;
 mod fold;
 mod graph;
 mod layers;
-mod onnx;
+pub(crate) mod onnx;
 mod quantize;
 mod session;
 

@@ -30,7 +30,7 @@ use self::dicom::DicomFilm;
 use self::duplicates::Fingerprint;
 use self::finding::{Reason, UNKNOWN_VIEW};
 use self::report::Report;
-use self::source::{Candidate, Dropped, Source};
+use self::source::{Candidate, ClassFolder, Dropped, Source};
 use self::split::{Groups, SPLITS, Shares};
 use crate::dataset::{DatasetError, Row};
 
@@ -47,6 +47,8 @@ pub struct Options {
     pub resplit: bool,
     /// Go on where a class has no film.
     pub allow_missing_class: bool,
+    /// Folders of [`Source::Folders`] that do not bear their class's name.
+    pub class_folders: Vec<ClassFolder>,
 }
 
 /// How a picture is written.
@@ -84,7 +86,8 @@ pub enum PrepareError {
     #[error("{root}: no {table} in it; give the folder of the collection as it is distributed")]
     NoTable { root: PathBuf, table: &'static str },
     #[error(
-        "{root}: no film in a folder covid19, pneumonia, normal; put the films of each class into a folder of its name"
+        "{root}: no film in a folder covid19, pneumonia, normal; put the films of each class into a folder of its name, or \
+         say which folder is which by --class FOLDER=LABEL"
     )]
     NoClassFolder { root: PathBuf },
     #[error("{path}: not RSNA's table of NIH films ({source}); give it as it is distributed, or remove it")]
@@ -124,7 +127,7 @@ pub fn prepare(out: &Path, sources: &[Source], options: &Options) -> Result<Repo
     sources.sort();
     let (mut candidates, mut dropped) = (Vec::new(), Vec::new());
     for source in &sources {
-        let listing = source.list()?;
+        let listing = source.list(&options.class_folders)?;
         candidates.extend(listing.candidates);
         dropped.extend(listing.dropped);
     }
@@ -364,6 +367,7 @@ mod tests {
         encoding: Encoding::Jpeg,
         resplit: false,
         allow_missing_class: false,
+        class_folders: Vec::new(),
     };
 
     fn save(path: PathBuf, plate: &GrayImage) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use crate::dataset::{self, Row};
 pub enum Source {
     /// A manifest in our own format.
     Manifest(PathBuf),
-    /// A folder with a folder of films for each class.
+    /// A folder with a folder of films for each class: of the class's name, or of a [`ClassFolder`].
     Folders(PathBuf),
     /// <https://github.com/ieee8023/covid-chestxray-dataset>
     Cohen(PathBuf),
@@ -31,6 +32,29 @@ pub enum Source {
     Nih(PathBuf),
     /// The RSNA Pneumonia Detection Challenge, <https://www.kaggle.com/c/rsna-pneumonia-detection-challenge>
     Rsna(PathBuf),
+}
+
+/// A folder of films of one class that does not bear the class's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassFolder {
+    /// Within the source's folder, as `COVID` or `COVID/images`.
+    pub folder: PathBuf,
+    pub class: Class,
+}
+
+impl FromStr for ClassFolder {
+    type Err = String;
+
+    /// `FOLDER=LABEL`, for instance `COVID/images=covid19`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let help = || format!("`{text}` names no class; write FOLDER=LABEL with one of {}", labels());
+        let (folder, label) = text.rsplit_once('=').ok_or_else(help)?;
+        let class = Class::ALL.into_iter().find(|class| class.label() == label).ok_or_else(help)?;
+        if folder.is_empty() {
+            return Err(help());
+        }
+        Ok(ClassFolder { folder: folder.into(), class })
+    }
 }
 
 /// A film that may be taken: its class is known, its picture not yet read.
@@ -87,14 +111,15 @@ impl Listing {
 }
 
 impl Source {
-    /// Lists the source's films without reading any picture.
+    /// Lists the source's films without reading any picture. `class_folders` is for [`Source::Folders`], and goes before
+    /// the classes' own names.
     ///
     /// # Errors
     /// A table is not there or lacks a column, a folder cannot be read, an imported manifest is wrong.
-    pub fn list(&self) -> Result<Listing, PrepareError> {
+    pub fn list(&self, class_folders: &[ClassFolder]) -> Result<Listing, PrepareError> {
         match self {
             Source::Manifest(path) => manifest(path),
-            Source::Folders(root) => folders(root),
+            Source::Folders(root) => folders(root, class_folders),
             Source::Cohen(root) => cases(root, &COHEN),
             Source::Figure1(root) => cases(root, &FIGURE1),
             Source::Actualmed(root) => cases(root, &ACTUALMED),
@@ -123,37 +148,44 @@ fn manifest(path: &Path) -> Result<Listing, PrepareError> {
     Ok(listing)
 }
 
-/// Films below `ROOT/CLASS/` are of that class; films below `ROOT/CLASS/PATIENT/` are one patient's.
-fn folders(root: &Path) -> Result<Listing, PrepareError> {
+/// Films below a class's folder are of that class; those in a folder within it are one patient's.
+fn folders(root: &Path, class_folders: &[ClassFolder]) -> Result<Listing, PrepareError> {
     let source = name_of(root);
+    let mut named = class_folders.to_vec();
+    named.extend(Class::ALL.map(|class| ClassFolder { folder: class.label().into(), class }));
     let mut listing = Listing::default();
     for path in files_below(root)? {
         let inside = path.strip_prefix(root).unwrap_or(&path);
-        let parts: Vec<String> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-        let (folder, patient) = match parts.as_slice() {
-            [_] => ("", ""),
-            [folder, _] => (folder.as_str(), ""),
-            [folder, patient, ..] => (folder.as_str(), patient.as_str()),
-            [] => continue,
+        let found = named.iter().find_map(|named| Some((named, inside.strip_prefix(&named.folder).ok()?)));
+        let folder = found.map_or(inside.parent().unwrap_or(Path::new("")), |(named, _)| &named.folder);
+        let mut below = found.iter().flat_map(|(_, below)| below.iter());
+        let patient = match (below.next(), below.next()) {
+            (Some(patient), Some(_)) => format!("{source}_{}", patient.to_string_lossy()),
+            _ => String::new(),
         };
-        let origin_name = parts.join("/");
+        let origin_name = inside.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/");
         let row = Row {
             image_id: format!("{source}_{}", short_hash(&origin_name)),
             source: source.clone(),
-            patient_id: if patient.is_empty() { String::new() } else { format!("{source}_{patient}") },
+            patient_id: patient,
             view: UNKNOWN_VIEW.into(),
-            finding: folder.into(),
+            finding: folder.display().to_string(),
             protocol: EXTRA.into(),
             origin_name,
             ..Row::default()
         };
-        let class = Class::ALL.into_iter().find(|class| class.label() == folder);
+        let class = found.map(|(named, _)| named.class);
         listing.add(path, row, class.ok_or((Reason::NoLabel, "in no folder of a class".into())));
     }
     if listing.candidates.is_empty() {
         return Err(PrepareError::NoClassFolder { root: root.into() });
     }
     Ok(listing)
+}
+
+/// The labels, with commas.
+fn labels() -> String {
+    Class::ALL.map(Class::label).join(", ")
 }
 
 /// One of the three collections of COVID-19 cases. They share the layout of their table.
@@ -471,7 +503,7 @@ mod tests {
 
     /// Film, patient, label and protocol of what may be taken; file and reason of what is left out.
     fn summary(source: Source) -> (Vec<[String; 4]>, Vec<(String, Reason)>) {
-        let listing = source.list().unwrap();
+        let listing = source.list(&[]).unwrap();
         let films = listing.candidates.into_iter().map(|candidate| candidate.row);
         let dropped = listing.dropped.into_iter().map(|dropped| (dropped.origin_name, dropped.reason));
         (films.map(|row| [row.image_id, row.patient_id, row.label, row.protocol]).collect(), dropped.collect())
@@ -513,7 +545,7 @@ mod tests {
                 Reason::ViewNotStated,
             ]
         );
-        let row = &Source::Cohen(path.into()).list().unwrap().candidates[0].row;
+        let row = &Source::Cohen(path.into()).list(&[]).unwrap().candidates[0].row;
         assert_eq!((row.license.as_str(), row.url_or_doi.as_str()), ("CC BY", "https://x"));
     }
 
@@ -587,7 +619,7 @@ mod tests {
             ]
         );
         assert_eq!(dropped, [("00000002_000.png".to_owned(), Reason::OtherFinding)]);
-        assert_eq!(Source::Nih(path.into()).list().unwrap().candidates[0].row.age, "58");
+        assert_eq!(Source::Nih(path.into()).list(&[]).unwrap().candidates[0].row.age, "58");
     }
 
     #[test]
@@ -625,10 +657,34 @@ mod tests {
     }
 
     #[test]
+    fn folders_of_other_names_are_taken_for_the_class_they_are_said_to_be() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("kaggle");
+        for file in ["COVID/images/a.png", "COVID/masks/a.png", "normal/b.png", "Viral Pneumonia/p2/c.png"] {
+            write(path.join(file), "");
+        }
+        let folders = ["COVID/images=covid19", "Viral Pneumonia=pneumonia"].map(|text| text.parse().unwrap());
+        let listing = Source::Folders(path).list(&folders).unwrap();
+        let films: Vec<(&str, &str, &str)> = listing
+            .candidates
+            .iter()
+            .map(|Candidate { row, .. }| (row.finding.as_str(), row.label.as_str(), row.patient_id.as_str()))
+            .collect();
+        let expected =
+            [("COVID/images", "covid19", ""), ("Viral Pneumonia", "pneumonia", "kaggle_p2"), ("normal", "normal", "")];
+        assert_eq!(films, expected);
+        assert_eq!(listing.dropped[0].origin_name, "COVID/masks/a.png");
+        for wrong in ["COVID", "COVID=flu", "=normal"] {
+            let error = wrong.parse::<ClassFolder>().unwrap_err();
+            assert!(error.contains("FOLDER=LABEL") && error.contains("covid19, pneumonia, normal"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_wrong_folder_is_told_with_what_it_lacks() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path();
-        let error = |source: Source| source.list().err().unwrap().to_string();
+        let error = |source: Source| source.list(&[]).err().unwrap().to_string();
         assert!(error(Source::Folders(path.into())).contains("covid19, pneumonia, normal"));
         assert!(error(Source::Nih(path.into())).contains("Data_Entry_2017"));
         assert!(error(Source::Cohen(path.into())).contains("metadata.csv"));

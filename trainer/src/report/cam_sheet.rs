@@ -1,4 +1,4 @@
-//! Films with the activation maps of several bundles side by side.
+//! Films with the activation maps of several networks side by side: bundles, or float checkpoints opened as such.
 
 use std::io::Cursor;
 

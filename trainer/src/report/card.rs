@@ -11,15 +11,16 @@ use super::latency::Latency;
 use super::plots;
 use super::records::Records;
 use super::run::Run;
+use crate::calibration;
 use crate::evaluate::{Evaluation, JudgedFilm, LungView};
-use crate::metrics::{self, Estimate, Judged, Metrics};
+use crate::metrics::{self, Estimate, Judged, Metrics, percent};
 
 const TEMPLATE: &str = include_str!("card.md");
 
 /// All that a report is made of.
 pub struct Facts<'a> {
     pub bundle: &'a Bundle,
-    /// Bundles to compare with.
+    /// Models to compare with: bundles, or float checkpoints as [`crate::bundle::open`] gives them.
     pub beside: Vec<&'a Manifest>,
     /// The split that is reported.
     pub split: &'a str,
@@ -63,10 +64,10 @@ impl Facts<'_> {
             "training" => Ok(vec![self.training()]),
             "training_curves" => self.training_curves(),
             "films" => Ok(vec![match self.main() {
-                Some(evaluation) => Part::Text(evaluation.to_string()),
+                Some(evaluation) => Part::Text(evaluation.groups_table()),
                 None => self.not_measured("evaluate", ""),
             }]),
-            "classes" => Ok(self.all().map(classes).into_iter().collect()),
+            "classes" => Ok(self.all().map(|metrics| Part::Text(metrics.classes_table())).into_iter().collect()),
             "confusion" => self.all().map_or(Ok(vec![]), confusion),
             "roc" => self.roc(),
             "calibration" => self.calibration(),
@@ -137,7 +138,7 @@ impl Facts<'_> {
                 vec![
                     profile_name(profile).into(),
                     format!("{:.3}", calibration.scaling.temperature),
-                    calibration.scaling.bias.map(|bias| format!("{bias:.2}")).join(", "),
+                    calibration::shown_bias(&calibration.scaling),
                     format!("{}{default}", plain(name)),
                     point.to_string(),
                     calibration.unfamiliar_above.to_string(),
@@ -217,7 +218,7 @@ impl Facts<'_> {
             metrics
                 .classes
                 .iter()
-                .filter_map(|class| Some(format!("{} {}", class.class.label(), number(class.auroc.as_ref()?))))
+                .filter_map(|class| Some(format!("{} {}", class.class.label(), class.auroc.as_ref()?.number())))
                 .collect()
         });
         let caption = format!(
@@ -292,7 +293,7 @@ impl Facts<'_> {
             let name = profile_name(profile);
             parts.push(Part::Text(format!("Profile `{name}`:")));
             let found = self.records.evaluations(&self.manifest().sha256, self.split, Some(profile), None);
-            let tables: Vec<Part> = found.map(|evaluation| Part::Text(evaluation.to_string())).collect();
+            let tables: Vec<Part> = found.map(|evaluation| Part::Text(evaluation.groups_table())).collect();
             match tables.is_empty() {
                 true => parts.push(self.not_measured("evaluate", &format!("--photographs {name}"))),
                 false => parts.extend(tables),
@@ -358,7 +359,7 @@ impl Facts<'_> {
         Part::Text(format!(
             "By their distance from the film space, foreign pictures are told from films with an AUROC of {}. Of {} foreign \
              pictures {:.1} % are refused as unfamiliar; so are {:.1} % of the {} films.",
-            number(&separation.auroc),
+            separation.auroc.number(),
             separation.foreign,
             100.0 * separation.foreign_refused,
             100.0 * separation.films_refused,
@@ -366,10 +367,10 @@ impl Facts<'_> {
         ))
     }
 
-    /// One row a bundle, on the films of the same split.
+    /// One row a model, on the films of the same split.
     fn comparison(&self) -> Part {
         if self.beside.is_empty() {
-            return Part::Text("*No other bundle* was given (`--beside`).".into());
+            return Part::Text("*No other model* was given (`--beside`).".into());
         }
         let rows = std::iter::once(self.manifest()).chain(self.beside.iter().copied()).map(|model| {
             let metrics = self.records.evaluations(&model.sha256, self.split, None, None).next().and_then(all);
@@ -382,7 +383,8 @@ impl Facts<'_> {
                 metrics.map_or_else(missing, |metrics| metrics.films.to_string()),
                 metrics.map_or_else(missing, |metrics| metrics.accuracy.percent()),
                 metrics.map_or_else(missing, |metrics| percent(metrics.classes[0].recall.as_ref())),
-                metrics.map_or_else(missing, |metrics| metrics.macro_auroc.as_ref().map_or("-".into(), number)),
+                metrics
+                    .map_or_else(missing, |metrics| metrics.macro_auroc.as_ref().map_or("-".into(), Estimate::number)),
                 lungs.map_or_else(missing, |lungs| lungs.inside.percent()),
             ]
         });
@@ -453,28 +455,9 @@ fn all(evaluation: &Evaluation) -> Option<&Metrics> {
     evaluation.groups.iter().find(|group| group.name == "all").map(|group| &group.metrics)
 }
 
-/// Every figure of every class with its interval.
-fn classes(metrics: &Metrics) -> Part {
-    let rows = metrics.classes.iter().map(|class| {
-        vec![
-            class.class.label().into(),
-            class.films.to_string(),
-            percent(class.recall.as_ref()),
-            percent(class.specificity.as_ref()),
-            percent(class.precision.as_ref()),
-            class.auroc.as_ref().map_or("-".into(), number),
-        ]
-    });
-    Part::table(&["class", "films", "recall, %", "specificity, %", "precision, %", "AUROC"], rows)
-}
-
 fn confusion(metrics: &Metrics) -> Result<Vec<Part>, ReportError> {
-    let rows = Class::ALL.iter().zip(&metrics.confusion).map(|(class, counts)| {
-        std::iter::once(class.label().into()).chain(counts.iter().map(ToString::to_string)).collect()
-    });
-    let [covid19, pneumonia, normal] = Class::ALL.map(Class::label);
     Ok(vec![
-        Part::table(&["true class, films called", covid19, pneumonia, normal, "refused"], rows),
+        Part::Text(metrics.confusion_table()),
         Part::Figure {
             svg: plots::confusion(metrics)?,
             caption: "Films by true class and most probable class; percent of the row".into(),
@@ -493,7 +476,7 @@ fn outcome(film: &Judged, rule: &Rule) -> Outcome {
     }
 }
 
-/// The bundle's attention, as its training settings name it.
+/// The model's attention, as its training settings name it.
 fn attention(manifest: &Manifest) -> String {
     let architecture = manifest.training.get("architecture").and_then(Value::as_table);
     match architecture.and_then(|architecture| architecture.get("attention")).and_then(Value::as_str) {
@@ -526,14 +509,4 @@ fn shown(value: &Value) -> String {
         }
         value => value.to_string(),
     }
-}
-
-/// A share in percent with its interval.
-fn percent(share: Option<&Estimate>) -> String {
-    share.map_or("-".into(), Estimate::percent)
-}
-
-/// A figure between 0 and 1 with its interval.
-fn number(figure: &Estimate) -> String {
-    format!("{:.3} ({:.3}-{:.3})", figure.value, figure.low, figure.high)
 }

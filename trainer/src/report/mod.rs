@@ -31,7 +31,7 @@ pub enum ReportError {
     NotARecord { path: PathBuf, reason: String },
     #[error(
         "{}: measured with model {id} ({sha256}), but the report is about {}. Measure again with that bundle, leave the \
-         file out, or name its own bundle by --beside",
+         file out, or name its own bundle or checkpoint by --beside",
         path.display(),
         known.join(", ")
     )]

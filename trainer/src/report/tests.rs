@@ -2,18 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
+use image::{GrayImage, Luma};
 use serde_json::json;
 use xray_triage::bundle::{Bundle, Manifest};
 use xray_triage::film_space::FilmSpace;
 use xray_triage::triage::{Class, Outcome, Probabilities};
 
+use super::cam_sheet::{SheetFilm, sheet};
 use super::card::{Facts, report};
 use super::document::{Part, to_html, to_markdown};
 use super::records::Records;
 use super::run::Run;
+use crate::architecture::{Architecture, Attention};
 use crate::compare::{Answers, Comparison, NetworkAnswers};
 use crate::evaluate::{Evaluation, Group, JudgedFilm};
-use crate::metrics::{Judged, Metrics};
+use crate::formula;
+use crate::localization::{Localization, LungEnergy};
+use crate::metrics::{Estimate, Judged, Metrics};
+use crate::state_dict::Precision;
 
 const NASTY: &str = "<script>alert(1)</script>";
 
@@ -232,4 +238,50 @@ fn operating_points_follow_from_the_films_probabilities() {
     assert_eq!(row("eager")[..4], ["100.0", "100.0", "80.0", "100.0"]);
     // Only the two films at 0.9 are confident.
     assert_eq!(row("unsure")[..4], ["50.0", "100.0", "40.0", "100.0"]);
+}
+
+#[test]
+fn two_checkpoints_stand_beside_a_bundle_with_their_maps() {
+    let reported = bundle();
+    let folder = tempfile::tempdir().unwrap();
+    let runs = [Attention::Cbam, Attention::None].map(|attention| {
+        let mut state = formula::state(&Architecture::tiny(attention));
+        let architecture = serde_json::to_string(&Architecture::tiny(attention)).unwrap();
+        state.metadata.insert("architecture".into(), architecture);
+        let path = folder.path().join(format!("{attention:?}.safetensors"));
+        state.save(&path, Precision::Single).unwrap();
+        crate::bundle::open(&path, Some(32)).unwrap()
+    });
+    let [cbam, none] = runs.each_ref().map(|run| &run.manifest);
+    let inside = |value: f64| Estimate { value, low: value - 0.02, high: value + 0.02 };
+    let localization = |manifest: &Manifest, value| Localization {
+        model: manifest.id.clone(),
+        sha256: manifest.sha256.clone(),
+        split: "test".into(),
+        lungs: vec![LungEnergy { class: Class::Covid19, films: 9, inside: inside(value), lung_area: 0.35 }],
+        pointing: None,
+        severity: None,
+        empty_maps: 0,
+    };
+    let files = [(cbam, 0.625), (none, 0.5)].map(|(manifest, value)| {
+        let text = serde_json::to_string(&localization(manifest, value)).unwrap();
+        saved(folder.path(), &format!("{value}.json"), &text)
+    });
+    let mut facts = facts(&reported, Records::read(&files, &[&reported.manifest, cbam, none]).unwrap());
+    facts.beside = vec![cbam, none];
+    let film = SheetFilm {
+        name: "a".into(),
+        class: Some(Class::Covid19),
+        plate: GrayImage::from_fn(64, 64, |x, y| Luma([(3 * x + y) as u8])),
+    };
+    facts.sheet = Some(sheet(&[&runs[0], &runs[1]], &[film], 1).unwrap());
+    let parts = report(&facts).unwrap();
+    let (card, page) = (to_markdown(&parts), to_html("Report", &parts));
+    for (attention, energy) in [("CBAM (Woo et al. 2018)", "62.5 (60.5-64.5)"), ("none", "50.0 (48.0-52.0)")] {
+        let row = |line: &&str| line.contains(&format!("| {attention} |")) && line.contains(&format!("| {energy} |"));
+        assert!(card.lines().any(|line| row(&line)), "{card}");
+        assert!(card.contains(&format!("| 9 | {energy} | 35.0 |")), "{card}");
+    }
+    // The film, and its map by each.
+    assert_eq!(page.matches("<img src=\"data:image/png;base64,").count(), 3);
 }
