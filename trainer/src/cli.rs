@@ -23,7 +23,7 @@ use trainer::export::agreement;
 use trainer::film_space::{self, ForeignTest, Separation};
 use trainer::localization;
 use trainer::metrics::Judged;
-use trainer::snapshot;
+use trainer::snapshot::{self, Effect, Effects};
 use trainer::state_dict::StateDict;
 use trainer::teacher;
 use trainer::train::{self, Ended, Example, Stage, TrainConfig};
@@ -189,18 +189,28 @@ struct ForeignArgs {
     foreign: Vec<PathBuf>,
 }
 
-/// Simulate a photograph of a film on a light box or on a screen.
+/// Simulate a photograph of a film on a light box or on a screen, and print the film's true corners in it: x and y in
+/// pixels, clockwise from the film's top left.
 #[derive(Args)]
 struct SnapshotArgs {
     /// The digital film.
     film: PathBuf,
-    /// The photograph, a JPEG or PNG file.
+    /// The photograph. A PNG file has it as it is; a JPEG file codes it once more.
     out: PathBuf,
     #[arg(long, value_enum, default_value_t = Profile::Film)]
     kind: Profile,
-    /// How bad the photograph is, 1 to 4.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
+    /// How bad the photograph is in all respects, 0 to 4; only a negative it never is.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=4))]
     level: u8,
+    /// Draw a level for each effect instead, mostly low ones.
+    #[arg(long, conflicts_with = "level")]
+    mix: bool,
+    /// One effect's own level, NAME=LEVEL, for instance glare=3; can be repeated.
+    #[arg(long = "effect", value_name = "NAME=LEVEL", value_parser = Effect::at_level)]
+    effects: Vec<(Effect, u8)>,
+    /// Write the true plate here, too: the sheet or picture as it is shown, a JPEG or PNG file.
+    #[arg(long)]
+    plate: Option<PathBuf>,
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -515,7 +525,7 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
     if let (Some(profile), false) = (args.photographs, args.levels.is_empty()) {
         let judge = |&level: &u8| -> Result<_, AnyError> {
             let photograph = |index: usize, plate: GrayImage| -> Result<GrayImage, AnyError> {
-                bundle::photograph_at(&plate, profile, level, index)?
+                bundle::photograph_at(&plate, profile, level, index)
                     .ok_or_else(|| "digital films have no levels; give --photographs film or screen".into())
             };
             Ok((level, judge_altered(&triage, &films, photograph)?))
@@ -533,7 +543,7 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
         }
         (None, None | Some(Profile::Digital)) => evaluate::judge(&triage, &films),
         (None, Some(profile)) => judge_altered(&triage, &films, |index, plate| {
-            Ok(bundle::photograph(&plate, profile, index)?.unwrap_or(plate))
+            Ok(bundle::photograph(&plate, profile, index).unwrap_or(plate))
         })?,
     };
     let mut evaluation = evaluate::evaluate(&triage, &args.on.split, &films, &judged);
@@ -649,13 +659,19 @@ fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, AnyError> {
 }
 
 fn snapshot(args: SnapshotArgs) -> Result<(), AnyError> {
-    let film = picture::read(&args.film)?;
-    let snapshot = match args.kind {
-        Profile::Film => snapshot::film_on_lightbox(&film, args.level, args.seed),
-        Profile::Screen => snapshot::screen(&film, args.level, args.seed),
+    let kind = match args.kind {
+        Profile::Film => snapshot::film_on_lightbox,
+        Profile::Screen => snapshot::screen,
         Profile::Digital => return Err("a digital film needs no photograph; give --kind film or screen".into()),
     };
+    let base = if args.mix { Effects::mixed(args.seed) } else { Effects::all(args.level) };
+    let effects = args.effects.iter().fold(base, |effects, (effect, level)| effects.with(*effect, *level));
+    let snapshot = kind(&picture::read(&args.film)?, &effects, args.seed);
     snapshot.photo.save(&args.out)?;
+    if let Some(path) = &args.plate {
+        snapshot.plate.save(path)?;
+    }
+    println!("{}", snapshot.corners.map(|[x, y]| format!("{x:.1},{y:.1}")).join(" "));
     Ok(())
 }
 
