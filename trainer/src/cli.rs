@@ -23,6 +23,7 @@ use trainer::export::agreement;
 use trainer::film_space::{self, ForeignTest, Separation};
 use trainer::localization;
 use trainer::metrics::Judged;
+use trainer::photographs;
 use trainer::snapshot::{self, Effect, Effects};
 use trainer::state_dict::StateDict;
 use trainer::teacher;
@@ -298,6 +299,10 @@ struct TrainSettings {
     /// Train on the films as they are.
     #[arg(long)]
     no_augment: bool,
+    /// Chance that a view starts from a simulated photograph of the film, 0 to 1. The photographs are made before
+    /// training, two a film, and kept in the run's folder.
+    #[arg(long, value_parser = share)]
+    photograph_share: Option<f32>,
     /// Draw each class equally often, whatever its share of the films.
     #[arg(long)]
     balance_classes: bool,
@@ -334,7 +339,7 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
     let TrainArgs { out, resume, attention, seed, settings } = args;
     let initial = initial_weights(&settings)?;
     let config = train_config(&settings, attention, seed, initial.as_ref());
-    let (train_films, val) = training_films(&settings, config.teacher_share, &out)?;
+    let (train_films, val) = training_films(&settings, &config, &out)?;
     let films = train::Films { train: &train_films, val: &val };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();
     let initial = initial.as_ref().map(|initial| &initial.state);
@@ -390,6 +395,7 @@ fn train_config(
         lung_weight: args.lung_weight.unwrap_or(base.lung_weight),
         average_decay: args.average_decay.unwrap_or(base.average_decay),
         augment: base.augment && !args.no_augment,
+        photograph_share: args.photograph_share.unwrap_or(base.photograph_share),
         balance_classes: base.balance_classes || args.balance_classes,
         stages: args.stages.clone().unwrap_or(base.stages),
         initial_weights: initial.map(|initial| initial.sha256.clone()),
@@ -398,10 +404,16 @@ fn train_config(
     }
 }
 
-/// The films to train on and those to validate with. What the teacher says is kept in `folder`.
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f32, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "write a number from 0 to 1, for instance 0.5".into())
+}
+
+/// The films to train on and those to validate with. What the teacher says and photographs are kept in `folder`.
 fn training_films(
     args: &TrainSettings,
-    teacher_share: f32,
+    config: &TrainConfig,
     folder: &Path,
 ) -> Result<(Vec<Example>, Vec<LabelledPlate>), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
@@ -415,17 +427,23 @@ fn training_films(
         skipped + val_skipped
     );
     std::fs::create_dir_all(folder)?;
-    if args.teacher.is_some() && teacher_share == 0.0 {
+    if args.teacher.is_some() && config.teacher_share == 0.0 {
         return Err("this preset learns from the labels alone; give --teacher-share with --teacher".into());
     }
     let lessons = match &args.teacher {
         Some(teacher) => teacher::lessons(teacher, &train_plates, folder)?.into_iter().map(Some).collect(),
         None => vec![None; train_plates.len()],
     };
+    let photographs = match config.photograph_share > 0.0 {
+        true => photographs::plates(&train_plates, &folder.join("photographs"))?,
+        false => vec![Vec::new(); train_plates.len()],
+    };
     let annotations = Annotations::beside(&args.manifest)?;
     let mut examples = Vec::with_capacity(train_plates.len());
-    for (LabelledPlate { film, plate }, lesson) in train_plates.into_iter().zip(lessons) {
-        examples.push(Example { plate, label: film.label, lungs: annotations.lungs(&film.image_id)?, lesson });
+    for ((LabelledPlate { film, plate }, lesson), photographs) in train_plates.into_iter().zip(lessons).zip(photographs)
+    {
+        let lungs = annotations.lungs(&film.image_id)?;
+        examples.push(Example { plate, label: film.label, photographs, lungs, lesson });
     }
     let with_lungs = examples.iter().filter(|example| example.lungs.is_some()).count();
     println!("{with_lungs} of the films to train on have a lung mask");
