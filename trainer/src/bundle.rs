@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use image::GrayImage;
-use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, GrayImage};
 use serde::{Deserialize, Serialize};
 use xray_triage::bundle::{
     Bundle, BundleFile, Calibration, FILM_SPACE_FILE, FORMAT_VERSION, MANIFEST_FILE, MODEL_FILE, Manifest, Profiles,
@@ -22,7 +21,7 @@ use crate::calibration::{self, Scored};
 use crate::dataset::LabelledPlate;
 use crate::export::{self, Estimator, LayerError, Ranges};
 use crate::film_space;
-use crate::snapshot;
+use crate::snapshot::{self, Effects};
 use crate::state_dict::{Precision, StateDict};
 use crate::train;
 
@@ -233,7 +232,7 @@ pub fn calibrate(
         let mut scored = Vec::with_capacity(films.len());
         let mut distances = Vec::with_capacity(films.len());
         for (index, film) in films.iter().enumerate() {
-            let (plate, found) = match photograph(&film.plate, profile, index)? {
+            let (plate, found) = match photograph(&film.plate, profile, index) {
                 Some(frame) => {
                     let rectified = film::rectify(&frame, Some(profile));
                     (rectified.plate, rectified.film.found)
@@ -272,25 +271,18 @@ pub fn calibrate(
 }
 
 /// A simulated photograph of a film for a profile, as gray after JPEG, levels 1 to 3 in turn; none for the digital one.
-pub fn photograph(plate: &GrayImage, profile: Profile, index: usize) -> Result<Option<GrayImage>, image::ImageError> {
+pub fn photograph(plate: &GrayImage, profile: Profile, index: usize) -> Option<GrayImage> {
     photograph_at(plate, profile, (index % 3 + 1) as u8, index)
 }
 
 /// The same at a given level of the simulator, 1 to 4.
-pub fn photograph_at(
-    plate: &GrayImage,
-    profile: Profile,
-    level: u8,
-    index: usize,
-) -> Result<Option<GrayImage>, image::ImageError> {
-    let snapshot = match profile {
-        Profile::Digital => return Ok(None),
-        Profile::Film => snapshot::film_on_lightbox(plate, level, index as u64),
-        Profile::Screen => snapshot::screen(plate, level, index as u64),
+pub fn photograph_at(plate: &GrayImage, profile: Profile, level: u8, index: usize) -> Option<GrayImage> {
+    let kind = match profile {
+        Profile::Digital => return None,
+        Profile::Film => snapshot::film_on_lightbox,
+        Profile::Screen => snapshot::screen,
     };
-    let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, 90).encode_image(&snapshot.photo)?;
-    Ok(Some(image::load_from_memory(&jpeg)?.into_luma8()))
+    Some(DynamicImage::ImageRgb8(kind(plate, &Effects::all(level), index as u64).photo).into_luma8())
 }
 
 /// Puts figures into the bundle's manifest under `name`.

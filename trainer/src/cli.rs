@@ -24,7 +24,8 @@ use trainer::export::agreement;
 use trainer::film_space::{self, ForeignTest, Separation};
 use trainer::localization;
 use trainer::metrics::Judged;
-use trainer::snapshot;
+use trainer::photographs;
+use trainer::snapshot::{self, Effect, Effects};
 use trainer::state_dict::StateDict;
 use trainer::teacher;
 use trainer::train::{self, Ended, Example, Stage, TrainConfig};
@@ -192,18 +193,28 @@ struct ForeignArgs {
     foreign: Vec<PathBuf>,
 }
 
-/// Simulate a photograph of a film on a light box or on a screen.
+/// Simulate a photograph of a film on a light box or on a screen, and print the film's true corners in it: x and y in
+/// pixels, clockwise from the film's top left.
 #[derive(Args)]
 struct SnapshotArgs {
     /// The digital film.
     film: PathBuf,
-    /// The photograph, a JPEG or PNG file.
+    /// The photograph. A PNG file has it as it is; a JPEG file codes it once more.
     out: PathBuf,
     #[arg(long, value_enum, default_value_t = Profile::Film)]
     kind: Profile,
-    /// How bad the photograph is, 1 to 4.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
+    /// How bad the photograph is in all respects, 0 to 4; only a negative it never is.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=4))]
     level: u8,
+    /// Draw a level for each effect instead, mostly low ones.
+    #[arg(long, conflicts_with = "level")]
+    mix: bool,
+    /// One effect's own level, NAME=LEVEL, for instance glare=3; can be repeated.
+    #[arg(long = "effect", value_name = "NAME=LEVEL", value_parser = Effect::at_level)]
+    effects: Vec<(Effect, u8)>,
+    /// Write the true plate here, too: the sheet or picture as it is shown, a JPEG or PNG file.
+    #[arg(long)]
+    plate: Option<PathBuf>,
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -292,6 +303,10 @@ struct TrainSettings {
     /// Train on the films as they are.
     #[arg(long)]
     no_augment: bool,
+    /// Chance that a view starts from a simulated photograph of the film, 0 to 1. The photographs are made before
+    /// training, two a film, and kept in the run's folder.
+    #[arg(long, value_parser = share)]
+    photograph_share: Option<f32>,
     /// Draw each class equally often, whatever its share of the films.
     #[arg(long)]
     balance_classes: bool,
@@ -328,7 +343,7 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
     let TrainArgs { out, resume, attention, seed, settings } = args;
     let initial = initial_weights(&settings)?;
     let config = train_config(&settings, attention, seed, initial.as_ref());
-    let (train_films, val) = training_films(&settings, config.teacher_share, &out)?;
+    let (train_films, val) = training_films(&settings, &config, &out)?;
     let films = train::Films { train: &train_films, val: &val };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();
     let initial = initial.as_ref().map(|initial| &initial.state);
@@ -384,6 +399,7 @@ fn train_config(
         lung_weight: args.lung_weight.unwrap_or(base.lung_weight),
         average_decay: args.average_decay.unwrap_or(base.average_decay),
         augment: base.augment && !args.no_augment,
+        photograph_share: args.photograph_share.unwrap_or(base.photograph_share),
         balance_classes: base.balance_classes || args.balance_classes,
         stages: args.stages.clone().unwrap_or(base.stages),
         initial_weights: initial.map(|initial| initial.sha256.clone()),
@@ -392,10 +408,16 @@ fn train_config(
     }
 }
 
-/// The films to train on and those to validate with. What the teacher says is kept in `folder`.
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f32, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "write a number from 0 to 1, for instance 0.5".into())
+}
+
+/// The films to train on and those to validate with. What the teacher says and photographs are kept in `folder`.
 fn training_films(
     args: &TrainSettings,
-    teacher_share: f32,
+    config: &TrainConfig,
     folder: &Path,
 ) -> Result<(Vec<Example>, Vec<LabelledPlate>), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
@@ -409,17 +431,23 @@ fn training_films(
         skipped + val_skipped
     );
     std::fs::create_dir_all(folder)?;
-    if args.teacher.is_some() && teacher_share == 0.0 {
+    if args.teacher.is_some() && config.teacher_share == 0.0 {
         return Err("this preset learns from the labels alone; give --teacher-share with --teacher".into());
     }
     let lessons = match &args.teacher {
         Some(teacher) => teacher::lessons(teacher, &train_plates, folder)?.into_iter().map(Some).collect(),
         None => vec![None; train_plates.len()],
     };
+    let photographs = match config.photograph_share > 0.0 {
+        true => photographs::plates(&train_plates, &folder.join("photographs"))?,
+        false => vec![Vec::new(); train_plates.len()],
+    };
     let annotations = Annotations::beside(&args.manifest)?;
     let mut examples = Vec::with_capacity(train_plates.len());
-    for (LabelledPlate { film, plate }, lesson) in train_plates.into_iter().zip(lessons) {
-        examples.push(Example { plate, label: film.label, lungs: annotations.lungs(&film.image_id)?, lesson });
+    for ((LabelledPlate { film, plate }, lesson), photographs) in train_plates.into_iter().zip(lessons).zip(photographs)
+    {
+        let lungs = annotations.lungs(&film.image_id)?;
+        examples.push(Example { plate, label: film.label, photographs, lungs, lesson });
     }
     let with_lungs = examples.iter().filter(|example| example.lungs.is_some()).count();
     println!("{with_lungs} of the films to train on have a lung mask");
@@ -527,7 +555,7 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
     if let (Some(profile), false) = (args.photographs, args.levels.is_empty()) {
         let judge = |&level: &u8| -> Result<_, AnyError> {
             let photograph = |index: usize, plate: GrayImage| -> Result<GrayImage, AnyError> {
-                bundle::photograph_at(&plate, profile, level, index)?
+                bundle::photograph_at(&plate, profile, level, index)
                     .ok_or_else(|| "digital films have no levels; give --photographs film or screen".into())
             };
             Ok((level, judge_altered(&triage, &films, photograph)?))
@@ -545,7 +573,7 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
         }
         (None, None | Some(Profile::Digital)) => evaluate::judge(&triage, &films),
         (None, Some(profile)) => judge_altered(&triage, &films, |index, plate| {
-            Ok(bundle::photograph(&plate, profile, index)?.unwrap_or(plate))
+            Ok(bundle::photograph(&plate, profile, index).unwrap_or(plate))
         })?,
     };
     let mut evaluation = evaluate::evaluate(&triage, &args.on.split, &films, &judged);
@@ -661,13 +689,19 @@ fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, AnyError> {
 }
 
 fn snapshot(args: SnapshotArgs) -> Result<(), AnyError> {
-    let film = picture::read(&args.film)?;
-    let snapshot = match args.kind {
-        Profile::Film => snapshot::film_on_lightbox(&film, args.level, args.seed),
-        Profile::Screen => snapshot::screen(&film, args.level, args.seed),
+    let kind = match args.kind {
+        Profile::Film => snapshot::film_on_lightbox,
+        Profile::Screen => snapshot::screen,
         Profile::Digital => return Err("a digital film needs no photograph; give --kind film or screen".into()),
     };
+    let base = if args.mix { Effects::mixed(args.seed) } else { Effects::all(args.level) };
+    let effects = args.effects.iter().fold(base, |effects, (effect, level)| effects.with(*effect, *level));
+    let snapshot = kind(&picture::read(&args.film)?, &effects, args.seed);
     snapshot.photo.save(&args.out)?;
+    if let Some(path) = &args.plate {
+        snapshot.plate.save(path)?;
+    }
+    println!("{}", snapshot.corners.map(|[x, y]| format!("{x:.1},{y:.1}")).join(" "));
     Ok(())
 }
 

@@ -17,6 +17,7 @@ pub mod kernels;
 pub mod localization;
 pub mod metrics;
 pub mod network;
+pub mod photographs;
 pub mod prepare;
 pub mod report;
 pub mod snapshot;

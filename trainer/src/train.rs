@@ -99,6 +99,9 @@ pub struct TrainConfig {
     /// Decay per step of the average over the weights that is evaluated and kept.
     pub average_decay: f32,
     pub augment: bool,
+    /// Chance that a view of a film that has photographs starts from one of them and not from the film, 0..=1.
+    #[serde(default)]
+    pub photograph_share: f32,
     /// Draw each class equally often, whatever its share of the films.
     #[serde(default)]
     pub balance_classes: bool,
@@ -128,6 +131,7 @@ impl TrainConfig {
             lung_weight: 0.0,
             average_decay: 0.0,
             augment: false,
+            photograph_share: 0.0,
             balance_classes: false,
             stages: vec![Stage { size: 224, epochs: 50 }],
             architecture: Architecture::densenet121(attention),
@@ -149,6 +153,7 @@ impl TrainConfig {
             lung_weight: 0.1,
             average_decay: 0.98,
             augment: true,
+            photograph_share: 0.0,
             balance_classes: false,
             stages: vec![Stage { size: 128, epochs: 60 }, Stage { size: 224, epochs: 12 }],
             architecture: Architecture::densenet121(attention),
@@ -241,6 +246,8 @@ impl Progress {
 pub struct Example {
     pub plate: GrayImage,
     pub label: Class,
+    /// Plates of photographs of it ([`crate::photographs`]); there need not be any.
+    pub photographs: Vec<GrayImage>,
     /// White inside the lungs, of the plate's shape and any size.
     pub lungs: Option<GrayImage>,
     /// What the teacher says of it; all films have it, or none.
@@ -446,12 +453,11 @@ fn batch(train: &[Example], config: &TrainConfig, epoch: usize, step: usize) -> 
         Batch { input: Vec::new(), target: Vec::new(), labels: Vec::new(), features: Vec::new(), lungs: Vec::new() };
     for &index in order.iter().skip(step * config.batch_size).take(config.batch_size) {
         let example = &train[index];
+        let mut rng = rng(config.seed, epoch, index);
+        let plate = seen_plate(example, config.photograph_share, &mut rng);
         let (view, geometry) = match config.augment {
-            true => {
-                let base = augment::base(&example.plate, spec.size);
-                augment::random_view(&base, spec.size, &mut rng(config.seed, epoch, index))
-            }
-            false => (example.plate.clone(), Geometry::IDENTITY),
+            true => augment::random_view(&augment::base(plate, spec.size), spec.size, &mut rng),
+            false => (plate.clone(), Geometry::IDENTITY),
         };
         if let Some(lungs) = &example.lungs {
             let cells = spec.size as usize / config.architecture.stride();
@@ -463,6 +469,17 @@ fn batch(train: &[Example], config: &TrainConfig, epoch: usize, step: usize) -> 
         batch.features.extend(example.lesson.iter().flat_map(|lesson| &lesson.features));
     }
     batch
+}
+
+/// What a view starts from: the film, or with a chance of `photograph_share` one of its photographs.
+fn seen_plate<'a>(example: &'a Example, photograph_share: f32, rng: &mut impl Rng) -> &'a GrayImage {
+    // Without photographs nothing is drawn, so that views stay what they were.
+    match example.photographs.len() {
+        count if count > 0 && rng.random_bool(photograph_share.into()) => {
+            &example.photographs[rng.random_range(0..count)]
+        }
+        _ => &example.plate,
+    }
 }
 
 /// The films of an epoch by their place in `train`, as many as there are, in random order. With balanced classes every
@@ -655,7 +672,7 @@ mod tests {
         let train: Vec<Example> = labels
             .into_iter()
             .flat_map(|(label, count)| std::iter::repeat_n(label, count))
-            .map(|label| Example { plate: GrayImage::new(1, 1), label, lungs: None, lesson: None })
+            .map(|label| Example { plate: GrayImage::new(1, 1), label, photographs: vec![], lungs: None, lesson: None })
             .collect();
         let count = |config: &TrainConfig| {
             let order = order(&train, config, 0);
@@ -664,6 +681,33 @@ mod tests {
         let plain = TrainConfig::own(Attention::None);
         assert_eq!(count(&plain), [2, 9, 4]);
         assert_eq!(count(&TrainConfig { balance_classes: true, ..plain }), [5, 5, 5]);
+    }
+
+    #[test]
+    fn views_start_from_photographs_as_often_as_asked() {
+        let mut example = Example {
+            plate: GrayImage::new(1, 1),
+            label: Class::Normal,
+            photographs: vec![GrayImage::new(2, 2), GrayImage::new(3, 3)],
+            lungs: None,
+            lesson: None,
+        };
+        let widths = |example: &Example, share| {
+            let mut counts = [0; 3];
+            for index in 0..1000 {
+                counts[seen_plate(example, share, &mut rng(1, 0, index)).width() as usize - 1] += 1;
+            }
+            counts
+        };
+        assert!(
+            widths(&example, 0.5)
+                .iter()
+                .zip([500, 250, 250])
+                .all(|(count, expected): (&i32, _)| (count - expected).abs() < 60)
+        );
+        assert_eq!(widths(&example, 0.0), [1000, 0, 0]);
+        example.photographs.clear();
+        assert_eq!(widths(&example, 1.0), [1000, 0, 0]);
     }
 
     #[test]

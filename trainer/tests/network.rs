@@ -108,6 +108,7 @@ fn examples() -> Vec<Example> {
             Example {
                 plate: film(label, number),
                 label,
+                photographs: vec![],
                 lungs: Some(GrayImage::from_pixel(4, 4, Luma([200]))),
                 lesson: Some(lesson),
             }
@@ -147,6 +148,7 @@ fn config(epochs: usize) -> TrainConfig {
         lung_weight: 0.1,
         average_decay: 0.5,
         augment: false,
+        photograph_share: 0.0,
         balance_classes: false,
         stages: vec![Stage { size: 32, epochs }],
         architecture: Architecture::tiny(Attention::Cbam),

@@ -40,7 +40,7 @@ pub fn ablation(args: AblationArgs) -> Result<(), AnyError> {
     let judged_films = Manifest::read(&settings.manifest)?.split(&split)?;
     let initial = initial_weights(&settings)?;
     let config = |attention, seed| train_config(&settings, attention, seed, initial.as_ref());
-    let (train, val) = training_films(&settings, config(Attention::None, 0).teacher_share, &out)?;
+    let (train, val) = training_films(&settings, &config(Attention::None, 0), &out)?;
     let films = Films { train: &train, val: &val };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();
     let state = initial.as_ref().map(|initial| &initial.state);

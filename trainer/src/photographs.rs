@@ -1,0 +1,123 @@
+//! Simulated photographs of training films, found and rectified by the device library as at inference, for training to
+//! start views from.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, GrayImage, ImageFormat};
+use rayon::prelude::*;
+use xray_triage::bundle::{profile_name, sha256_hex};
+use xray_triage::film::{self, Profile};
+use xray_triage::{gate, whole};
+
+use crate::dataset::LabelledPlate;
+use crate::snapshot::{self, Effects};
+
+/// What is photographed of each film: the film and a screen.
+const PROFILES: [Profile; 2] = [Profile::Film, Profile::Screen];
+/// Longest side of a kept plate, pixels: more than a view of 256 pixels is taken from ([`crate::augment::base`]).
+const KEPT_SIDE: u32 = 384;
+
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}; delete this file and start again")]
+pub struct PhotographError {
+    path: PathBuf,
+    source: image::ImageError,
+}
+
+/// The plates of one photograph of each film on a light box and one of it on a screen, with mixed effects; without those
+/// that the device refuses (film not found, or stopped by the quality gate).
+///
+/// A plate is kept in `folder` as IMAGE_ID-PROFILE.png and taken from there the next time; an empty file stands for one
+/// that was refused. A photograph follows from the film and its id.
+///
+/// # Errors
+/// A file cannot be written or read.
+pub fn plates(films: &[LabelledPlate], folder: &Path) -> Result<Vec<Vec<GrayImage>>, PhotographError> {
+    let failed = |path: &Path, source| PhotographError { path: path.into(), source };
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error.into()))?;
+    let done = AtomicUsize::new(0);
+    let of_film = |film: &LabelledPlate| -> Result<Vec<GrayImage>, PhotographError> {
+        let mut plates = Vec::new();
+        for profile in PROFILES {
+            let name = format!("{}-{}", film.film.image_id, profile_name(profile));
+            let path = folder.join(format!("{name}.png"));
+            let make = || photographed(&film.plate, profile, &name);
+            plates.extend(kept(&path, make).map_err(|source| failed(&path, source))?);
+        }
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        if done.is_multiple_of(100) {
+            log::info!("photographs of {done} of {} films", films.len());
+        }
+        Ok(plates)
+    };
+    let plates: Vec<Vec<GrayImage>> = films.par_iter().map(of_film).collect::<Result<_, _>>()?;
+    let (made, usable) = (films.len() * PROFILES.len(), plates.iter().map(Vec::len).sum::<usize>());
+    log::info!("{usable} photographs to start views from; {} more were refused", made - usable);
+    Ok(plates)
+}
+
+/// The plate in a file, or else the one made, which is then kept there.
+fn kept(path: &Path, make: impl Fn() -> Option<GrayImage>) -> image::ImageResult<Option<GrayImage>> {
+    if path.exists() {
+        let bytes = std::fs::read(path)?;
+        return match bytes.is_empty() {
+            true => Ok(None),
+            false => Ok(Some(image::load_from_memory(&bytes)?.into_luma8())),
+        };
+    }
+    let plate = make();
+    let mut bytes = Vec::new();
+    if let Some(plate) = &plate {
+        plate.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)?;
+    }
+    whole::write(path, &bytes)?;
+    Ok(plate)
+}
+
+/// The plate of a photograph as the device sees it; `None` if it refuses it. The photograph's name decides all random
+/// choices.
+fn photographed(film: &GrayImage, profile: Profile, name: &str) -> Option<GrayImage> {
+    let hash = sha256_hex(name.as_bytes());
+    let seed = u64::from_str_radix(&hash[..16], 16).expect("a hash is written in hexadecimal digits");
+    let kind = if profile == Profile::Screen { snapshot::screen } else { snapshot::film_on_lightbox };
+    let photo = kind(film, &Effects::mixed(seed), seed).photo;
+    let rectified = film::rectify(&DynamicImage::ImageRgb8(photo).into_luma8(), Some(profile));
+    let refused = !rectified.film.found || !gate::assess(&rectified.plate, &rectified.film).refusals().is_empty();
+    (!refused).then(|| at_most(&rectified.plate, KEPT_SIDE))
+}
+
+/// The picture with its longer side reduced to `side` pixels, if it is longer.
+fn at_most(picture: &GrayImage, side: u32) -> GrayImage {
+    let (width, height) = picture.dimensions();
+    let scale = (f64::from(side) / f64::from(width.max(height))).min(1.0);
+    let reduced = [width, height].map(|length| ((f64::from(length) * scale).round() as u32).max(1));
+    imageops::resize(picture, reduced[0], reduced[1], FilterType::Triangle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Luma;
+
+    #[test]
+    fn plates_and_refusals_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let plate = GrayImage::from_pixel(3, 2, Luma([77]));
+        for (name, made) in [("a.png", Some(plate)), ("b.png", None)] {
+            let path = folder.path().join(name);
+            assert_eq!(kept(&path, || made.clone()).unwrap(), made);
+            assert_eq!(kept(&path, || unreachable!("it is kept")).unwrap(), made);
+        }
+        std::fs::write(folder.path().join("c.png"), "no picture").unwrap();
+        assert!(kept(&folder.path().join("c.png"), || None).is_err());
+    }
+
+    #[test]
+    fn a_large_plate_is_reduced_and_a_small_one_is_not() {
+        let side = |width, height| at_most(&GrayImage::new(width, height), 384).dimensions();
+        assert_eq!((side(1024, 768), side(200, 384)), ((384, 288), (200, 384)));
+    }
+}
