@@ -66,12 +66,15 @@ impl Checkpoint {
             Err(TrainError::OtherSettings { path }) => Err(TrainError::OtherSettings { path }),
             Err(error) if last.exists() => {
                 log::warn!("{error}; trying the checkpoint before, {}", last.display());
-                // The first error is the one to report.
-                let Ok(checkpoint) = Self::read(&last, student, optimizer, config) else { return Err(error) };
+                if Self::read(&last, student, optimizer, config).is_err() {
+                    // The first error is the one to report.
+                    return Err(error);
+                }
                 let io = |source| TrainError::Io { path: last.clone(), source };
                 std::fs::remove_dir_all(folder).map_err(io)?;
                 std::fs::rename(&last, folder).map_err(io)?;
-                Ok(checkpoint)
+                // Once more, from its place: Burn reads a tensor's file when the tensor is first needed.
+                Self::read(folder, student, optimizer, config)
             }
             outcome => outcome,
         }
