@@ -119,6 +119,9 @@ pub fn decode(bytes: &[u8]) -> Result<GrayImage, Fault> {
         Some(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
         _ => return Err(Fault::NotAnImage),
     };
+    if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
+        return Err(Fault::Truncated);
+    }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_ALLOC);
     reader.limits(limits);
@@ -128,9 +131,6 @@ pub fn decode(bytes: &[u8]) -> Result<GrayImage, Fault> {
         0 => return Err(Fault::Empty),
         1..=MAX_PIXELS => {}
         _ => return Err(Fault::TooLarge { width, height }),
-    }
-    if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
-        return Err(Fault::Truncated);
     }
     let orientation = decoder.orientation().map_err(Fault::Damaged)?;
     let picture = DynamicImage::from_decoder(decoder).map_err(Fault::Damaged)?;
@@ -238,7 +238,8 @@ mod tests {
         assert!(error.to_string().contains("no-such-film.jpg: there is no such file"), "{error}");
         assert_eq!(code(b""), "empty");
         assert_eq!(code(b"P5 1 1 255 x"), "not_an_image");
-        assert_eq!(code(b"\xFF\xD8\xFF"), "damaged");
+        assert_eq!(code(b"\xFF\xD8\xFF"), "truncated");
+        assert_eq!(code(b"\xFF\xD8\xFF\xD9"), "damaged");
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn unreadable_files_get_a_line_and_the_others_are_still_judged() {
         (folder.file("no-pixels.jpg", &jpeg_without_pixels()), "damaged", "save it again"),
         (huge, "too_large", "scale the picture down"),
         (folder.file("text.jpg", b"This is a letter, not a picture.\n"), "not_an_image", "convert it"),
-        (folder.text("empty"), "directory", "name the files in it"),
+        (folder.text("empty"), "empty_folder", "Name another"),
     ];
     let good = folder.film("good.png");
     let mut args = vec!["triage", "--json", "--threads", "1"];
