@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage};
+use image::GrayImage;
 use serde::{Deserialize, Serialize};
 use xray_triage::bundle::{
     Bundle, BundleFile, Calibration, FILM_SPACE_FILE, FORMAT_VERSION, MANIFEST_FILE, MODEL_FILE, Manifest, Profiles,
@@ -277,12 +277,7 @@ pub fn photograph(plate: &GrayImage, profile: Profile, index: usize) -> Option<G
 
 /// The same at a given level of the simulator, 1 to 4.
 pub fn photograph_at(plate: &GrayImage, profile: Profile, level: u8, index: usize) -> Option<GrayImage> {
-    let kind = match profile {
-        Profile::Digital => return None,
-        Profile::Film => snapshot::film_on_lightbox,
-        Profile::Screen => snapshot::screen,
-    };
-    Some(DynamicImage::ImageRgb8(kind(plate, &Effects::all(level), index as u64).photo).into_luma8())
+    Some(snapshot::simulator(profile)?(plate, &Effects::all(level), index as u64).into_gray())
 }
 
 /// Puts figures into the bundle's manifest under `name`.

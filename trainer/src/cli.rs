@@ -689,14 +689,11 @@ fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, AnyError> {
 }
 
 fn snapshot(args: SnapshotArgs) -> Result<(), AnyError> {
-    let kind = match args.kind {
-        Profile::Film => snapshot::film_on_lightbox,
-        Profile::Screen => snapshot::screen,
-        Profile::Digital => return Err("a digital film needs no photograph; give --kind film or screen".into()),
-    };
+    let simulate =
+        snapshot::simulator(args.kind).ok_or("a digital film needs no photograph; give --kind film or screen")?;
     let base = if args.mix { Effects::mixed(args.seed) } else { Effects::all(args.level) };
     let effects = args.effects.iter().fold(base, |effects, (effect, level)| effects.with(*effect, *level));
-    let snapshot = kind(&picture::read(&args.film)?, &effects, args.seed);
+    let snapshot = simulate(&picture::read(&args.film)?, &effects, args.seed);
     snapshot.photo.save(&args.out)?;
     if let Some(path) = &args.plate {
         snapshot.plate.save(path)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, GrayImage, ImageFormat};
+use image::{GrayImage, ImageFormat};
 use rayon::prelude::*;
 use xray_triage::bundle::{profile_name, sha256_hex};
 use xray_triage::film::{self, Profile};
@@ -82,9 +82,8 @@ fn kept(path: &Path, make: impl Fn() -> Option<GrayImage>) -> image::ImageResult
 fn photographed(film: &GrayImage, profile: Profile, name: &str) -> Option<GrayImage> {
     let hash = sha256_hex(name.as_bytes());
     let seed = u64::from_str_radix(&hash[..16], 16).expect("a hash is written in hexadecimal digits");
-    let kind = if profile == Profile::Screen { snapshot::screen } else { snapshot::film_on_lightbox };
-    let photo = kind(film, &Effects::mixed(seed), seed).photo;
-    let rectified = film::rectify(&DynamicImage::ImageRgb8(photo).into_luma8(), Some(profile));
+    let photo = snapshot::simulator(profile)?(film, &Effects::mixed(seed), seed).into_gray();
+    let rectified = film::rectify(&photo, Some(profile));
     let refused = !rectified.film.found || !gate::assess(&rectified.plate, &rectified.film).refusals().is_empty();
     (!refused).then(|| at_most(&rectified.plate, KEPT_SIDE))
 }

@@ -14,10 +14,10 @@ mod optics;
 mod reflections;
 mod sensor;
 
-use image::{GrayImage, Luma, RgbImage, imageops};
+use image::{DynamicImage, GrayImage, Luma, RgbImage, imageops};
 use rand::Rng;
 use std::f64::consts::TAU;
-use xray_triage::film::Point;
+use xray_triage::film::{Point, Profile};
 
 pub use effects::{Effect, Effects, WORST};
 
@@ -36,6 +36,23 @@ pub struct Snapshot {
     /// The true plate: the sheet or picture within these corners as it is without photograph, marks and clips, in the
     /// polarity in which it is shown. The digital film's pixels, with the border around them.
     pub plate: GrayImage,
+}
+
+impl Snapshot {
+    /// The photograph in gray, as the device reads a file of it.
+    pub fn into_gray(self) -> GrayImage {
+        DynamicImage::ImageRgb8(self.photo).into_luma8()
+    }
+}
+
+/// What photographs a film for a profile: [`film_on_lightbox`] or [`screen`]; `None` for digital films, which are taken as
+/// they are.
+pub fn simulator(profile: Profile) -> Option<fn(&GrayImage, &Effects, u64) -> Snapshot> {
+    match profile {
+        Profile::Digital => None,
+        Profile::Film => Some(film_on_lightbox),
+        Profile::Screen => Some(screen),
+    }
 }
 
 /// Longer side of the film sheet, millimetres (35 cm x 43 cm sheets).
