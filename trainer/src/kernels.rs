@@ -2,24 +2,47 @@
 //!
 //! Burn composes batch norm of element-wise operations, each a pass over the largest maps of the network, and the
 //! gradient of a convolution's weights of a convolution with a kernel as large as the map; on a CPU they take most of a
-//! training step. On LibTorch both run as LibTorch's own kernels, forward and backward.
+//! training step. On LibTorch all three run as LibTorch's own kernels, forward and backward.
 
 use burn::nn::BatchNorm;
 use burn::nn::conv::Conv2d;
-use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
+use burn::tensor::module::{batch_norm_train, conv2d};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{FloatDType, Tensor};
 
 /// `conv` of `x`: `[batch, channels, height, width]`, for a convolution of one group without bias and dilation whose
-/// stride and padding are the same along both axes: all those of this network.
+/// stride and padding are the same along both axes: all those of this network. Weights are rounded to the type of `x`.
 pub fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     #[cfg(feature = "libtorch")]
     if x.device().is_autodiff() && libtorch::runs(&x) {
         return libtorch::convolve(conv, x);
     }
-    conv.forward(x)
+    let (stride, padding) = stride_and_padding(conv);
+    let options = ConvOptions { stride: [stride; 2], padding: [(padding, padding); 2], dilation: [1; 2], groups: 1 };
+    let weight = conv.weight.val().cast(x.dtype());
+    conv2d(x, weight, None, options)
 }
 
-/// `relu(batch_norm(x))`, `x`: `[batch, channels, height, width]`.
+/// Every convolution of this network keeps the size or, with a stride, divides it: the padding is half the kernel.
+fn stride_and_padding(conv: &Conv2d) -> (usize, usize) {
+    let [_, _, kernel, _] = conv.weight.dims();
+    (conv.stride[0], kernel / 2)
+}
+
+/// `convolve(conv, norm_relu(norm, x))`.
+pub fn norm_relu_convolve(norm: &BatchNorm, conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    #[cfg(feature = "libtorch")]
+    if x.device().is_autodiff() && libtorch::runs(&x) {
+        let places = places(&x);
+        let (output, mean, variance) = libtorch::norm_relu_convolve(norm, conv, x);
+        move_statistics(norm, places, mean, variance);
+        return output;
+    }
+    convolve(conv, norm_relu(norm, x))
+}
+
+/// `relu(batch_norm(x))`, `x`: `[batch, channels, height, width]`, of the type of `x`; the statistics are in single precision.
 ///
 /// On an autodiff device it normalises by the batch's own mean and variance and moves the running ones towards them,
 /// the variance unbiased as in PyTorch; elsewhere it uses the running ones.
@@ -33,13 +56,13 @@ pub fn norm_relu(norm: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
     output
 }
 
-/// `batch_norm(x)` with the statistics of [`norm_relu`].
+/// `batch_norm(x)` with the statistics of [`norm_relu`], in single precision.
 pub fn batch_norm(norm: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
     if !x.device().is_autodiff() {
         return norm.forward(x);
     }
     let places = places(&x);
-    let normed = burn::tensor::module::batch_norm_train(x, norm.gamma.val(), norm.beta.val(), norm.epsilon);
+    let normed = batch_norm_train(x, norm.gamma.val(), norm.beta.val(), norm.epsilon);
     move_statistics(norm, places, normed.mean, normed.variance);
     normed.output
 }
@@ -67,8 +90,9 @@ fn train(norm: &BatchNorm, x: Tensor<4>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
     if libtorch::runs(&x) {
         return libtorch::train(norm, x);
     }
-    let normed = burn::tensor::module::batch_norm_train(x, norm.gamma.val(), norm.beta.val(), norm.epsilon);
-    (relu(normed.output), normed.mean, normed.variance)
+    let kept = x.dtype();
+    let normed = batch_norm_train(x.cast(FloatDType::F32), norm.gamma.val(), norm.beta.val(), norm.epsilon);
+    (relu(normed.output).cast(kept), normed.mean, normed.variance)
 }
 
 #[cfg(feature = "libtorch")]
@@ -83,10 +107,12 @@ mod libtorch {
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
     use burn::backend::libtorch::TchTensor;
     use burn::backend::tensor::FloatTensor;
-    use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, LibTorch, backend_extension};
+    use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, DispatchDevice, LibTorch, backend_extension};
     use burn::nn::BatchNorm;
     use burn::nn::conv::Conv2d;
     use burn::tensor::Tensor;
+
+    use super::stride_and_padding;
 
     #[backend_extension(LibTorch, Autodiff)]
     pub trait Kernels: Backend {
@@ -97,7 +123,17 @@ mod libtorch {
             padding: usize,
         ) -> FloatTensor<Self>;
 
-        /// The output, the batch's mean and its biased variance.
+        /// The output, the mean of the batch `x` and its biased variance. The convolution keeps the size.
+        fn norm_relu_convolution(
+            x: FloatTensor<Self>,
+            gamma: FloatTensor<Self>,
+            beta: FloatTensor<Self>,
+            epsilon: f64,
+            weight: FloatTensor<Self>,
+            padding: usize,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+        /// The output, the mean of the batch `x` and its biased variance.
         fn norm_relu(
             x: FloatTensor<Self>,
             gamma: FloatTensor<Self>,
@@ -111,12 +147,23 @@ mod libtorch {
     }
 
     pub fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-        let [_, _, kernel, _] = conv.weight.dims();
-        // Every convolution of this network keeps the size or, with a stride, divides it: the padding is half the kernel.
-        let (stride, padding) = (conv.stride[0], kernel / 2);
+        let (stride, padding) = stride_and_padding(conv);
         let output =
             <Dispatch as Kernels>::convolution(x.into_dispatch(), conv.weight.val().into_dispatch(), stride, padding);
         Tensor::from_dispatch(output)
+    }
+
+    pub fn norm_relu_convolve(norm: &BatchNorm, conv: &Conv2d, x: Tensor<4>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+        let (_, padding) = stride_and_padding(conv);
+        let (output, mean, variance) = <Dispatch as Kernels>::norm_relu_convolution(
+            x.into_dispatch(),
+            norm.gamma.val().into_dispatch(),
+            norm.beta.val().into_dispatch(),
+            norm.epsilon,
+            conv.weight.val().into_dispatch(),
+            padding,
+        );
+        (Tensor::from_dispatch(output), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
     }
 
     pub fn train(norm: &BatchNorm, x: Tensor<4>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
@@ -150,11 +197,45 @@ mod libtorch {
         x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
     }
 
+    fn convolution(x: &tch::Tensor, weight: &tch::Tensor, stride: usize, padding: usize) -> tch::Tensor {
+        let [stride, padding] = [stride, padding].map(|value| [value as i64; 2]);
+        x.conv2d(&weight.to_kind(x.kind()), None::<&tch::Tensor>, stride, padding, [1, 1], 1)
+    }
+
+    /// The output, the batch's mean and its biased variance.
+    fn norm_relu(
+        x: &tch::Tensor,
+        gamma: &tch::Tensor,
+        beta: &tch::Tensor,
+        epsilon: f64,
+    ) -> (tch::Tensor, TchTensor, TchTensor) {
+        let none = None::<&tch::Tensor>;
+        let (normed, mean, inverse_deviation) =
+            tch::Tensor::native_batch_norm(x, Some(gamma), Some(beta), none, none, true, 0.0, epsilon);
+        let variance = inverse_deviation.detach().square().reciprocal() - epsilon;
+        // A copy: LibTorch needs its own mean untouched, and Burn may update what it is given in place.
+        (normed.relu(), TchTensor::new(mean.detach().copy()), TchTensor::new(variance))
+    }
+
     fn record_convolution(x: TchTensor, weight: TchTensor, stride: usize, padding: usize) -> (TchTensor, Recorded<2>) {
         let inputs = [&channels_last(&x.tensor), &weight.tensor].map(leaf);
-        let [stride, padding] = [stride, padding].map(|value| [value as i64; 2]);
-        let output = inputs[0].conv2d(&inputs[1], None::<&tch::Tensor>, stride, padding, [1, 1], 1);
+        let output = convolution(&inputs[0], &inputs[1], stride, padding);
         (TchTensor::new(output.detach()), Recorded { inputs, output, _held: [x, weight] })
+    }
+
+    fn record_norm_relu_convolution(
+        x: TchTensor,
+        gamma: TchTensor,
+        beta: TchTensor,
+        epsilon: f64,
+        weight: TchTensor,
+        padding: usize,
+    ) -> (TchTensor, TchTensor, TchTensor, Recorded<4>) {
+        let inputs = [&channels_last(&x.tensor), &gamma.tensor, &beta.tensor, &weight.tensor].map(leaf);
+        let (active, mean, variance) = norm_relu(&inputs[0], &inputs[1], &inputs[2], epsilon);
+        let output = convolution(&active, &inputs[3], 1, padding);
+        let result = TchTensor::new(output.detach());
+        (result, mean, variance, Recorded { inputs, output, _held: [x, gamma, beta, weight] })
     }
 
     fn record_norm_relu(
@@ -164,29 +245,28 @@ mod libtorch {
         epsilon: f64,
     ) -> (TchTensor, TchTensor, TchTensor, Recorded<3>) {
         let inputs = [&x.tensor, &gamma.tensor, &beta.tensor].map(leaf);
-        let none = None::<&tch::Tensor>;
-        let (normed, mean, inverse_deviation) = tch::Tensor::native_batch_norm(
-            &inputs[0],
-            Some(&inputs[1]),
-            Some(&inputs[2]),
-            none,
-            none,
-            true,
-            0.0,
-            epsilon,
-        );
-        let output = normed.relu();
-        let variance = inverse_deviation.detach().square().reciprocal() - epsilon;
+        let (output, mean, variance) = norm_relu(&inputs[0], &inputs[1], &inputs[2], epsilon);
         let result = TchTensor::new(output.detach());
         // ReLU's gradient needs its output; gamma and beta stay what they are until the gradients are there.
         let recorded = Recorded { inputs, output, _held: [x, result.clone(), gamma] };
-        // A copy: LibTorch needs its own mean untouched, and Burn may update what it is given in place.
-        (result, TchTensor::new(mean.detach().copy()), TchTensor::new(variance), recorded)
+        (result, mean, variance, recorded)
     }
 
     impl Kernels for LibTorch {
         fn convolution(x: TchTensor, weight: TchTensor, stride: usize, padding: usize) -> TchTensor {
             record_convolution(x, weight, stride, padding).0
+        }
+
+        fn norm_relu_convolution(
+            x: TchTensor,
+            gamma: TchTensor,
+            beta: TchTensor,
+            epsilon: f64,
+            weight: TchTensor,
+            padding: usize,
+        ) -> (TchTensor, TchTensor, TchTensor) {
+            let (output, mean, variance, _) = record_norm_relu_convolution(x, gamma, beta, epsilon, weight, padding);
+            (output, mean, variance)
         }
 
         fn norm_relu(
@@ -215,13 +295,37 @@ mod libtorch {
             }
         }
 
+        fn norm_relu_convolution(
+            x: FloatTensor<Self>,
+            gamma: FloatTensor<Self>,
+            beta: FloatTensor<Self>,
+            epsilon: f64,
+            weight: FloatTensor<Self>,
+            padding: usize,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+            let nodes = [x.node(), gamma.node(), beta.node(), weight.node()];
+            let preparation = Step.prepare::<C>(nodes).compute_bound().stateful();
+            let (output, mean, variance, recorded) = record_norm_relu_convolution(
+                x.into_primitive(),
+                gamma.into_primitive(),
+                beta.into_primitive(),
+                epsilon,
+                weight.into_primitive(),
+                padding,
+            );
+            let output = match preparation {
+                OpsKind::Tracked(preparation) => preparation.finish(once(recorded), output),
+                OpsKind::UnTracked(preparation) => preparation.finish(output),
+            };
+            (output, lift::<C>(mean), lift::<C>(variance))
+        }
+
         fn norm_relu(
             x: FloatTensor<Self>,
             gamma: FloatTensor<Self>,
             beta: FloatTensor<Self>,
             epsilon: f64,
         ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-            let lift = |tensor: TchTensor| <Self as burn::backend::AutodiffBackend>::from_inner(tensor);
             let preparation = Step.prepare::<C>([x.node(), gamma.node(), beta.node()]).compute_bound().stateful();
             let (output, mean, variance, recorded) =
                 record_norm_relu(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), epsilon);
@@ -229,8 +333,13 @@ mod libtorch {
                 OpsKind::Tracked(preparation) => preparation.finish(once(recorded), output),
                 OpsKind::UnTracked(preparation) => preparation.finish(output),
             };
-            (output, lift(mean), lift(variance))
+            (output, lift::<C>(mean), lift::<C>(variance))
         }
+    }
+
+    /// A tensor that nothing is differentiated by.
+    fn lift<C: CheckpointStrategy>(tensor: TchTensor) -> FloatTensor<Autodiff<LibTorch, C>> {
+        <Autodiff<LibTorch, C> as AutodiffBackend>::from_inner(tensor)
     }
 
     /// Burn wants states it can clone; a recorded pass can be differentiated once.

@@ -10,10 +10,10 @@ use burn::nn::{BatchNorm, BatchNormConfig, Initializer, PaddingConfig2d};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use crate::architecture::{Architecture, Attention};
-use crate::kernels::{batch_norm, convolve, norm_relu};
+use crate::kernels::{batch_norm, convolve, norm_relu, norm_relu_convolve};
 use crate::state_dict::{StateDict, StateDictError};
 
 /// Batch norm momentum of CBAM's spatial gate (Woo et al.'s published code); everywhere else it is 0.1.
@@ -140,7 +140,8 @@ impl Network {
         }
     }
 
-    /// `image`: `[batch, 3, height, width]`, normalised; height and width multiples of 32 for DenseNet-121.
+    /// `image`: `[batch, 3, height, width]`, normalised; height and width multiples of 32 for DenseNet-121. The maps of
+    /// convolutions have the image's type, with bfloat16 that is mixed precision; the output is in single precision.
     pub fn forward(&self, image: Tensor<4>) -> Output {
         let features = self.features.forward(image);
         let pooled = global_mean(&features);
@@ -196,7 +197,7 @@ impl Features {
                 x = transition.forward(x);
             }
         }
-        norm_relu(&self.norm5, x)
+        norm_relu(&self.norm5, x).cast(FloatDType::F32)
     }
 }
 
@@ -221,33 +222,37 @@ impl DenseLayer {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let narrow = convolve(&self.conv1, norm_relu(&self.norm1, x));
-        convolve(&self.conv2, norm_relu(&self.norm2, narrow))
+        let narrow = norm_relu_convolve(&self.norm1, &self.conv1, x);
+        norm_relu_convolve(&self.norm2, &self.conv2, narrow)
     }
 }
 
 impl Transition {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = convolve(&self.conv, norm_relu(&self.norm, x));
+        let x = norm_relu_convolve(&self.norm, &self.conv, x);
         avg_pool2d(x, AvgPoolOptions::new([2, 2]))
     }
 }
 
 impl Cbam {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let kept = x.dtype();
+        let x = x.cast(FloatDType::F32);
         let gate = |pooled: Tensor<2>| self.excite.forward(relu(self.squeeze.forward(pooled)));
         let channel = sigmoid(gate(global_mean(&x)) + gate(global_max(&x)));
         let x = x * channel.unsqueeze_dims(&[2, 3]);
         let pooled = Tensor::cat(vec![x.clone().max_dim(1), x.clone().mean_dim(1)], 1);
         let spatial = sigmoid(batch_norm(&self.spatial_norm, convolve(&self.spatial_conv, pooled)));
-        x * spatial
+        (x * spatial).cast(kept)
     }
 }
 
 impl SqueezeExcitation {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let gate = sigmoid(self.excite.forward(relu(self.squeeze.forward(global_mean(&x)))));
-        x * gate.unsqueeze_dims(&[2, 3])
+        let pooled = global_mean(&x.clone().cast(FloatDType::F32));
+        let gate = sigmoid(self.excite.forward(relu(self.squeeze.forward(pooled))));
+        let gate = gate.unsqueeze_dims(&[2, 3]).cast(x.dtype());
+        x * gate
     }
 }
 

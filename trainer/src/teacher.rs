@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use half::f16;
 use image::GrayImage;
 use image::imageops::{self, FilterType};
 use rayon::prelude::*;
+use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
 use xray_triage::bundle::sha256_hex;
 use xray_triage::triage::{self, Class, Scaling};
@@ -15,7 +17,8 @@ use xray_triage::whole;
 use crate::dataset::LabelledPlate;
 
 /// A classifier in ONNX: input `[1, 3, side, side]` of gray in 0..=1 replicated (its normalisation is inside), output
-/// the logits `[1, 3]` in the order of [`Class::ALL`]. What its last linear layer reads are its features.
+/// the logits `[1, 3]` in the order of [`Class::ALL`]. What its last linear layer reads are its features; where those are
+/// the mean over a map, the map is learned from, too.
 pub struct Teacher {
     model: Arc<TypedRunnableModel>,
     side: u32,
@@ -24,10 +27,48 @@ pub struct Teacher {
 /// What the teacher says of one film.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lesson {
-    /// In the order of [`Class::ALL`].
+    /// In the order of [`Class::ALL`], the mean of the film's and its mirror image's.
     pub probabilities: [f32; 3],
-    /// What the teacher's last linear layer reads.
+    /// What the teacher's last linear layer reads, the mean of the film's and its mirror image's.
     pub features: Vec<f32>,
+    /// `None` if the features are no mean over a map.
+    pub maps: Option<FeatureMaps>,
+}
+
+/// The maps whose means are the teacher's features, of a film and of its mirror image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeatureMaps {
+    /// Channels, rows, columns.
+    shape: [usize; 3],
+    /// `[channels, rows, columns]` each.
+    film: Vec<f16>,
+    mirror_image: Vec<f16>,
+}
+
+impl FeatureMaps {
+    /// Adds to `features` those of all channels at a place of the film, which runs over 0..=1 from the upper left, as the
+    /// teacher sees it in the film or in its mirror image. `false` if the place lies beyond the film; nothing is added then.
+    pub fn add_at(&self, (x, y): (f32, f32), mirrored: bool, features: &mut Vec<f32>) -> bool {
+        if !(0.0..=1.0).contains(&x) || !(0.0..=1.0).contains(&y) {
+            return false;
+        }
+        let [channels, rows, columns] = self.shape;
+        let (map, x) = if mirrored { (&self.mirror_image, 1.0 - x) } else { (&self.film, x) };
+        // Two neighbouring cells and the share of the second.
+        let neighbours = |place: f32, cells: usize| {
+            let place = (place * cells as f32 - 0.5).clamp(0.0, (cells - 1) as f32);
+            let first = place.floor() as usize;
+            (first, (first + 1).min(cells - 1), place.fract())
+        };
+        let (left, right, across) = neighbours(x, columns);
+        let (upper, lower, down) = neighbours(y, rows);
+        features.extend((0..channels).map(|channel| {
+            let at = |row: usize, column: usize| map[(channel * rows + row) * columns + column].to_f32();
+            let along = |row| at(row, left) * (1.0 - across) + at(row, right) * across;
+            along(upper) * (1.0 - down) + along(lower) * down
+        }));
+        true
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,15 +87,17 @@ impl Teacher {
         let explain = |error: TractError| failed(format!("{error:#}"));
         let onnx = tract_onnx::onnx();
         let proto = onnx.proto_model_for_path(path).map_err(explain)?;
-        let layers = proto.graph.iter().flat_map(|graph| &graph.node).rev();
-        let is_linear = |layer: &&tract_onnx::pb::NodeProto| matches!(layer.op_type.as_str(), "Gemm" | "MatMul");
-        let read_by_last_linear = layers.into_iter().find(is_linear).and_then(|layer| layer.input.first());
-        let name = read_by_last_linear.ok_or_else(|| failed("it has no linear layer".into()))?;
+        let layers: Vec<&NodeProto> = proto.graph.iter().flat_map(|graph| &graph.node).collect();
+        let is_linear = |layer: &&&NodeProto| matches!(layer.op_type.as_str(), "Gemm" | "MatMul");
+        let read_by_last_linear = layers.iter().rev().find(is_linear).and_then(|layer| layer.input.first());
+        let features = read_by_last_linear.ok_or_else(|| failed("it has no linear layer".into()))?;
+        let tensors = [Some(features.as_str()), map_of_mean(&layers, features)];
         let mut model = onnx.model_for_proto_model(&proto).map_err(explain)?;
-        let features =
-            model.find_outlet_label(name).ok_or_else(|| failed(format!("its tensor {name} has no origin")))?;
         let mut outputs = model.output_outlets().map_err(explain)?.to_vec();
-        outputs.push(features);
+        for name in tensors.into_iter().flatten() {
+            let outlet = model.find_outlet_label(name);
+            outputs.push(outlet.ok_or_else(|| failed(format!("its tensor {name} has no origin")))?);
+        }
         model.select_output_outlets(&outputs).map_err(explain)?;
         let model = model.into_optimized().map_err(explain)?;
         let shape = |fact: TractResult<&TypedFact>| match fact {
@@ -65,7 +108,7 @@ impl Teacher {
             [1, 3, height, width] if height == width => width as u32,
             ref other => return Err(failed(format!("its input is {other:?}"))),
         };
-        if shape(model.output_fact(0))? != [1, 3] || outputs.len() != 2 {
+        if shape(model.output_fact(0))? != [1, 3] {
             return Err(failed("its output is another".into()));
         }
         let model = model.into_runnable().map_err(explain)?;
@@ -74,7 +117,22 @@ impl Teacher {
 
     pub fn teach(&self, plate: &GrayImage) -> TractResult<Lesson> {
         let resized = imageops::resize(plate, self.side, self.side, FilterType::Triangle);
-        let gray = resized.as_raw().iter().map(|gray| f32::from(*gray) / 255.0);
+        let film = self.look(&resized)?;
+        let mirror_image = self.look(&imageops::flip_horizontal(&resized))?;
+        let mean = |one: &[f32], other: &[f32]| one.iter().zip(other).map(|(a, b)| (a + b) / 2.0).collect::<Vec<f32>>();
+        let maps = film.map.zip(mirror_image.map).map(|((shape, film), (_, mirror_image))| {
+            let halves = |map: Vec<f32>| map.into_iter().map(f16::from_f32).collect();
+            FeatureMaps { shape, film: halves(film), mirror_image: halves(mirror_image) }
+        });
+        Ok(Lesson {
+            probabilities: mean(&film.probabilities, &mirror_image.probabilities).as_slice().try_into()?,
+            features: mean(&film.features, &mirror_image.features),
+            maps,
+        })
+    }
+
+    fn look(&self, view: &GrayImage) -> TractResult<Look> {
+        let gray = view.as_raw().iter().map(|gray| f32::from(*gray) / 255.0);
         let input: Vec<f32> = gray.clone().chain(gray.clone()).chain(gray).collect();
         let side = self.side as usize;
         let outputs = self.model.run(tvec!(Tensor::from_shape(&[1, 3, side, side], &input)?.into()))?;
@@ -84,12 +142,34 @@ impl Teacher {
         let logits: [f32; 3] = values(&outputs[0])?.as_slice().try_into()?;
         let probabilities = triage::probabilities(&logits, &Scaling::NONE);
         let probabilities = Class::ALL.map(|class| probabilities.of(class) as f32);
-        Ok(Lesson { probabilities, features: values(&outputs[1])? })
+        let map = match outputs.get(2) {
+            Some(map) => match map.shape() {
+                &[1, channels, rows, columns] => Some(([channels, rows, columns], values(map)?)),
+                _ => None,
+            },
+            None => None,
+        };
+        Ok(Look { probabilities, features: values(&outputs[1])?, map })
     }
 }
 
-/// One row of the table that lessons are kept in.
-type Row = (String, [f32; 3], Vec<f32>);
+/// What the teacher makes of one picture; the map with its shape.
+struct Look {
+    probabilities: [f32; 3],
+    features: Vec<f32>,
+    map: Option<([usize; 3], Vec<f32>)>,
+}
+
+/// The tensor that `features` are the mean of over all places, if they are one.
+fn map_of_mean<'a>(layers: &[&'a NodeProto], features: &str) -> Option<&'a str> {
+    let origin = layers.iter().find(|layer| layer.output.iter().any(|output| output == features))?;
+    let read = origin.input.first()?;
+    match origin.op_type.as_str() {
+        "GlobalAveragePool" => Some(read),
+        "Flatten" | "Reshape" | "Squeeze" | "Dropout" | "Identity" => map_of_mean(layers, read),
+        _ => None,
+    }
+}
 
 /// The teacher's lesson on each film. They are kept in a table in `folder`, named after the teacher's hash, and taken from
 /// there the next time.
@@ -102,13 +182,11 @@ pub fn lessons(
     folder: &Path,
 ) -> Result<Vec<Lesson>, Box<dyn std::error::Error>> {
     let hash = sha256_hex(&std::fs::read(teacher)?);
-    let table = folder.join(format!("teacher-{}.csv", &hash[..12]));
-    let mut known: HashMap<String, Lesson> = HashMap::new();
+    let table = folder.join(format!("teacher-{}.safetensors", &hash[..12]));
+    let mut known = HashMap::new();
     if table.exists() {
-        for row in csv::ReaderBuilder::new().has_headers(false).from_path(&table)?.deserialize() {
-            let (image_id, probabilities, features): Row = row?;
-            known.insert(image_id, Lesson { probabilities, features });
-        }
+        known = table::read(&std::fs::read(&table)?)
+            .map_err(|error| format!("{}: {error}; delete this file and start again", table.display()))?;
     }
     let missing: Vec<&LabelledPlate> = films.iter().filter(|film| !known.contains_key(&film.film.image_id)).collect();
     if !missing.is_empty() {
@@ -118,13 +196,76 @@ pub fn lessons(
         for (film, lesson) in missing.into_iter().zip(taught?) {
             known.insert(film.film.image_id.clone(), lesson);
         }
-        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-        for (image_id, lesson) in &known {
-            writer.serialize((image_id, lesson.probabilities, &lesson.features))?;
-        }
-        whole::write(&table, &writer.into_inner()?)?;
+        whole::write(&table, &table::write(&known)?)?;
     }
     Ok(films.iter().map(|film| known[&film.film.image_id].clone()).collect())
+}
+
+/// Lessons as safetensors: `probabilities/ID`, `features/ID` and, with maps, `film/ID` and `mirror_image/ID`.
+mod table {
+    use std::collections::HashMap;
+
+    use half::f16;
+    use safetensors::tensor::{Dtype, SafeTensorError, TensorView};
+    use safetensors::{SafeTensors, serialize};
+
+    use super::{FeatureMaps, Lesson};
+
+    type Bytes = (String, Dtype, Vec<usize>, Vec<u8>);
+
+    pub fn write(lessons: &HashMap<String, Lesson>) -> Result<Vec<u8>, SafeTensorError> {
+        let singles = |name: String, values: &[f32]| -> Bytes {
+            (name, Dtype::F32, vec![values.len()], values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        };
+        let halves = |name: String, shape: [usize; 3], values: &[f16]| -> Bytes {
+            (name, Dtype::F16, shape.to_vec(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        };
+        let tensors: Vec<Bytes> = lessons
+            .iter()
+            .flat_map(|(id, lesson)| {
+                let mut tensors = vec![
+                    singles(format!("probabilities/{id}"), &lesson.probabilities),
+                    singles(format!("features/{id}"), &lesson.features),
+                ];
+                if let Some(maps) = &lesson.maps {
+                    tensors.push(halves(format!("film/{id}"), maps.shape, &maps.film));
+                    tensors.push(halves(format!("mirror_image/{id}"), maps.shape, &maps.mirror_image));
+                }
+                tensors
+            })
+            .collect();
+        let views: Result<Vec<_>, SafeTensorError> = tensors
+            .iter()
+            .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)))
+            .collect();
+        serialize(views?, None)
+    }
+
+    pub fn read(bytes: &[u8]) -> Result<HashMap<String, Lesson>, Box<dyn std::error::Error>> {
+        let tensors = SafeTensors::deserialize(bytes)?;
+        let singles = |name: String| -> Result<Vec<f32>, SafeTensorError> {
+            let values = tensors.tensor(&name)?.data().chunks_exact(4);
+            Ok(values.map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect())
+        };
+        let halves = |name: String| -> Result<([usize; 3], Vec<f16>), Box<dyn std::error::Error>> {
+            let tensor = tensors.tensor(&name)?;
+            let values = tensor.data().chunks_exact(2).map(|bytes| f16::from_le_bytes([bytes[0], bytes[1]]));
+            Ok((tensor.shape().try_into()?, values.collect()))
+        };
+        let lesson = |id: &str| -> Result<Lesson, Box<dyn std::error::Error>> {
+            let maps = match halves(format!("film/{id}")) {
+                Ok((shape, film)) => {
+                    Some(FeatureMaps { shape, film, mirror_image: halves(format!("mirror_image/{id}"))?.1 })
+                }
+                Err(_) => None,
+            };
+            let probabilities = singles(format!("probabilities/{id}"))?.as_slice().try_into()?;
+            Ok(Lesson { probabilities, features: singles(format!("features/{id}"))?, maps })
+        };
+        let names = tensors.names();
+        let ids = names.into_iter().filter_map(|name| name.strip_prefix("probabilities/"));
+        ids.map(|id| Ok((id.to_string(), lesson(id)?))).collect()
+    }
 }
 
 #[cfg(test)]
@@ -168,7 +309,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("teacher.onnx");
         std::fs::write(&path, onnx(true)).unwrap();
-        let Lesson { probabilities, features } = Teacher::load(&path).unwrap().teach(&film("a", 51).plate).unwrap();
+        let Lesson { probabilities, features, .. } = Teacher::load(&path).unwrap().teach(&film("a", 51).plate).unwrap();
         let close = |found: &[f32], expected: [f32; 3]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
         assert!(features.len() == 3 && close(&features, [0.2; 3]), "{features:?}");
         let powers = [0.0f32, 0.6, 1.2].map(f32::exp);
@@ -181,13 +322,56 @@ mod tests {
         let path = folder.path().join("teacher.onnx");
         std::fs::write(&path, onnx(true)).unwrap();
         let taught = lessons(&path, &[film("a", 51)], folder.path()).unwrap();
-        let table = folder.path().join(format!("teacher-{}.csv", &sha256_hex(&onnx(true))[..12]));
+        let file = folder.path().join(format!("teacher-{}.safetensors", &sha256_hex(&onnx(true))[..12]));
         assert_eq!(lessons(&path, &[film("a", 51)], folder.path()).unwrap(), taught);
-        std::fs::write(&table, "a,0.5,0.25,0.25,7.0,8.0,9.0\n").unwrap();
-        let known = Lesson { probabilities: [0.5, 0.25, 0.25], features: vec![7.0, 8.0, 9.0] };
+        let known = Lesson { probabilities: [0.5, 0.25, 0.25], features: vec![7.0, 8.0, 9.0], maps: None };
+        let written = table::write(&HashMap::from([("a".to_string(), known.clone())])).unwrap();
+        std::fs::write(&file, written).unwrap();
         let both = lessons(&path, &[film("b", 51), film("a", 51)], folder.path()).unwrap();
         assert_eq!(both, [taught[0].clone(), known]);
-        assert_eq!(std::fs::read_to_string(&table).unwrap().lines().count(), 2);
+        assert_eq!(table::read(&std::fs::read(&file).unwrap()).unwrap().len(), 2);
+        std::fs::write(&file, "cut off").unwrap();
+        let error = lessons(&path, &[film("a", 51)], folder.path()).unwrap_err().to_string();
+        assert!(error.contains("teacher-") && error.contains("delete"), "{error}");
+    }
+
+    /// Two channels on a grid of two rows and three columns: ten times the row plus the column, and minus it.
+    #[test]
+    fn a_map_is_read_between_its_cells_and_as_the_mirror_image_has_it() {
+        let values = [0.0, 1.0, 2.0, 10.0, 11.0, 12.0];
+        let map = |sign: f32| {
+            values
+                .iter()
+                .chain(&values)
+                .enumerate()
+                .map(move |(place, value)| f16::from_f32(if place < 6 { sign * value } else { -sign * value }))
+        };
+        let maps = FeatureMaps { shape: [2, 2, 3], film: map(1.0).collect(), mirror_image: map(100.0).collect() };
+        let at = |place, mirrored| {
+            let mut features = Vec::new();
+            maps.add_at(place, mirrored, &mut features).then_some(features)
+        };
+        assert_eq!(at((0.5, 0.25), false), Some(vec![1.0, -1.0]));
+        assert_eq!(at((1.0, 0.5), false), Some(vec![7.0, -7.0]), "the last column, half way between the rows");
+        assert_eq!(at((1.0, 1.0), true), Some(vec![1000.0, -1000.0]), "its mirror image shows it on the left");
+        assert_eq!(at((-0.01, 0.5), false), None);
+    }
+
+    #[test]
+    fn features_that_are_a_mean_over_a_map_come_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("teacher.onnx");
+        std::fs::write(&path, onnx(true)).unwrap();
+        let plate = GrayImage::from_fn(2, 2, |x, _| image::Luma([if x == 0 { 0 } else { 255 }]));
+        let maps = Teacher::load(&path).unwrap().teach(&plate).unwrap().maps.unwrap();
+        let at = |place, mirrored| {
+            let mut features = Vec::new();
+            assert!(maps.add_at(place, mirrored, &mut features));
+            features
+        };
+        assert_eq!(at((0.25, 0.25), false), [0.0; 3]);
+        assert_eq!(at((0.75, 0.75), false), [1.0; 3]);
+        assert_eq!(at((0.75, 0.75), true), [1.0; 3], "places are the film's, whichever picture shows them");
     }
 
     #[test]

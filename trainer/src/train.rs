@@ -17,7 +17,7 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::activation::{log_softmax, softmax};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use image::GrayImage;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -93,6 +93,9 @@ pub struct TrainConfig {
     /// Weight of the distance to the teacher's features in the loss, see [`feature_loss`].
     #[serde(default)]
     pub feature_weight: f32,
+    /// Weight of the distance to the teacher's feature map, place by place, in the loss.
+    #[serde(default)]
+    pub map_weight: f32,
     /// Weight of the activation maps' part outside the lungs in the loss, see [`lung_loss`].
     #[serde(default)]
     pub lung_weight: f32,
@@ -105,6 +108,10 @@ pub struct TrainConfig {
     /// Draw each class equally often, whatever its share of the films.
     #[serde(default)]
     pub balance_classes: bool,
+    /// Convolutions and the maps between them in bfloat16, all else in single precision (Micikevicius et al. 2018,
+    /// "Mixed precision training").
+    #[serde(default)]
+    pub mixed_precision: bool,
     pub stages: Vec<Stage>,
     pub architecture: Architecture,
     /// SHA-256 of the weights the run started from; `None` for random ones.
@@ -128,11 +135,13 @@ impl TrainConfig {
             label_smoothing: 0.0,
             teacher_share: 0.0,
             feature_weight: 0.0,
+            map_weight: 0.0,
             lung_weight: 0.0,
             average_decay: 0.0,
             augment: false,
             photograph_share: 0.0,
             balance_classes: false,
+            mixed_precision: false,
             stages: vec![Stage { size: 224, epochs: 50 }],
             architecture: Architecture::densenet121(attention),
             initial_weights: None,
@@ -150,11 +159,13 @@ impl TrainConfig {
             label_smoothing: 0.1,
             teacher_share: 0.5,
             feature_weight: 1.0,
+            map_weight: 0.0,
             lung_weight: 0.1,
             average_decay: 0.98,
             augment: true,
             photograph_share: 0.0,
             balance_classes: false,
+            mixed_precision: false,
             stages: vec![Stage { size: 128, epochs: 60 }, Stage { size: 224, epochs: 12 }],
             architecture: Architecture::densenet121(attention),
             initial_weights: None,
@@ -175,6 +186,10 @@ impl TrainConfig {
             }
         }
         self.stages.last().map_or(DEFAULT_SIZE, |stage| stage.size)
+    }
+
+    fn learns_features(&self) -> bool {
+        self.feature_weight > 0.0 || self.map_weight > 0.0
     }
 
     fn learning_rate(&self, step: usize, steps_per_epoch: usize) -> f64 {
@@ -274,7 +289,7 @@ pub enum Ended {
 #[derive(Module, Debug)]
 struct Student {
     network: Network,
-    /// From the network's pooled features to the teacher's; of no use after training.
+    /// From the network's features, pooled or at a place, to the teacher's; of no use after training.
     projector: Option<Linear>,
 }
 
@@ -302,7 +317,7 @@ pub fn run(
         log::info!("initial weights: {adopted}");
         network = network.with_state(&state)?;
     }
-    let lesson = train.first().and_then(|example| example.lesson.as_ref()).filter(|_| config.feature_weight > 0.0);
+    let lesson = train.first().and_then(|example| example.lesson.as_ref()).filter(|_| config.learns_features());
     let projector = lesson.map(|lesson| {
         LinearConfig::new(config.architecture.feature_channels(), lesson.features.len()).init(&training_device)
     });
@@ -433,6 +448,7 @@ fn all_finite(state: &Checkpoint) -> bool {
 }
 
 /// The films of one step.
+#[derive(Default)]
 struct Batch {
     /// `[batch, 3, size, size]`
     input: Vec<f32>,
@@ -441,6 +457,10 @@ struct Batch {
     labels: Vec<Class>,
     /// The teacher's features `[batch, features]`; empty without a teacher.
     features: Vec<f32>,
+    /// The teacher's features at places of the views, `[places, features]`, and which places of the batch's maps
+    /// `[batch, cells, cells]` those are: all that show a part of the film. Empty without a teacher's map.
+    map: Vec<f32>,
+    map_places: Vec<i64>,
     /// Of each film with a lung mask, its place in the batch and how much of each cell of its activation map is lung,
     /// `[cells * cells]`.
     lungs: Vec<(usize, Vec<f32>)>,
@@ -449,8 +469,8 @@ struct Batch {
 fn batch(train: &[Example], config: &TrainConfig, epoch: usize, step: usize) -> Batch {
     let spec = InputSpec::imagenet(config.size(epoch));
     let order = order(train, config, epoch);
-    let mut batch =
-        Batch { input: Vec::new(), target: Vec::new(), labels: Vec::new(), features: Vec::new(), lungs: Vec::new() };
+    let cells = spec.size as usize / config.architecture.stride();
+    let mut batch = Batch::default();
     for &index in order.iter().skip(step * config.batch_size).take(config.batch_size) {
         let example = &train[index];
         let mut rng = rng(config.seed, epoch, index);
@@ -459,8 +479,16 @@ fn batch(train: &[Example], config: &TrainConfig, epoch: usize, step: usize) -> 
             true => augment::random_view(&augment::base(plate, spec.size), spec.size, &mut rng),
             false => (plate.clone(), Geometry::IDENTITY),
         };
+        let maps = example.lesson.as_ref().and_then(|lesson| lesson.maps.as_ref());
+        if let Some(maps) = maps.filter(|_| config.map_weight > 0.0) {
+            let first = batch.labels.len() * cells * cells;
+            for (cell, place) in geometry.cell_centres(cells).into_iter().enumerate() {
+                if maps.add_at(place, geometry.is_mirrored(), &mut batch.map) {
+                    batch.map_places.push((first + cell) as i64);
+                }
+            }
+        }
         if let Some(lungs) = &example.lungs {
-            let cells = spec.size as usize / config.architecture.stride();
             batch.lungs.push((batch.labels.len(), geometry.coverage(lungs, cells)));
         }
         batch.input.extend(preprocess::tensor(&view, &spec));
@@ -522,10 +550,11 @@ fn target_of(example: &Example, config: &TrainConfig) -> [f32; 3] {
 }
 
 /// The loss of a batch, and how many films' most probable class is the label: mean cross-entropy against the target
-/// probabilities, plus [`feature_loss`] and [`lung_loss`] by their weights.
+/// probabilities, plus [`feature_loss`] (of the pooled features and place by place) and [`lung_loss`] by their weights.
 fn forward(student: &Student, batch: Batch, config: &TrainConfig, size: usize, device: &Device) -> (Tensor<1>, usize) {
     let films = batch.labels.len();
     let input = Tensor::<4>::from_data(TensorData::new(batch.input, [films, 3, size, size]), device);
+    let input = if config.mixed_precision { input.cast(FloatDType::BF16) } else { input };
     let target = Tensor::<2>::from_data(TensorData::new(batch.target, [films, CLASSES]), device);
     let output = student.network.forward(input);
     let log_probabilities = log_softmax(output.logits, 1);
@@ -537,6 +566,13 @@ fn forward(student: &Student, batch: Batch, config: &TrainConfig, size: usize, d
         let width = batch.features.len() / films;
         let teacher = Tensor::<2>::from_data(TensorData::new(batch.features, [films, width]), device);
         loss = loss + feature_loss(projector.forward(output.pooled), teacher) * config.feature_weight;
+        if !batch.map_places.is_empty() {
+            let places = batch.map_places.len();
+            let teacher = Tensor::<2>::from_data(TensorData::new(batch.map, [places, width]), device);
+            let wanted = Tensor::<1, Int>::from_data(TensorData::new(batch.map_places, [places]), device);
+            let student = at_places(output.features.clone()).select(0, wanted);
+            loss = loss + feature_loss(projector.forward(student), teacher) * config.map_weight;
+        }
     }
     if config.lung_weight > 0.0 && !batch.lungs.is_empty() {
         let maps = student.network.cam(output.features);
@@ -545,8 +581,14 @@ fn forward(student: &Student, batch: Batch, config: &TrainConfig, size: usize, d
     (loss, right)
 }
 
-/// One minus the mean cosine between the student's and the teacher's features `[batch, width]`, both less their mean
-/// over the batch: 0 where they vary alike from film to film, 1 where they have nothing to do with each other.
+/// A map's features `[batch, channels, rows, columns]` place by place, `[batch * rows * columns, channels]`.
+fn at_places(map: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, rows, columns] = map.dims();
+    map.permute([0, 2, 3, 1]).reshape([batch * rows * columns, channels])
+}
+
+/// One minus the mean cosine between the student's and the teacher's features `[films or places, width]`, both less their
+/// mean over all: 0 where they vary alike from one to the next, 1 where they have nothing to do with each other.
 fn feature_loss(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
     let direction = |features: Tensor<2>| {
         let centred = features.clone() - features.mean_dim(0);

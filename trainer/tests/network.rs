@@ -104,7 +104,8 @@ fn examples() -> Vec<Example> {
             let label = Class::ALL[number as usize % 3];
             let mut probabilities = [0.1; 3];
             probabilities[label as usize] = 0.8;
-            let lesson = Lesson { probabilities, features: vec![number as f32, label as usize as f32] };
+            let features = vec![number as f32, label as usize as f32];
+            let lesson = Lesson { probabilities, features, maps: None };
             Example {
                 plate: film(label, number),
                 label,
@@ -145,11 +146,13 @@ fn config(epochs: usize) -> TrainConfig {
         label_smoothing: 0.05,
         teacher_share: 0.3,
         feature_weight: 0.2,
+        map_weight: 0.2,
         lung_weight: 0.1,
         average_decay: 0.5,
         augment: false,
         photograph_share: 0.0,
         balance_classes: false,
+        mixed_precision: false,
         stages: vec![Stage { size: 32, epochs }],
         architecture: Architecture::tiny(Attention::Cbam),
         initial_weights: None,
