@@ -17,6 +17,7 @@ mod simulated;
 #[cfg(v4l_camera)]
 mod v4l;
 
+pub use pixels::FORMATS;
 pub use recording::{RecordedCamera, is_recording};
 pub use simulated::SimulatedCamera;
 #[cfg(v4l_camera)]

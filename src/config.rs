@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::profile_name;
+use crate::camera::FORMATS;
 use crate::film::Profile;
 use crate::pipeline::Options;
 use crate::strings::Language;
@@ -32,7 +33,8 @@ const THREADS: RangeInclusive<u8> = 1..=64;
 /// Free space to keep, megabytes: up to 1 TB.
 const RESERVE: RangeInclusive<u64> = 0..=1_000_000;
 /// Entries that have no value unless one is given: section, key, and what holds without.
-const OPTIONAL: [(&str, &str, &str); 6] = [
+const OPTIONAL: [(&str, &str, &str); 7] = [
+    ("camera", "format", "the camera's best"),
     ("camera", "exposure", "automatic"),
     ("camera", "white_balance", "automatic"),
     ("camera", "focus", "automatic"),
@@ -141,6 +143,9 @@ impl Config {
         filled("camera.device", &camera.device)?;
         within("camera.width", Some(camera.width), &SIDE, "pixels")?;
         within("camera.height", Some(camera.height), &SIDE, "pixels")?;
+        if let Some(format) = &camera.format {
+            one_of("camera.format", format, &FORMATS.map(|known| str::from_utf8(known).unwrap_or_default()))?;
+        }
         within("camera.exposure", camera.exposure, &EXPOSURE, "times 100 microseconds")?;
         within("camera.white_balance", camera.white_balance, &WHITE_BALANCE, "kelvin")?;
         within("camera.focus", camera.focus, &FOCUS, "units of the camera")?;
@@ -231,6 +236,8 @@ pub struct Camera {
     pub width: u32,
     /// Wanted height of a frame, pixels.
     pub height: u32,
+    /// Pixel format; without, the one of the nearest size, and of equally near ones the first of [`FORMATS`].
+    pub format: Option<String>,
     /// Fixed exposure time in units of 100 microseconds (V4L2_CID_EXPOSURE_ABSOLUTE); automatic without.
     pub exposure: Option<u32>,
     /// Fixed white balance in kelvin; automatic without.
@@ -249,6 +256,7 @@ impl Default for Camera {
             device: "/dev/video0".into(),
             width: 1920,
             height: 1080,
+            format: None,
             exposure: None,
             white_balance: None,
             focus: None,
@@ -446,6 +454,7 @@ mod tests {
     fn values_out_of_range_are_named_with_what_is_allowed() {
         for (text, key, allowed) in [
             ("[camera]\nwidth = 0", "camera.width is 0", "160 to 7680 pixels"),
+            ("[camera]\nformat = 'H264'", "camera.format is \"H264\"", "MJPG, YUYV, GREY, NV12"),
             ("[camera]\nexposure = 0", "camera.exposure", "1 to 100000"),
             ("[camera]\ntimeout_s = nan", "camera.timeout_s is NaN", "0.1 to 60 seconds"),
             ("[camera]\npreview_fps = inf", "camera.preview_fps is inf", "0.1 to 30"),

@@ -137,8 +137,8 @@ fn screens_of_words() {
         check(Screen::Off, "off");
         check(Screen::Fault { fault: Fault::Camera, detail }, "camera-fault");
         check(Screen::Fault { fault: Fault::Storage, detail: "no space left" }, "storage-fault");
+        check(Screen::Fault { fault: Fault::Model, detail: "hash differs" }, "model-fault");
         if size == SMALLEST {
-            check(Screen::Fault { fault: Fault::Model, detail: "hash differs" }, "model-fault");
             check(Screen::Fault { fault: Fault::Panel, detail: "pin 17 is in use" }, "panel-fault");
         }
     }

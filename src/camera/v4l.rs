@@ -269,7 +269,7 @@ fn open(config: &config::Camera) -> Result<Streaming, Fault> {
             _ => format!("cannot be opened: {error}. Plug it in again, or name another device in the settings"),
         })
     })?;
-    let offer = negotiate(&device, (config.width, config.height))?;
+    let offer = negotiate(&device, config)?;
     let (format, (width, height)) = offer.taken;
     let format = device.set_format(&Format::new(width, height, FourCC::new(&format))).map_err(|error| {
         Fault::Camera(match Errno::from_io_error(&error) {
@@ -340,46 +340,54 @@ pub struct Offer {
     pub taken: ([u8; 4], (u32, u32)),
 }
 
-/// What [`open`] would take of a node, for frames of about the wanted size. Nothing is set: it may be in use.
+/// What [`open`] would take of a node. Nothing is set: it may be in use.
 ///
 /// # Errors
 /// The node cannot be opened, or has nothing that can be used.
-pub fn offer(node: &Path, wanted: (u32, u32)) -> Result<Offer, Unusable> {
+pub fn offer(node: &Path, config: &config::Camera) -> Result<Offer, Unusable> {
     let asked = || {
         let device = Device::with_path(node).map_err(|error| Unusable {
             what: format!("cannot be opened: {error}").into(),
             what_to_do: "Plug it in again, or name another device in camera.device",
         })?;
-        negotiate(&device, wanted)
+        negotiate(&device, config)
     };
     catch_unwind(asked).unwrap_or(Err(NOT_UNDERSTOOD))
 }
 
-/// What a device offers, and the format and size of it that come nearest to the wanted size.
-fn negotiate(device: &Device, wanted: (u32, u32)) -> Result<Offer, Unusable> {
+/// What a device offers, and the format and size of it that come nearest to what is wanted.
+fn negotiate(device: &Device, config: &config::Camera) -> Result<Offer, Unusable> {
     let offered: Vec<FourCC> =
         device.enum_formats().unwrap_or_default().into_iter().map(|format| format.fourcc).collect();
-    let taken = nearest_format(device, &offered, wanted);
+    let taken = nearest_format(device, &offered, config);
     let formats: Vec<String> = offered.iter().map(FourCC::to_string).collect();
     match taken {
         Some(taken) => Ok(Offer { formats, taken }),
         None => {
             let abilities = device.query_caps().map_or(Flags::empty(), |abilities| abilities.capabilities);
-            Err(why_unusable(abilities, &formats))
+            Err(why_unusable(abilities, &formats, config.format.as_deref()))
         }
     }
 }
 
 /// The format and size offered that come nearest to the wanted size; of equally near ones the first in [`FORMATS`].
-/// `None` without a known format in a size that is not too large.
-fn nearest_format(device: &Device, offered: &[FourCC], wanted: (u32, u32)) -> Option<([u8; 4], (u32, u32))> {
-    let known = FORMATS.into_iter().filter(|known| offered.iter().any(|format| &format.repr == *known));
+/// `None` without a known format, or the wanted one, in a size that is not too large.
+fn nearest_format(device: &Device, offered: &[FourCC], config: &config::Camera) -> Option<([u8; 4], (u32, u32))> {
+    let wanted = (config.width, config.height);
+    let known = usable_formats(offered, config.format.as_deref());
     let sizes = known.filter_map(|format| match device.enum_framesizes(FourCC::new(format)) {
         Ok(sizes) => Some((*format, nearest_size(sizes.into_iter().map(|offer| offer.size), wanted)?)),
         // The driver does not say; it changes what it cannot do.
         Err(_) => Some((*format, wanted)),
     });
     sizes.min_by_key(|(_, size)| distance(*size, wanted))
+}
+
+/// The formats offered that may be taken, best first.
+fn usable_formats(offered: &[FourCC], wanted: Option<&str>) -> impl Iterator<Item = &'static [u8; 4]> {
+    FORMATS.into_iter().filter(move |known| {
+        wanted.is_none_or(|wanted| wanted.as_bytes() == *known) && offered.iter().any(|format| &format.repr == *known)
+    })
 }
 
 /// The offered size nearest to the wanted one, among those that [`fits`].
@@ -422,14 +430,15 @@ impl From<Unusable> for Fault {
     }
 }
 
-/// Why a device of these abilities, which offers these formats, has none that can be used.
-fn why_unusable(abilities: Flags, formats: &[String]) -> Unusable {
+/// Why a device of these abilities, which offers these formats, has none that can be used, or not the wanted one.
+fn why_unusable(abilities: Flags, formats: &[String], wanted: Option<&str>) -> Unusable {
     if abilities.contains(Flags::VIDEO_CAPTURE) {
         let formats = if formats.is_empty() { "nothing".into() } else { formats.join(", ") };
-        Unusable {
-            what: format!("offers none of MJPG, YUYV, GREY, NV12 in a size that fits, but {formats}").into(),
-            what_to_do: "Use another camera",
-        }
+        let (none, what_to_do) = match wanted {
+            Some(wanted) => (format!("no {wanted}"), "Leave camera.format out, or use another camera"),
+            None => ("none of MJPG, YUYV, GREY, NV12".into(), "Use another camera"),
+        };
+        Unusable { what: format!("offers {none} in a size that fits, but {formats}").into(), what_to_do }
     } else if abilities.intersects(Flags::VIDEO_CAPTURE_MPLANE | Flags::VIDEO_M2M_MPLANE) {
         Unusable {
             what: "offers multi-planar capture only, which is not supported".into(),
@@ -511,6 +520,15 @@ mod tests {
     }
 
     #[test]
+    fn the_wanted_format_is_taken_and_without_one_the_best() {
+        let offered = [b"NV12", b"H264", b"YUYV"].map(FourCC::new);
+        let usable = |wanted| usable_formats(&offered, wanted).collect::<Vec<_>>();
+        assert_eq!(usable(None), [b"YUYV", b"NV12"]);
+        assert_eq!(usable(Some("NV12")), [b"NV12"]);
+        assert!(usable(Some("MJPG")).is_empty() && usable(Some("H264")).is_empty());
+    }
+
+    #[test]
     fn a_range_of_sizes_is_stepped_through() {
         let range = |step| {
             let (min_width, min_height) = (32, 16);
@@ -526,11 +544,12 @@ mod tests {
 
     #[test]
     fn a_device_that_cannot_be_used_says_why() {
-        let why = |abilities, formats: &[&str]| {
+        let why_not = |abilities, formats: &[&str], wanted| {
             let formats: Vec<String> = formats.iter().map(ToString::to_string).collect();
-            let Fault::Camera(reason) = why_unusable(abilities, &formats).into() else { panic!("no fault") };
+            let Fault::Camera(reason) = why_unusable(abilities, &formats, wanted).into() else { panic!("no fault") };
             reason
         };
+        let why = |abilities, formats| why_not(abilities, formats, None);
         let planes = "offers multi-planar capture only, which is not supported. Use a USB camera";
         for abilities in [Flags::VIDEO_CAPTURE_MPLANE, Flags::VIDEO_M2M_MPLANE | Flags::STREAMING] {
             assert!(why(abilities, &[]).starts_with(planes));
@@ -538,6 +557,8 @@ mod tests {
         let both = Flags::VIDEO_CAPTURE | Flags::VIDEO_CAPTURE_MPLANE;
         assert!(why(both, &["H264", "RGB3"]).contains("in a size that fits, but H264, RGB3. Use another camera"));
         assert!(why(Flags::VIDEO_CAPTURE, &[]).contains("but nothing. "));
+        let fixed = why_not(Flags::VIDEO_CAPTURE, &["MJPG", "YUYV"], Some("GREY"));
+        assert!(fixed.starts_with("offers no GREY") && fixed.contains("but MJPG, YUYV. Leave camera.format out"));
         for abilities in [Flags::empty(), Flags::META_CAPTURE, Flags::VIDEO_OUTPUT] {
             assert!(why(abilities, &[]).starts_with("takes no pictures"));
         }
@@ -556,7 +577,7 @@ mod tests {
     fn what_a_device_offers_is_asked_without_panics() {
         for node in ["/dev/null", "/dev/no-such-camera", "/dev/\0video0"] {
             assert!(!captures(Path::new(node)));
-            let unusable = offer(Path::new(node), (640, 480)).unwrap_err();
+            let unusable = offer(Path::new(node), &config::Camera::default()).unwrap_err();
             assert!(!unusable.what.is_empty() && !unusable.what_to_do.is_empty(), "{node}: {unusable:?}");
         }
     }

@@ -41,7 +41,7 @@ impl System {
 /// Whether the node has something that the box would take.
 #[cfg(v4l_camera)]
 fn offered(node: &Path, found: &str, config: &config::Camera) -> Check {
-    match crate::camera::offer(node, (config.width, config.height)) {
+    match crate::camera::offer(node, config) {
         Ok(offer) => {
             let (format, (width, height)) = offer.taken;
             let format = String::from_utf8_lossy(&format);

@@ -18,6 +18,11 @@ LIBRARIES = ["ld-linux-aarch64.so.1", "libc.so.6", "libgcc_s.so.1", "libm.so.6"]
 # Virtual USB host, camera; the card's file system; the Pi's SD controllers; the generic board's disk and display.
 DRIVERS = ["vhci-hcd", "uvcvideo", "ext4", "bcm2835", "sdhci-iproc", "virtio_pci", "virtio_blk", "virtio-gpu"]
 
+# A camera of the kernel's own, for which a scenario says what it offers when it loads the driver.
+VIRTUAL_CAMERA = "vivid"
+
+MODEL = ROOT / "models/densenet121-cbam"
+
 DISPLAY = (800, 480)
 # Where QEMU's VideoCore has its framebuffer on a board of 1 GiB: 64 MiB below the peripherals' memory, plus 1 MiB.
 FRAMEBUFFER = 0x3C10_0000
@@ -119,7 +124,7 @@ def kernel(folder):
 
 def initramfs(folder, package, picture):
     """Packs the first file system: Debian's busybox and drivers, the installed package, the USB camera and the picture
-    it shows. Returns its file."""
+    it shows, a damaged model. Returns its file."""
     tree = WORK / "initramfs"
     shutil.rmtree(tree, ignore_errors=True)
     for name in ["bin", "drivers", "lib", "pictures"]:
@@ -129,11 +134,12 @@ def initramfs(folder, package, picture):
     shutil.copy(ROOT / "tests/board/guest/init", tree / "init")
     shutil.copy(BUILT / "usb-camera", tree / "usr/bin")
     shutil.copy(picture, tree / "pictures/film.jpg")
+    damage_model(tree / "damaged-model")
     for library in LIBRARIES:
         shutil.copy(GNU / library, tree / "lib")
 
     order = []
-    for driver in DRIVERS:
+    for driver in [*DRIVERS, VIRTUAL_CAMERA]:
         listing = command("modprobe", "--dirname", folder, "--set-version", kernel_version(folder),
                           "--show-depends", driver)
         for line in listing.splitlines():
@@ -142,6 +148,7 @@ def initramfs(folder, package, picture):
             if kind == "insmod" and name not in order:
                 shutil.copy(path.split()[0], tree / "drivers")
                 order.append(name)
+    order.remove(f"{VIRTUAL_CAMERA}.ko")
     (tree / "drivers/order").write_text("".join(f"{name}\n" for name in order))
 
     names = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))
@@ -150,6 +157,14 @@ def initramfs(folder, package, picture):
     file = WORK / "initramfs.gz"
     file.write_bytes(gzip.compress(packed, 1))
     return file
+
+
+def damage_model(folder):
+    """Writes a model bundle into a new folder, of whose network only the beginning is there."""
+    folder.mkdir()
+    for name in ["manifest.toml", "film-space.json"]:
+        shutil.copy(MODEL / name, folder)
+    (folder / "model.onnx").write_bytes((MODEL / "model.onnx").read_bytes()[:65536])
 
 
 def device_tree(folder, display=True):

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -19,6 +20,8 @@ FILM_IS_JUDGED = 900
 BOX_REACTS = 60
 # After the record is printed, until its screen is drawn.
 SCREEN_FOLLOWS = 10
+# For how long a storage fault that took a verdict is shown at least.
+LOSS_SHOWN = 60
 
 # Pixels of a verdict that may differ from the same verdict in simulation by more than LEVELS of 255, as a share: a few
 # digits, since another processor's sums can change a probability's last one.
@@ -29,13 +32,29 @@ SIDE_MAY_DIFFER = 2
 # Rows of a fault's screen that say the same whatever the error is: below the line with model and clock and above the
 # error's own words, and the disclaimer.
 FAULT_ROWS = [*range(30, 270), *range(440, 480)]
+# The gray levels from left to right of the virtual camera's picture, colour bars of 75 %: white, yellow, cyan, green,
+# magenta, red, blue, black. In gray alone black is 0 and white 255, with colours beside it 16 and 235.
+NARROW = [180, 162, 131, 112, 84, 65, 35, 16]
+BARS = {"YUYV": NARROW, "GREY": [round((level - 16) * 255 / 219) for level in NARROW], "NV12": NARROW}
+# As many levels, of 255, may they differ.
+BARS_MAY_DIFFER = 2
+# The virtual camera's frame, and where the display shows it: left, top, width and height in pixels.
+FRAME = (640, 480)
+PREVIEW = (12, 126, 408, 306)
+# A press longer than what the box takes for a bounce, and so short that a look every 200 ms would miss two of three.
+SHORT_PRESS = 0.09
+SHORT_PRESSES = 12
 # Into an analysis, seconds: at its end a case is recorded.
 MID_ANALYSIS = 5
 
 CASES = "/var/lib/xray-triage"
+SETTINGS = "/etc/xray-triage/config.toml"
+# Free on the card, KiB.
+ROOM = f"$(df -kP {CASES} | awk 'NR == 2 {{ print $4 }}')"
 CAMERA = "usb-camera /pictures/film.jpg >/run/camera.log 2>&1 & camera=$!"
-# What systemd would start, by the unit itself, and with the console for standard input, as the unit has it.
-APPLIANCE = ("$(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/xray-triage.service) --json"
+# What systemd would start, by the unit itself, and with the console for standard input, as the unit has it. The log has
+# each change of state.
+APPLIANCE = ("$(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/xray-triage.service) --json -vv"
              " </dev/tty1 >>/run/records.jsonl 2>>/run/appliance.log & appliance=$!")
 # What the kernel or anybody else writes to the console, which is on the same display.
 CONSOLE_MESSAGE = "for line in 1 2 3; do echo This is not to be seen while the box shows something. >/dev/tty1; done"
@@ -98,6 +117,7 @@ def running(bench, name, card, prepare="true", hardware=RaspberryPi(), display=T
         board.wait_for_boot()
         board.shell(prepare)
         plug(board)
+        configure(board)
         start(board)
         yield board
 
@@ -149,11 +169,10 @@ def no_display(bench):
 def disk_full(bench):
     """The card is full: no capture is taken and the box says so; with room again it goes on."""
     with operated(bench, "disk-full") as board:
-        # Most of it is only reserved, for writing it takes the emulated card minutes. The rest is written until it fails.
-        room = f"$(df -kP {CASES} | awk 'NR == 2 {{ print $4 }}')"
-        board.shell(f"fallocate -l $((({room} - 1024) * 1024)) {CASES}/filler")
+        fill(board, 1024)
+        # The rest is written until it fails.
         board.try_shell(f"cat /dev/zero >>{CASES}/filler 2>/dev/null", limit=BOX_REACTS)
-        if (left := int(board.shell(f"sync; echo {room}"))) > 100:
+        if (left := room(board)) > 100:
             raise Failed(f"the card could not be filled: {left} KiB are left")
         board.press()
         board.wait_for_blinking("the card is full: a fault is shown", BOX_REACTS)
@@ -163,13 +182,27 @@ def disk_full(bench):
         judge(board)
 
 
+def disk_fills(bench):
+    """The card fills up while a case is written: that one is not kept and the box says so, no other is lost, and with
+    room again it goes on."""
+    with operated(bench, "disk-fills", cases=2) as board:
+        judge(board)
+        # The next case, of the same film, takes as much: first its film, then its maps, at last the row, two pages or
+        # more of 4 KiB.
+        film, maps = (int(board.shell(f"stat -c %s {CASES}/films/000001.{name}")) // 1024 + 1
+                      for name in ["plate.png", "cam.json"])
+        lose(board, range(film // 2, film), "No space left")
+        lose(board, range(film + maps + 1, film + maps + 8), "database or disk is full")
+        judge(board)
+
+
 def sigkill(bench):
     """The program is killed while it judges: nothing half is left, no earlier case is lost, the next one is kept."""
     with operated(bench, "sigkill", cases=2) as board:
         judge(board)
         board.press()
         board.wait_for_lights("judging the second film", True, True, BOX_REACTS)
-        board.shell("kill -KILL $appliance; wait $appliance; [ $? = 137 ]")
+        kill(board)
         board.say("killed")
         start(board)
         judge(board)
@@ -188,7 +221,7 @@ def power_cut(bench):
         board.press()
         board.wait_for_lights("judging the second film", True, True, BOX_REACTS)
         time.sleep(MID_ANALYSIS)
-        if board.shell("wc -l </run/records.jsonl").strip() != "0":
+        if recorded(board) != 0:
             raise Failed("the second film was judged before the plug could be pulled")
         board.say("the plug is pulled")
     with running(bench, "power-cut", card) as board:
@@ -215,8 +248,95 @@ def virt(bench):
         check_verdict(bench, board)
 
 
-SCENARIOS = {"capture": capture, "unplug": unplug, "no-display": no_display, "disk-full": disk_full, "sigkill": sigkill,
-             "power-cut": power_cut, "clock": clock, "virt": virt}
+def edges(bench):
+    """Presses too short to be met by looking at the button now and then: its edges wake the box, and each counts."""
+    card = bench.new_card("edges")
+    with bench.board("edges", card, VirtualBoard(), display=True) as board:
+        board.wait_for_boot()
+        configure(board)
+        # Without a camera a press is over at once: a capture, and the fault again.
+        board.shell(APPLIANCE)
+        board.wait_for_blinking("there is no camera: a fault is shown", BOX_IS_READY)
+        for _ in range(SHORT_PRESSES):
+            board.press(SHORT_PRESS)
+            time.sleep(1)
+        _, counted = board.try_shell("grep -c -e '-> Capturing' /run/appliance.log")
+        if int(counted) != SHORT_PRESSES:
+            raise Failed(f"{counted} of {SHORT_PRESSES} presses of {SHORT_PRESS} s counted")
+        board.say(f"{SHORT_PRESSES} presses of {SHORT_PRESS} s, and all counted")
+        switch_off(board)
+
+
+def formats(bench):
+    """A camera with each uncompressed format: what is recorded, and what the display shows, is its test picture. One that
+    has its planes in several buffers is a fault that says what to do."""
+    card = bench.new_card("formats")
+    with bench.board("formats", card, VirtualBoard(), display=True) as board:
+        board.wait_for_boot()
+        # Two cameras: planes in one buffer, and in several.
+        board.shell(f"insmod /drivers/{image.VIRTUAL_CAMERA}.ko n_devs=2 node_types=1,1 multiplanar=1,2")
+        board.wait_until("the cameras are there", "[ -c /dev/video0 ] && [ -c /dev/video1 ]", BOX_REACTS)
+        for pixel_format in BARS:
+            configure(board, camera(pixel_format))
+            check_recording(board, pixel_format)
+            start(board)
+            check_preview(board, pixel_format)
+            kill(board)
+        # It has no controls of these.
+        check_log(board, "its exposure cannot be set to 80: .* Going on without")
+        check_log(board, "its white balance cannot be set to 5000: .* Going on without")
+        configure(board, camera("MJPG"))
+        check_refused(board, "offers no MJPG in a size that fits, but .*YUYV.*. Leave camera.format out")
+        configure(board, "[camera]\ndevice = '/dev/video1'\n")
+        several = "offers multi-planar capture only, which is not supported. Use a USB camera"
+        check_refused(board, several)
+        board.shell(APPLIANCE)
+        board.wait_for_blinking("planes in several buffers: a fault is shown", BOX_IS_READY)
+        check_fault(board, "camera-fault")
+        check_log(board, several)
+        switch_off(board)
+
+
+def model(bench):
+    """The settings name a damaged model: the box shows so and ends; with the built-in one it starts."""
+    card = bench.new_card("model")
+    with bench.board("model", card, RaspberryPi(), display=True) as board:
+        board.wait_for_boot()
+        plug(board)
+        board.shell(f"sed -i \"s|^#model = .*|model = '/damaged-model'|\" {SETTINGS}")
+        board.shell(APPLIANCE)
+        check_fault(board, "model-fault", limit=BOX_IS_READY)
+        board.wait_for_blinking("a fault is shown", BOX_REACTS)
+        status, _ = board.try_shell("wait $appliance", limit=BOX_REACTS)
+        if status != 2:
+            raise Failed(f"the program ended with {status} instead of 2")
+        check_log(board, "the SHA-256 of model.onnx is .* damaged or was swapped: copy the bundle again")
+        board.shell(f"sed -i 's|^model = |#&|' {SETTINGS}")
+        start(board)
+        switch_off(board)
+    check_cases(bench, card, 0)
+
+
+def controls(bench):
+    """What the settings fix of a camera is set in it by hand; without that it chooses itself."""
+    card = bench.new_card("controls")
+    with bench.board("controls", card, VirtualBoard(), display=True) as board:
+        board.wait_for_boot()
+        plug(board)
+        configure(board, "[camera]\nexposure = 80\nwhite_balance = 5000\nfocus = 30\n")
+        start(board)
+        check_controls(board, ["exposure mode: 1", "exposure time: 80", "automatic white balance: 0",
+                               "white balance: 5000", "automatic focus: 0", "focus: 30"])
+        kill(board)
+        configure(board)
+        start(board)
+        check_controls(board, ["exposure mode: 8", "automatic white balance: 1", "automatic focus: 1"])
+        switch_off(board)
+
+
+SCENARIOS = {"capture": capture, "unplug": unplug, "no-display": no_display, "disk-full": disk_full,
+             "disk-fills": disk_fills, "sigkill": sigkill, "power-cut": power_cut, "clock": clock, "model": model,
+             "virt": virt, "edges": edges, "formats": formats, "controls": controls}
 
 
 # Steps of the scenarios
@@ -228,25 +348,67 @@ def plug(board):
     board.wait_until("the camera is there", "[ -c /dev/video0 ]", BOX_REACTS)
 
 
+def configure(board, settings=""):
+    """Writes the box's settings: the board's, and these. Without any the package's stay."""
+    if lines := (board.hardware.SETTINGS + settings).replace("\n", "\\n"):
+        board.shell(f'printf "{lines}" >{SETTINGS}')
+
+
 def start(board):
     """Starts the program and waits until it is ready."""
-    if board.hardware.SETTINGS:
-        lines = board.hardware.SETTINGS.replace("\n", "\\n")
-        board.shell(f'printf "{lines}" >/etc/xray-triage/config.toml')
     board.shell(APPLIANCE)
     board.wait_for_lights("the program runs, the box is ready", True, False, BOX_IS_READY)
 
 
 def judge(board):
     """Takes a film and waits for the answer, a class: the photograph used here gets one."""
-    before = int(board.shell("wc -l </run/records.jsonl"))
+    before = recorded(board)
     board.press()
     board.wait_for_lights("the button is pressed: capturing, judging", True, True, BOX_REACTS)
     board.wait_for_lights("the verdict is shown", True, False, FILM_IS_JUDGED)
-    records = int(board.shell("wc -l </run/records.jsonl"))
-    if records != before + 1:
+    if (records := recorded(board)) != before + 1:
         said = board.shell("cat /run/appliance.log")
         raise Failed(f"{records - before} records for one press. The program said: {said}")
+
+
+def lose(board, left, words):
+    """Takes a film and fills the card while it is judged, so that so many KiB are left: the case is not kept, which the
+    log says in these words. Then clears the card."""
+    board.press()
+    board.wait_for_lights("the button is pressed: capturing, judging", True, True, BOX_REACTS)
+    before = recorded(board)
+    fill(board, left[-1])
+    if (found := room(board)) not in left:
+        raise Failed(f"{found} KiB are left on the card instead of {left[0]} to {left[-1]}")
+    if board.try_shell(f"[ $(ls {CASES}/films | wc -l) = 2 ]")[0] != 0 or recorded(board) != before:
+        raise Failed("the film was judged before the card was full")
+    board.wait_for_blinking(f"{found} KiB are left on the card, the case is lost: a fault is shown", FILM_IS_JUDGED)
+    check_fault(board, "storage-fault")
+    check_log(board, f"no room for more cases .{words}")
+    check_listed(board, 1)
+    board.shell(f"[ $(ls {CASES}/films | wc -l) = 2 ] && rm {CASES}/filler")
+    board.wait_for_lights("there is room again: ready", True, False, LOSS_SHOWN + BOX_REACTS)
+
+
+def recorded(board):
+    """How many records the program has printed."""
+    return int(board.shell("wc -l </run/records.jsonl"))
+
+
+def room(board):
+    """How many KiB are free on the card."""
+    return int(board.shell(f"sync; echo {ROOM}"))
+
+
+def fill(board, left):
+    """Fills the card but for about so many KiB. What fills it is only reserved: writing it takes the emulated card
+    minutes."""
+    board.shell(f"fallocate -l $((({ROOM} - {left}) * 1024)) {CASES}/filler")
+
+
+def kill(board):
+    """Kills the program."""
+    board.shell("kill -KILL $appliance; wait $appliance; [ $? = 137 ]")
 
 
 def switch_off(board):
@@ -263,6 +425,14 @@ def check_log(board, words):
     """The program's log has a line with these words, an extended regular expression."""
     if board.try_shell(f"grep -q -E '{words}' /run/appliance.log")[0] != 0:
         raise Failed(f"the log has no `{words}`. It says: {board.shell('cat /run/appliance.log')}")
+
+
+def check_controls(board, changes):
+    """These are the newest changes of the USB camera's controls, in this order."""
+    made = board.shell("cat /run/camera.log").splitlines()[-len(changes):]
+    if made != changes:
+        raise Failed(f"the camera's controls were changed so: {made}, instead of so: {changes}")
+    board.say(f"the camera was told {', '.join(changes)}")
 
 
 def check_listed(board, count):
@@ -285,14 +455,14 @@ def check_doctor(board):
     board.say("the doctor finds card and case log well")
 
 
-def check_fault(board, name):
+def check_fault(board, name, limit=BOX_REACTS):
     """The display shows this fault as its picture in tests/screens does, but for model, clock and the error's words."""
     width, height = image.DISPLAY
     picture = image.ROOT / f"tests/screens/{name}-en-{width}x{height}.png"
     known = subprocess.run(["pngtopnm", str(picture)], check=True, stdout=subprocess.PIPE).stdout
     expected = rows(image.pixels(known, picture), FAULT_ROWS)
     # The LEDs change before the screen is drawn.
-    end = time.monotonic() + BOX_REACTS
+    end = time.monotonic() + limit
     while any(abs(a - b) > LEVELS for a, b in zip(rows(board.screen("fault"), FAULT_ROWS), expected)):
         if time.monotonic() > end:
             raise Failed(f"the display does not show {picture}")
@@ -323,6 +493,72 @@ def check_verdict(bench, board):
                      f"rows {differ[0] // width} and {differ[-1] // width}")
     board.say(f"the display shows the verdict as in simulation, but for {len(differ)} pixels")
     return shown
+
+
+def camera(pixel_format):
+    """Settings for the virtual camera in this format, with fixed values for what it lacks."""
+    width, height = FRAME
+    return (f"[camera]\nwidth = {width}\nheight = {height}\nformat = '{pixel_format}'\n"
+            "exposure = 80\nwhite_balance = 5000\n")
+
+
+def check_recording(board, pixel_format):
+    """What `record` keeps of the camera is its test picture in this format."""
+    board.shell("rm -rf /tmp/recording && xray-triage record --seconds 1 /tmp/recording")
+    frames = [json.loads(line) for line in board.shell("cat /tmp/recording/frames.jsonl").splitlines()]
+    newest = frames[-1]
+    if (newest["format"], newest["width"], newest["height"]) != (pixel_format, *FRAME):
+        raise Failed(f"recorded was {newest}")
+    encoded = board.shell(f"gzip -1 </tmp/recording/{len(frames):06}.{pixel_format.lower()} | base64", limit=120)
+    frame = gzip.decompress(base64.b64decode(encoded))
+    width, height = FRAME
+    lines = height * 3 // 2 if pixel_format == "NV12" else height
+    if len(frame) != newest["stride"] * lines:
+        raise Failed(f"a frame has {len(frame)} bytes, in {lines} lines of {newest['stride']}")
+    step = 2 if pixel_format == "YUYV" else 1
+    lines = [frame[newest["stride"] * row:][:width * step:step] for row in range(height)]
+    if fault := bars_fault(lines, pixel_format):
+        raise Failed(f"the recording has {fault}")
+    board.say(f"{pixel_format}: {len(frames)} frames recorded, the last one is the test picture")
+
+
+def check_preview(board, pixel_format):
+    """The display shows the camera's test picture as a preview."""
+    # The display may be late by a moment.
+    end = time.monotonic() + BOX_REACTS
+    while fault := bars_fault(preview(board, pixel_format), pixel_format):
+        if time.monotonic() > end:
+            raise Failed(f"the display has {fault}")
+        time.sleep(1)
+    board.say(f"{pixel_format}: the display shows the test picture")
+
+
+def preview(board, pixel_format):
+    """The gray levels of the preview, line by line."""
+    left, top, width, height = PREVIEW
+    shown, line = board.screen(f"preview-{pixel_format}"), 3 * image.DISPLAY[0]
+    return [shown[line * row + 3 * left:][:3 * width:3] for row in range(top, top + height)]
+
+
+def bars_fault(lines, pixel_format):
+    """What is not as in the test picture, if anything, in the lower half of a picture: in the upper one the camera writes
+    over it."""
+    width = len(lines[0])
+    for number, level in enumerate(BARS[pixel_format]):
+        # Colours and the display's picture are averages, at a bar's ends of two bars.
+        columns = slice(width * number // 8 + 4, width * (number + 1) // 8 - 4)
+        found = [value for line in lines[len(lines) // 2:] for value in line[columns]]
+        if min(found) < level - BARS_MAY_DIFFER or max(found) > level + BARS_MAY_DIFFER:
+            return f"gray levels {min(found)} to {max(found)} in bar {number + 1} instead of {level}"
+    return None
+
+
+def check_refused(board, words):
+    """The program does not record from the camera of the settings, and says so in these words."""
+    status, said = board.try_shell("xray-triage record /tmp/refused 2>&1", limit=BOX_REACTS)
+    if status != 2 or not re.search(words, said):
+        raise Failed(f"recording ended with {status} instead of 2 and `{words}`: {said}")
+    board.say(f"refused: {said}")
 
 
 def alike(shown, expected):

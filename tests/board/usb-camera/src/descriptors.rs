@@ -1,8 +1,11 @@
 //! What the camera says of itself: USB 2.0 and UVC 1.0 descriptors.
 
+use crate::controls;
+
 /// A frame interval in units of 100 ns: 15 frames a second.
 pub const FRAME_INTERVAL: u32 = 666_666;
-/// The number of the interface that streams; interface 0 controls.
+/// The numbers of the interfaces.
+pub const CONTROL_INTERFACE: u8 = 0;
 pub const STREAMING_INTERFACE: u8 = 1;
 
 const ENDPOINT_IN_1: u8 = 0x81;
@@ -42,10 +45,15 @@ pub fn configuration(width: u16, height: u16, frame_bytes: u32) -> Vec<u8> {
         // A clock of 48 MHz, one streaming interface.
         [&48_000_000_u32.to_le_bytes()[..], &[1, STREAMING_INTERFACE]].concat(),
         [
-            // Terminal 1: a camera (0x0201) without controls.
-            &[18, CLASS_SPECIFIC, 2, 1, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0][..],
-            // Terminal 2: out to the USB stream (0x0101), from terminal 1.
-            &[9, CLASS_SPECIFIC, 3, 2, 1, 1, 0, 1, 0],
+            // A camera (0x0201).
+            &[18, CLASS_SPECIFIC, 2, controls::TERMINAL, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 3][..],
+            &controls::OF_TERMINAL,
+            // What works on its pictures.
+            &[11, CLASS_SPECIFIC, 5, controls::UNIT, controls::TERMINAL, 0, 0, 2],
+            &controls::OF_UNIT,
+            &[0],
+            // Terminal 2: out to the USB stream (0x0101).
+            &[9, CLASS_SPECIFIC, 3, 2, 1, 1, 0, controls::UNIT, 0],
         ]
         .concat(),
     );

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
-use crate::descriptors::{self, FRAME_INTERVAL, STREAMING_INTERFACE};
+use crate::controls::Controls;
+use crate::descriptors::{self, CONTROL_INTERFACE, FRAME_INTERVAL, STREAMING_INTERFACE};
 use crate::usbip::Setup;
 
 /// The most bytes of a payload, its header included.
@@ -28,6 +29,7 @@ pub struct FilmCamera {
     picture: PathBuf,
     width: u16,
     height: u16,
+    controls: Controls,
     frame: Vec<u8>,
     sent: usize,
     /// Toggles from frame to frame, so that the host sees where one ends.
@@ -45,6 +47,7 @@ impl FilmCamera {
             picture: picture.into(),
             width,
             height,
+            controls: Controls::new(),
             frame: Vec::new(),
             sent: 0,
             frame_id: 0,
@@ -52,7 +55,7 @@ impl FilmCamera {
         })
     }
 
-    /// The answer to a control request; `None` to one that a camera without controls does not know.
+    /// The answer to a control request; `None` to one that the camera does not know or refuses.
     pub fn control(&mut self, setup: &Setup) -> Option<Vec<u8>> {
         let [low, high] = setup.value.to_le_bytes();
         match (setup.request_type, setup.request) {
@@ -65,9 +68,11 @@ impl FilmCamera {
             (0x80..=0x82, GET_STATUS) => Some(vec![0, 0]),
             // Set address, configuration, interface; clear a halted endpoint: there is nothing to do.
             (0x00..=0x02, _) => Some(Vec::new()),
-            (0x21 | 0xa1, request) if setup.index.to_le_bytes()[0] == STREAMING_INTERFACE => {
-                self.stream_parameters(request, setup.value >> 8)
-            }
+            (0x21 | 0xa1, request) => match setup.index.to_le_bytes()[0] {
+                STREAMING_INTERFACE => self.stream_parameters(request, setup.value >> 8),
+                CONTROL_INTERFACE => self.controls.answer(setup),
+                _ => None,
+            },
             _ => None,
         }
     }

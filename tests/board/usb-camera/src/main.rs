@@ -5,6 +5,7 @@
 //! the kernel's own `uvcvideo` makes a `/dev/videoN` of it. Each frame is the picture's file, byte for byte, read anew:
 //! renaming another picture of the same size over it lays another film under the camera. Ending the program unplugs it.
 
+mod controls;
 mod descriptors;
 mod device;
 mod usbip;

@@ -15,13 +15,14 @@ const NOT_ISOCHRONOUS: u32 = 0xffff_ffff;
 /// Status of a request that the device does not know: a stalled endpoint, `-EPIPE`.
 const STALL: i32 = -32;
 
-/// The eight bytes that start a control transfer (USB 2.0, 9.3).
+/// The eight bytes that start a control transfer (USB 2.0, 9.3), and the data that came with them.
 pub struct Setup {
     pub request_type: u8,
     pub request: u8,
     pub value: u16,
     pub index: u16,
     pub length: u16,
+    pub data: Vec<u8>,
 }
 
 impl Setup {
@@ -33,7 +34,7 @@ impl Setup {
 
 /// What the host asks.
 pub enum Request {
-    /// A control transfer. Data that came with it is dropped: none of it could change anything.
+    /// A control transfer.
     Control { id: u32, setup: Setup },
     /// Up to `room` bytes from the streaming endpoint.
     Bulk { id: u32, room: usize },
@@ -53,9 +54,8 @@ pub fn read(socket: &mut impl Read) -> io::Result<Option<Request>> {
     match command {
         CMD_UNLINK => Ok(Some(Request::TakeBack { id })),
         CMD_SUBMIT if endpoint == 0 => {
-            if !to_host {
-                io::copy(&mut socket.take(length as u64), &mut io::sink())?;
-            }
+            let mut data = vec![0; if to_host { 0 } else { length }];
+            socket.read_exact(&mut data)?;
             let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
             let setup = Setup {
                 request_type: header[40],
@@ -63,6 +63,7 @@ pub fn read(socket: &mut impl Read) -> io::Result<Option<Request>> {
                 value: half(42),
                 index: half(44),
                 length: half(46),
+                data,
             };
             Ok(Some(Request::Control { id, setup }))
         }
