@@ -46,6 +46,16 @@ pub struct FeatureMaps {
 }
 
 impl FeatureMaps {
+    /// `shape`: channels, rows and columns, all of them at least 1, of both maps.
+    pub fn new(shape: [usize; 3], film: Vec<f16>, mirror_image: Vec<f16>) -> Self {
+        let values = shape.iter().product::<usize>();
+        assert!(
+            values > 0 && film.len() == values && mirror_image.len() == values,
+            "maps that have not the shape {shape:?}"
+        );
+        FeatureMaps { shape, film, mirror_image }
+    }
+
     /// Adds to `features` those of all channels at a place of the film, which runs over 0..=1 from the upper left, as the
     /// teacher sees it in the film or in its mirror image. `false` if the place lies beyond the film; nothing is added then.
     pub fn add_at(&self, (x, y): (f32, f32), mirrored: bool, features: &mut Vec<f32>) -> bool {
@@ -122,7 +132,7 @@ impl Teacher {
         let mean = |one: &[f32], other: &[f32]| one.iter().zip(other).map(|(a, b)| (a + b) / 2.0).collect::<Vec<f32>>();
         let maps = film.map.zip(mirror_image.map).map(|((shape, film), (_, mirror_image))| {
             let halves = |map: Vec<f32>| map.into_iter().map(f16::from_f32).collect();
-            FeatureMaps { shape, film: halves(film), mirror_image: halves(mirror_image) }
+            FeatureMaps::new(shape, halves(film), halves(mirror_image))
         });
         Ok(Lesson {
             probabilities: mean(&film.probabilities, &mirror_image.probabilities).as_slice().try_into()?,
@@ -142,12 +152,9 @@ impl Teacher {
         let logits: [f32; 3] = values(&outputs[0])?.as_slice().try_into()?;
         let probabilities = triage::probabilities(&logits, &Scaling::NONE);
         let probabilities = Class::ALL.map(|class| probabilities.of(class) as f32);
-        let map = match outputs.get(2) {
-            Some(map) => match map.shape() {
-                &[1, channels, rows, columns] => Some(([channels, rows, columns], values(map)?)),
-                _ => None,
-            },
-            None => None,
+        let map = match outputs.get(2).map(|map| (map, map.shape())) {
+            Some((map, &[1, channels, rows, columns])) => Some(([channels, rows, columns], values(map)?)),
+            _ => None,
         };
         Ok(Look { probabilities, features: values(&outputs[1])?, map })
     }
@@ -255,7 +262,11 @@ mod table {
         let lesson = |id: &str| -> Result<Lesson, Box<dyn std::error::Error>> {
             let maps = match halves(format!("film/{id}")) {
                 Ok((shape, film)) => {
-                    Some(FeatureMaps { shape, film, mirror_image: halves(format!("mirror_image/{id}"))?.1 })
+                    let (mirror_shape, mirror_image) = halves(format!("mirror_image/{id}"))?;
+                    if shape != mirror_shape || shape.contains(&0) {
+                        return Err(format!("the maps of {id} have the shapes {shape:?} and {mirror_shape:?}").into());
+                    }
+                    Some(FeatureMaps::new(shape, film, mirror_image))
                 }
                 Err(_) => None,
             };
@@ -346,7 +357,7 @@ mod tests {
                 .enumerate()
                 .map(move |(place, value)| f16::from_f32(if place < 6 { sign * value } else { -sign * value }))
         };
-        let maps = FeatureMaps { shape: [2, 2, 3], film: map(1.0).collect(), mirror_image: map(100.0).collect() };
+        let maps = FeatureMaps::new([2, 2, 3], map(1.0).collect(), map(100.0).collect());
         let at = |place, mirrored| {
             let mut features = Vec::new();
             maps.add_at(place, mirrored, &mut features).then_some(features)

@@ -707,6 +707,8 @@ pub fn config_of(folder: &Path) -> Result<TrainConfig, TrainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::teacher::FeatureMaps;
+    use half::f16;
 
     #[test]
     fn balanced_epochs_have_every_class_equally_often() {
@@ -750,6 +752,38 @@ mod tests {
         assert_eq!(widths(&example, 0.0), [1000, 0, 0]);
         example.photographs.clear();
         assert_eq!(widths(&example, 1.0), [1000, 0, 0]);
+    }
+
+    #[test]
+    fn a_view_learns_the_teachers_map_where_it_shows_the_film() {
+        let map = |first: f32| (0..4).map(move |place| f16::from_f32(first + place as f32));
+        let example = |first| {
+            let maps = FeatureMaps::new([1, 2, 2], map(first).collect(), map(100.0).collect());
+            let lesson = Lesson { probabilities: [0.0, 0.0, 1.0], features: vec![0.0], maps: Some(maps) };
+            let plate = GrayImage::from_fn(64, 64, |x, _| image::Luma([x as u8]));
+            Example { plate, label: Class::Normal, photographs: vec![], lungs: None, lesson: Some(lesson) }
+        };
+        let films = [example(0.0), example(10.0)];
+        let architecture = Architecture::tiny(Attention::None);
+        let stages = vec![Stage { size: 2 * architecture.stride() as u32, epochs: 1 }];
+        let config =
+            TrainConfig { architecture, stages, map_weight: 1.0, augment: false, ..TrainConfig::own(Attention::None) };
+        let taught = batch(&films, &config, 0, 0);
+        assert_eq!(taught.map_places, (0..8).collect::<Vec<i64>>());
+        let (first, second) = taught.map.split_at(4);
+        let mut seen = [first[0], second[0]];
+        seen.sort_by(f32::total_cmp);
+        assert_eq!(seen, [0.0, 10.0]);
+        assert!(
+            [first, second].iter().all(|map| map.windows(2).all(|pair| pair[1] == pair[0] + 1.0)),
+            "{:?}",
+            taught.map
+        );
+
+        let zoomed = TrainConfig { augment: true, ..config.clone() };
+        let beyond = (0..20).any(|epoch| batch(&films, &zoomed, epoch, 0).map_places.len() < 8);
+        assert!(beyond, "places beyond the film teach nothing");
+        assert!(batch(&films, &TrainConfig { map_weight: 0.0, ..config }, 0, 0).map.is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Tensor, TensorData};
+use half::f16;
 use image::{GrayImage, Luma};
 use trainer::ablation;
 use trainer::architecture::{Architecture, Attention};
@@ -15,7 +16,7 @@ use trainer::dataset::{Film, LabelledPlate};
 use trainer::formula;
 use trainer::network::Network;
 use trainer::state_dict::StateDict;
-use trainer::teacher::Lesson;
+use trainer::teacher::{FeatureMaps, Lesson};
 use trainer::train::{self, Ended, Example, Films, Schedule, Stage, TrainConfig};
 use xray_triage::pipeline::Options;
 use xray_triage::triage::Class;
@@ -105,7 +106,9 @@ fn examples() -> Vec<Example> {
             let mut probabilities = [0.1; 3];
             probabilities[label as usize] = 0.8;
             let features = vec![number as f32, label as usize as f32];
-            let lesson = Lesson { probabilities, features, maps: None };
+            let map: Vec<f16> = (0..8).map(|place| f16::from_f32((number * place % 5) as f32)).collect();
+            let maps = Some(FeatureMaps::new([2, 2, 2], map.clone(), map));
+            let lesson = Lesson { probabilities, features, maps };
             Example {
                 plate: film(label, number),
                 label,
@@ -190,6 +193,17 @@ fn training_learns_what_there_is_to_learn() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(ended, Ended::Finished(1.0));
     assert_eq!(rows, 41, "a heading and a row an epoch");
+}
+
+#[test]
+fn mixed_precision_learns_it_too() {
+    for attention in [Attention::Se, Attention::Cbam] {
+        let folder = folder("mixed");
+        let mixed = TrainConfig { mixed_precision: true, architecture: Architecture::tiny(attention), ..config(40) };
+        let ended = run(&folder, &mixed, false, false).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(ended, Ended::Finished(1.0), "{attention:?}");
+    }
 }
 
 #[test]
