@@ -34,7 +34,7 @@ pub fn shown_bias(scaling: &Scaling) -> String {
 ///
 /// - `screening`: the highest one at which 95 % of the COVID-19 films are caught, but not above `balanced`. A film is
 ///   caught if it is called COVID-19 or referred to a reader: it is not sent home.
-/// - `balanced`: the one nearest to one half among those with as good as most right verdicts.
+/// - `balanced`: the one with most right verdicts.
 /// - `confirm`: the lowest one at which 97.5 % of the other films are not called COVID-19.
 pub fn fit(films: &[Scored], unfamiliar_above: f64) -> Calibration {
     let scaling = fit_scaling(films);
@@ -49,7 +49,7 @@ pub fn fit(films: &[Scored], unfamiliar_above: f64) -> Calibration {
         let of_class = outcomes.filter(|(truth, _)| (*truth == Class::Covid19) == is_covid19);
         mean(of_class.map(|(_, outcome)| f64::from(u8::from(wanted(outcome))))).unwrap_or(1.0)
     };
-    let balanced = balanced_threshold(films, scaling, refer_below);
+    let balanced = most_accurate_threshold(films, scaling, refer_below);
     // The higher the threshold, the fewer are called COVID-19.
     let thresholds: Vec<f64> = (0..=10_000).map(|step| f64::from(step) / 1e4).collect();
     let caught = thresholds.partition_point(|&at| share(at, true, &is_caught) >= SCREENING_CAUGHT);
@@ -134,20 +134,17 @@ fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
-/// The COVID-19 threshold nearest to one half, in steps of a percent from 10 to 90, whose right verdicts are at most one
-/// standard error (binomial) fewer than the most that any has. The one with most would turn on single films; Breiman et al.
-/// 1984, "Classification and regression trees", choose the simplest of equals by the same rule.
-fn balanced_threshold(films: &[Scored], scaling: Scaling, refer_below: f64) -> f64 {
-    let right = |percent: i32| {
-        let point = OperatingPoint { covid19_at_least: f64::from(percent) / 100.0, refer_below };
-        outcomes(films, scaling, point).filter(|(truth, outcome)| outcome.class() == Some(*truth)).count() as f64
+/// The COVID-19 threshold, in steps of a percent from 10 to 90, with most right verdicts; the middle one where several have.
+fn most_accurate_threshold(films: &[Scored], scaling: Scaling, refer_below: f64) -> f64 {
+    let right = |covid19_at_least: f64| {
+        let outcomes = outcomes(films, scaling, OperatingPoint { covid19_at_least, refer_below });
+        outcomes.filter(|(truth, outcome)| outcome.class() == Some(*truth)).count()
     };
-    let candidates: Vec<(i32, f64)> = (10..=90).map(|percent| (percent, right(percent))).collect();
-    let most = candidates.iter().map(|(_, right)| *right).fold(0.0, f64::max);
-    let standard_error = (most * (1.0 - most / films.len() as f64)).sqrt();
-    let equals = candidates.into_iter().filter(|(_, right)| *right >= most - standard_error);
-    let nearest = equals.map(|(percent, _)| percent).min_by_key(|percent| (percent - 50).abs());
-    f64::from(nearest.unwrap_or(50)) / 100.0
+    let candidates: Vec<(f64, usize)> =
+        (10..=90).map(|percent| f64::from(percent) / 100.0).map(|threshold| (threshold, right(threshold))).collect();
+    let best = candidates.iter().map(|(_, right)| *right).max().unwrap_or(0);
+    let winners: Vec<f64> = candidates.iter().filter(|(_, right)| *right == best).map(|(t, _)| *t).collect();
+    winners[winners.len() / 2]
 }
 
 /// The value that `share` (0..=1) of the values lie below; 0 where there is none.
@@ -264,20 +261,6 @@ mod tests {
             assert!(at("screening") == at("balanced") || moved("screening", 1e-4).0 < SCREENING_CAUGHT, "{points:?}");
             assert!(moved("confirm", -1e-4).1 < CONFIRM_SPECIFICITY, "{points:?}");
         }
-    }
-
-    /// COVID-19 films with 20.5 % for it are missed above 20 %; the others have 10 %, and one in six of them is wrong anyway.
-    #[test]
-    fn balanced_leaves_one_half_only_for_what_is_no_accident() {
-        let film = |covid19: f32, truth| Scored { logits: [covid19, 0.6, 0.4 - covid19].map(f32::ln), truth };
-        let threshold = |covid19_films| {
-            let mut films = vec![film(0.205, Class::Covid19); covid19_films];
-            films.extend([film(0.1, Class::Pneumonia); 200]);
-            films.extend([film(0.1, Class::Normal); 40]);
-            balanced_threshold(&films, Scaling::NONE, 0.0)
-        };
-        assert_eq!(threshold(100), 0.2);
-        assert_eq!(threshold(2), 0.5, "two films of 242 could be an accident");
     }
 
     /// A film that is referred needs no low threshold to be caught.
