@@ -33,9 +33,10 @@ SIDE_MAY_DIFFER = 2
 # error's own words, and the disclaimer.
 FAULT_ROWS = [*range(30, 270), *range(440, 480)]
 # The gray levels from left to right of the virtual camera's picture, colour bars of 75 %: white, yellow, cyan, green,
-# magenta, red, blue, black. In gray alone black is 0 and white 255, with colours beside it 16 and 235.
+# magenta, red, blue, black. With colours beside them they are those of Rec. 601, from 16 to 235; alone those of Rec. 709,
+# from 0 to 255.
 NARROW = [180, 162, 131, 112, 84, 65, 35, 16]
-BARS = {"YUYV": NARROW, "GREY": [round((level - 16) * 255 / 219) for level in NARROW], "NV12": NARROW}
+BARS = {"YUYV": NARROW, "GREY": [191, 177, 150, 137, 54, 41, 14, 0], "NV12": NARROW}
 # As many levels, of 255, may they differ.
 BARS_MAY_DIFFER = 2
 # The virtual camera's frame, and where the display shows it: left, top, width and height in pixels.
