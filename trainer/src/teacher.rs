@@ -101,13 +101,11 @@ impl Teacher {
         let is_linear = |layer: &&&NodeProto| matches!(layer.op_type.as_str(), "Gemm" | "MatMul");
         let read_by_last_linear = layers.iter().rev().find(is_linear).and_then(|layer| layer.input.first());
         let features = read_by_last_linear.ok_or_else(|| failed("it has no linear layer".into()))?;
-        let tensors = [Some(features.as_str()), map_of_mean(&layers, features)];
         let mut model = onnx.model_for_proto_model(&proto).map_err(explain)?;
         let mut outputs = model.output_outlets().map_err(explain)?.to_vec();
-        for name in tensors.into_iter().flatten() {
-            let outlet = model.find_outlet_label(name);
-            outputs.push(outlet.ok_or_else(|| failed(format!("its tensor {name} has no origin")))?);
-        }
+        let outlet = model.find_outlet_label(features);
+        outputs.push(outlet.ok_or_else(|| failed(format!("its tensor {features} has no origin")))?);
+        outputs.extend(map_of_mean(&layers, features).and_then(|map| model.find_outlet_label(map)));
         model.select_output_outlets(&outputs).map_err(explain)?;
         let model = model.into_optimized().map_err(explain)?;
         let shape = |fact: TractResult<&TypedFact>| match fact {
@@ -290,7 +288,8 @@ mod tests {
     fn onnx(with_linear_layer: bool) -> Vec<u8> {
         let mut model = Model::new("teacher");
         let image = model.input("image", &[1, 3, 2, 2]);
-        let mean = model.node("GlobalAveragePool", "mean", &[&image], &[]);
+        let map = model.node("Relu", "map", &[&image], &[]);
+        let mean = model.node("GlobalAveragePool", "mean", &[&map], &[]);
         let features = model.node("Flatten", "features", &[&mean], &[("axis", Attribute::Int(1))]);
         let weight = model.floats("weight".into(), &[3, 3], &[0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 0.0, 1.0, 2.0]);
         let logits = match with_linear_layer {

@@ -780,8 +780,9 @@ mod tests {
             taught.map
         );
 
-        let zoomed = TrainConfig { augment: true, ..config.clone() };
-        let beyond = (0..20).any(|epoch| batch(&films, &zoomed, epoch, 0).map_places.len() < 8);
+        let stages = vec![Stage { size: 4 * config.size(0), epochs: 1 }];
+        let views = TrainConfig { augment: true, stages, ..config.clone() };
+        let beyond = (0..20).any(|epoch| batch(&films, &views, epoch, 0).map_places.len() < 2 * 8 * 8);
         assert!(beyond, "places beyond the film teach nothing");
         assert!(batch(&films, &TrainConfig { map_weight: 0.0, ..config }, 0, 0).map.is_empty());
     }
