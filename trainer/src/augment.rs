@@ -90,15 +90,14 @@ impl Geometry {
 
     /// The places of the film at the centres of a `cells` x `cells` grid over the view, row by row; a place (x, y) runs over
     /// 0..=1 from the film's upper left, and may lie beyond it.
-    pub fn cell_centres(&self, cells: usize) -> Vec<(f32, f32)> {
-        let centre = |index: usize| (index as f32 + 0.5) / cells as f32;
-        (0..cells * cells).map(|cell| self.place_on_film(centre(cell % cells), centre(cell / cells))).collect()
+    pub fn cell_centres(&self, cells: usize) -> impl Iterator<Item = (f32, f32)> {
+        let centre = move |index: usize| (index as f32 + 0.5) / cells as f32;
+        (0..cells * cells).map(move |cell| self.place_on_film(centre(cell % cells), centre(cell / cells)))
     }
 
     fn warp(&self, base: &GrayImage, size: usize, outside: f32) -> Vec<f32> {
         let (width, height) = (base.width() as f32, base.height() as f32);
-        let places = self.cell_centres(size).into_iter();
-        places.map(|(x, y)| sample(base, x * width - 0.5, y * height - 0.5, outside)).collect()
+        self.cell_centres(size).map(|(x, y)| sample(base, x * width - 0.5, y * height - 0.5, outside)).collect()
     }
 
     /// How much of each cell of a `cells` x `cells` grid over the view is white in a mask of the film (of any size), row

@@ -289,10 +289,7 @@ mod libtorch {
         ) -> FloatTensor<Self> {
             let preparation = Step.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful();
             let (output, recorded) = record_convolution(x.into_primitive(), weight.into_primitive(), stride, padding);
-            match preparation {
-                OpsKind::Tracked(preparation) => preparation.finish(once(recorded), output),
-                OpsKind::UnTracked(preparation) => preparation.finish(output),
-            }
+            finish(preparation, output, recorded)
         }
 
         fn norm_relu_convolution(
@@ -313,11 +310,7 @@ mod libtorch {
                 weight.into_primitive(),
                 padding,
             );
-            let output = match preparation {
-                OpsKind::Tracked(preparation) => preparation.finish(once(recorded), output),
-                OpsKind::UnTracked(preparation) => preparation.finish(output),
-            };
-            (output, lift::<C>(mean), lift::<C>(variance))
+            (finish(preparation, output, recorded), lift::<C>(mean), lift::<C>(variance))
         }
 
         fn norm_relu(
@@ -329,24 +322,28 @@ mod libtorch {
             let preparation = Step.prepare::<C>([x.node(), gamma.node(), beta.node()]).compute_bound().stateful();
             let (output, mean, variance, recorded) =
                 record_norm_relu(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), epsilon);
-            let output = match preparation {
-                OpsKind::Tracked(preparation) => preparation.finish(once(recorded), output),
-                OpsKind::UnTracked(preparation) => preparation.finish(output),
-            };
-            (output, lift::<C>(mean), lift::<C>(variance))
+            (finish(preparation, output, recorded), lift::<C>(mean), lift::<C>(variance))
         }
     }
+
+    /// The output of a recorded pass as a tensor to be differentiated, if any of the inputs is.
+    fn finish<C: CheckpointStrategy, const N: usize>(
+        preparation: OpsKind<Step, LibTorch, Once<Recorded<N>>, C, N>,
+        output: TchTensor,
+        recorded: Recorded<N>,
+    ) -> FloatTensor<Autodiff<LibTorch, C>> {
+        match preparation {
+            // Burn wants states it can clone; a recorded pass can be differentiated once.
+            OpsKind::Tracked(preparation) => preparation.finish(Arc::new(Mutex::new(Some(recorded))), output),
+            OpsKind::UnTracked(preparation) => preparation.finish(output),
+        }
+    }
+
+    type Once<T> = Arc<Mutex<Option<T>>>;
 
     /// A tensor that nothing is differentiated by.
     fn lift<C: CheckpointStrategy>(tensor: TchTensor) -> FloatTensor<Autodiff<LibTorch, C>> {
         <Autodiff<LibTorch, C> as AutodiffBackend>::from_inner(tensor)
-    }
-
-    /// Burn wants states it can clone; a recorded pass can be differentiated once.
-    type Once<T> = Arc<Mutex<Option<T>>>;
-
-    fn once<T>(value: T) -> Once<T> {
-        Arc::new(Mutex::new(Some(value)))
     }
 
     #[derive(Debug)]

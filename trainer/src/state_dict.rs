@@ -183,7 +183,8 @@ impl StateDict {
     }
 }
 
-fn single_floats(bytes: &[u8]) -> Vec<f32> {
+/// Single floats in a safetensors file's order of bytes.
+pub(crate) fn single_floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 

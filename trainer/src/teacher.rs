@@ -31,8 +31,8 @@ pub struct Lesson {
     pub probabilities: [f32; 3],
     /// What the teacher's last linear layer reads, the mean of the film's and its mirror image's.
     pub features: Vec<f32>,
-    /// `None` if the features are no mean over a map.
-    pub maps: Option<FeatureMaps>,
+    /// `None` if the features are no mean over a map. Shared: those of all films take 0.2 GB.
+    pub maps: Option<Arc<FeatureMaps>>,
 }
 
 /// The maps whose means are the teacher's features, of a film and of its mirror image.
@@ -130,7 +130,7 @@ impl Teacher {
         let mean = |one: &[f32], other: &[f32]| one.iter().zip(other).map(|(a, b)| (a + b) / 2.0).collect::<Vec<f32>>();
         let maps = film.map.zip(mirror_image.map).map(|((shape, film), (_, mirror_image))| {
             let halves = |map: Vec<f32>| map.into_iter().map(f16::from_f32).collect();
-            FeatureMaps::new(shape, halves(film), halves(mirror_image))
+            Arc::new(FeatureMaps::new(shape, halves(film), halves(mirror_image)))
         });
         Ok(Lesson {
             probabilities: mean(&film.probabilities, &mirror_image.probabilities).as_slice().try_into()?,
@@ -215,6 +215,7 @@ mod table {
     use safetensors::{SafeTensors, serialize};
 
     use super::{FeatureMaps, Lesson};
+    use crate::state_dict::single_floats;
 
     type Bytes = (String, Dtype, Vec<usize>, Vec<u8>);
 
@@ -248,10 +249,7 @@ mod table {
 
     pub fn read(bytes: &[u8]) -> Result<HashMap<String, Lesson>, Box<dyn std::error::Error>> {
         let tensors = SafeTensors::deserialize(bytes)?;
-        let singles = |name: String| -> Result<Vec<f32>, SafeTensorError> {
-            let values = tensors.tensor(&name)?.data().chunks_exact(4);
-            Ok(values.map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect())
-        };
+        let singles = |name: String| Ok::<_, SafeTensorError>(single_floats(tensors.tensor(&name)?.data()));
         let halves = |name: String| -> Result<([usize; 3], Vec<f16>), Box<dyn std::error::Error>> {
             let tensor = tensors.tensor(&name)?;
             let values = tensor.data().chunks_exact(2).map(|bytes| f16::from_le_bytes([bytes[0], bytes[1]]));
@@ -264,7 +262,7 @@ mod table {
                     if shape != mirror_shape || shape.contains(&0) {
                         return Err(format!("the maps of {id} have the shapes {shape:?} and {mirror_shape:?}").into());
                     }
-                    Some(FeatureMaps::new(shape, film, mirror_image))
+                    Some(FeatureMaps::new(shape, film, mirror_image).into())
                 }
                 Err(_) => None,
             };

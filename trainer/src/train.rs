@@ -482,7 +482,7 @@ fn batch(train: &[Example], config: &TrainConfig, epoch: usize, step: usize) -> 
         let maps = example.lesson.as_ref().and_then(|lesson| lesson.maps.as_ref());
         if let Some(maps) = maps.filter(|_| config.map_weight > 0.0) {
             let first = batch.labels.len() * cells * cells;
-            for (cell, place) in geometry.cell_centres(cells).into_iter().enumerate() {
+            for (cell, place) in geometry.cell_centres(cells).enumerate() {
                 if maps.add_at(place, geometry.is_mirrored(), &mut batch.map) {
                     batch.map_places.push((first + cell) as i64);
                 }
@@ -759,7 +759,7 @@ mod tests {
         let map = |first: f32| (0..4).map(move |place| f16::from_f32(first + place as f32));
         let example = |first| {
             let maps = FeatureMaps::new([1, 2, 2], map(first).collect(), map(100.0).collect());
-            let lesson = Lesson { probabilities: [0.0, 0.0, 1.0], features: vec![0.0], maps: Some(maps) };
+            let lesson = Lesson { probabilities: [0.0, 0.0, 1.0], features: vec![0.0], maps: Some(maps.into()) };
             let plate = GrayImage::from_fn(64, 64, |x, _| image::Luma([x as u8]));
             Example { plate, label: Class::Normal, photographs: vec![], lungs: None, lesson: Some(lesson) }
         };

@@ -107,7 +107,7 @@ fn examples() -> Vec<Example> {
             probabilities[label as usize] = 0.8;
             let features = vec![number as f32, label as usize as f32];
             let map: Vec<f16> = (0..8).map(|place| f16::from_f32((number * place % 5) as f32)).collect();
-            let maps = Some(FeatureMaps::new([2, 2, 2], map.clone(), map));
+            let maps = Some(FeatureMaps::new([2, 2, 2], map.clone(), map).into());
             let lesson = Lesson { probabilities, features, maps };
             Example {
                 plate: film(label, number),
