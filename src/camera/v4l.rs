@@ -35,6 +35,8 @@ const SETTLING: Duration = Duration::from_secs(1);
 const TIMEOUT: (f64, f64) = (0.1, 60.0);
 /// Buffers asked of the driver: one is being read, the others keep the camera busy.
 const BUFFERS: u32 = 4;
+/// Pixel formats of a device that a message names: the kernel's virtual camera has sixty.
+const NAMED: usize = FORMATS.len();
 /// What is said where the `v4l` crate panics: over what it does not know, such as a new colour space or a card's name that
 /// is cut off within a character.
 const NOT_UNDERSTOOD: Unusable =
@@ -334,8 +336,8 @@ pub fn captures(node: &Path) -> bool {
 /// What a device offers.
 #[derive(Debug)]
 pub struct Offer {
-    /// The pixel formats that it has, also unknown ones.
-    pub formats: Vec<String>,
+    /// The pixel formats that it has, in words.
+    pub formats: String,
     /// The format, one of [`FORMATS`], and the size in pixels that are asked for.
     pub taken: ([u8; 4], (u32, u32)),
 }
@@ -359,14 +361,25 @@ pub fn offer(node: &Path, config: &config::Camera) -> Result<Offer, Unusable> {
 fn negotiate(device: &Device, config: &config::Camera) -> Result<Offer, Unusable> {
     let offered: Vec<FourCC> =
         device.enum_formats().unwrap_or_default().into_iter().map(|format| format.fourcc).collect();
-    let taken = nearest_format(device, &offered, config);
-    let formats: Vec<String> = offered.iter().map(FourCC::to_string).collect();
-    match taken {
-        Some(taken) => Ok(Offer { formats, taken }),
+    match nearest_format(device, &offered, config) {
+        Some(taken) => Ok(Offer { formats: in_words(&offered), taken }),
         None => {
             let abilities = device.query_caps().map_or(Flags::empty(), |abilities| abilities.capabilities);
-            Err(why_unusable(abilities, &formats, config.format.as_deref()))
+            Err(why_unusable(abilities, &offered, config.format.as_deref()))
         }
+    }
+}
+
+/// The formats that a device offers, those that are understood first; of many the first few, and how many there are
+/// beside them.
+fn in_words(offered: &[FourCC]) -> String {
+    let mut formats = offered.to_vec();
+    formats.sort_by_key(|format| !FORMATS.contains(&&format.repr));
+    let named = formats.iter().take(NAMED).map(FourCC::to_string).collect::<Vec<_>>().join(", ");
+    match formats.len() {
+        0 => "nothing".into(),
+        count if count > NAMED => format!("{named} and {} more", count - NAMED),
+        _ => named,
     }
 }
 
@@ -431,9 +444,9 @@ impl From<Unusable> for Fault {
 }
 
 /// Why a device of these abilities, which offers these formats, has none that can be used, or not the wanted one.
-fn why_unusable(abilities: Flags, formats: &[String], wanted: Option<&str>) -> Unusable {
+fn why_unusable(abilities: Flags, offered: &[FourCC], wanted: Option<&str>) -> Unusable {
     if abilities.contains(Flags::VIDEO_CAPTURE) {
-        let formats = if formats.is_empty() { "nothing".into() } else { formats.join(", ") };
+        let formats = in_words(offered);
         let (none, what_to_do) = match wanted {
             Some(wanted) => (format!("no {wanted}"), "Leave camera.format out, or use another camera"),
             None => ("none of MJPG, YUYV, GREY, NV12".into(), "Use another camera"),
@@ -544,9 +557,9 @@ mod tests {
 
     #[test]
     fn a_device_that_cannot_be_used_says_why() {
-        let why_not = |abilities, formats: &[&str], wanted| {
-            let formats: Vec<String> = formats.iter().map(ToString::to_string).collect();
-            let Fault::Camera(reason) = why_unusable(abilities, &formats, wanted).into() else { panic!("no fault") };
+        let why_not = |abilities, formats: &[&[u8; 4]], wanted| {
+            let offered: Vec<FourCC> = formats.iter().copied().map(FourCC::new).collect();
+            let Fault::Camera(reason) = why_unusable(abilities, &offered, wanted).into() else { panic!("no fault") };
             reason
         };
         let why = |abilities, formats| why_not(abilities, formats, None);
@@ -555,13 +568,24 @@ mod tests {
             assert!(why(abilities, &[]).starts_with(planes));
         }
         let both = Flags::VIDEO_CAPTURE | Flags::VIDEO_CAPTURE_MPLANE;
-        assert!(why(both, &["H264", "RGB3"]).contains("in a size that fits, but H264, RGB3. Use another camera"));
+        assert!(why(both, &[b"H264", b"RGB3"]).contains("in a size that fits, but H264, RGB3. Use another camera"));
         assert!(why(Flags::VIDEO_CAPTURE, &[]).contains("but nothing. "));
-        let fixed = why_not(Flags::VIDEO_CAPTURE, &["MJPG", "YUYV"], Some("GREY"));
+        let fixed = why_not(Flags::VIDEO_CAPTURE, &[b"MJPG", b"YUYV"], Some("GREY"));
         assert!(fixed.starts_with("offers no GREY") && fixed.contains("but MJPG, YUYV. Leave camera.format out"));
         for abilities in [Flags::empty(), Flags::META_CAPTURE, Flags::VIDEO_OUTPUT] {
             assert!(why(abilities, &[]).starts_with("takes no pictures"));
         }
+    }
+
+    #[test]
+    fn of_many_formats_those_that_are_understood_are_named_and_the_others_counted() {
+        let others: Vec<FourCC> = (b'A'..=b'Z').map(|letter| FourCC::new(&[b'X', b'R', b'2', letter])).collect();
+        let offered = [&others[..], &[FourCC::new(b"NV12"), FourCC::new(b"YUYV")]].concat();
+        assert_eq!(in_words(&offered), "NV12, YUYV, XR2A, XR2B and 24 more");
+        assert_eq!(in_words(&others), "XR2A, XR2B, XR2C, XR2D and 22 more");
+        assert_eq!(in_words(&others[..NAMED]), "XR2A, XR2B, XR2C, XR2D");
+        let reason = why_unusable(Flags::VIDEO_CAPTURE, &offered, Some("MJPG")).what;
+        assert_eq!(reason, "offers no MJPG in a size that fits, but NV12, YUYV, XR2A, XR2B and 24 more");
     }
 
     #[test]

@@ -45,8 +45,7 @@ fn offered(node: &Path, found: &str, config: &config::Camera) -> Check {
         Ok(offer) => {
             let (format, (width, height)) = offer.taken;
             let format = String::from_utf8_lossy(&format);
-            let formats = offer.formats.join(", ");
-            Check::ok(NAME, format!("{found}: {format} at {width} x {height} pixels, of {formats}"))
+            Check::ok(NAME, format!("{found}: {format} at {width} x {height} pixels, of {}", offer.formats))
         }
         Err(unusable) => Check::failed(NAME, format!("{found} {}", unusable.what), unusable.what_to_do),
     }
