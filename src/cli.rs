@@ -257,3 +257,49 @@ fn print(record: &Record, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    /// The manual page as it is read, near enough: without its typefaces, hyphens as they are typed.
+    fn manual() -> String {
+        let page = include_str!("../packaging/xray-triage.1").replace("\\-", "-");
+        ["\\fB", "\\fI", "\\fR"].iter().fold(page, |page, typeface| page.replace(typeface, ""))
+    }
+
+    /// What must stand about a command: the names of those below it, and the flags of all.
+    fn words(command: &Command) -> Vec<String> {
+        let flags = command.get_arguments().filter_map(|arg| Some(format!("--{}", arg.get_long()?)));
+        let below = command.get_subcommands().flat_map(|below| [vec![below.get_name().into()], words(below)].concat());
+        flags.chain(below).collect()
+    }
+
+    fn has(text: &str, word: &str) -> bool {
+        text.split(|letter: char| !letter.is_alphanumeric() && letter != '-').any(|found| found == word)
+    }
+
+    #[test]
+    fn the_manual_page_has_every_command_and_flag_and_what_the_program_is_not_for() {
+        let page = manual();
+        let (general, commands) = page.split_once("\n.SH COMMANDS\n").expect("commands");
+        let (commands, _) = commands.split_once("\n.SH ").expect("more after the commands");
+        assert!(general.contains(DISCLAIMER));
+        assert!(general.contains(&format!("xray-triage {}", env!("CARGO_PKG_VERSION"))));
+        let mut sections: Vec<&str> = commands.split(".SS ").skip(1).collect();
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let place = sections.iter().position(|section| section.split_whitespace().next() == Some(name));
+            let section = sections.remove(place.unwrap_or_else(|| panic!("{name} is missing")));
+            for word in words(command) {
+                assert!(has(section, &word), "{name} lacks {word}: {section}");
+            }
+        }
+        assert!(sections.is_empty(), "no such commands: {sections:?}");
+        for flag in ["--quiet", "--verbose", "--version", "--help"] {
+            assert!(has(general, flag), "{flag}");
+        }
+    }
+}
