@@ -4,7 +4,8 @@
 //! Five threads: the [camera's](watch), the judge's (it loads the model, too, so that the preview need not wait for it),
 //! the button's, one that waits for signals, and the one that runs the [state machine](machine), the display and the case
 //! log. They meet in an [event queue](queue) of fixed capacity; frames and assessments are handed over in slots that
-//! hold one. A thread that panics is a fault of its part.
+//! hold one. A thread that panics is a fault of its part. The box ends once all but the judge's have: a model that loads
+//! cannot be interrupted, and leaves nothing half done.
 
 pub mod hint;
 mod lights;
@@ -18,7 +19,7 @@ mod watch;
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use image::GrayImage;
@@ -83,8 +84,9 @@ pub enum Ending {
 pub struct ApplianceError(pub String);
 
 /// Serves the operator until the button is held, or SIGTERM or SIGINT asks the program to end. A signal waits for the
-/// film in hand to be judged and recorded; a second one gives it up. `load` makes the judge, behind the preview. Each
-/// case goes to the case log that `open_cases` opens and then to `report` before its screen is shown.
+/// film in hand to be judged and recorded; a second one gives it up. `load` makes the judge, behind the preview, on a
+/// thread that is left behind if it is still at it, or at a film given up, when the box ends. Each case goes to the case
+/// log that `open_cases` opens and then to `report` before its screen is shown.
 ///
 /// # Errors
 /// The model does not load or judge, the button cannot be read or the LEDs not be set, or the camera gives no sign of life.
@@ -93,13 +95,13 @@ pub fn run(
     hardware: Hardware,
     open_cases: impl FnMut() -> Result<CaseLog, CaseLogError>,
     behaviour: &Behaviour,
-    load: impl FnOnce() -> Result<Triage, SetupError> + Send,
+    load: impl FnOnce() -> Result<Triage, SetupError> + Send + 'static,
     report: impl FnMut(&Record) -> io::Result<()>,
 ) -> Result<Ending, ApplianceError> {
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| ApplianceError(format!("signals cannot be received: {error}. Start again")))?;
     let no_more_signals = signals.handle();
-    let shared = Shared::default();
+    let shared = Arc::new(Shared::default());
     std::thread::scope(|scope| {
         scope.spawn(|| signals.forever().for_each(|signal| shared.events.push(Event::Signal(signal))));
         let outcome =
@@ -111,17 +113,18 @@ pub fn run(
 
 /// The box but for signals. Panics are errors.
 fn operate(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     hardware: Hardware,
     storage: Storage<impl FnMut() -> Result<CaseLog, CaseLogError>>,
     behaviour: &Behaviour,
-    load: impl FnOnce() -> Result<Triage, SetupError> + Send,
+    load: impl FnOnce() -> Result<Triage, SetupError> + Send + 'static,
     report: impl FnMut(&Record) -> io::Result<()>,
 ) -> Result<Ending, ApplianceError> {
     let Hardware { camera, display, button, leds } = hardware;
+    let judges = Arc::clone(shared);
+    std::thread::spawn(move || judges.guard(Fault::Model, "judge", || judge(load, &judges)));
     std::thread::scope(|scope| {
         scope.spawn(|| shared.guard(Fault::Camera, "camera", || watch::watch(camera, behaviour, shared)));
-        scope.spawn(|| shared.guard(Fault::Model, "judge", || judge(load, shared)));
         scope.spawn(|| shared.guard(Fault::Panel, "button", || listen(button, shared)));
         let outcome = caught(|| serve(shared, display, leds, storage, behaviour, report));
         shared.lock().ending = true;
@@ -638,19 +641,44 @@ mod tests {
         assert!(trouble.contains("button's thread") && trouble.contains("no pins"), "{trouble}");
     }
 
-    #[test]
-    fn a_box_that_panics_ends_its_threads_and_says_why() {
+    fn broken_hardware() -> Hardware {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let hardware = Hardware {
+        Hardware {
             camera: Box::new(Jumpy { grabs: &COUNT, idle: &COUNT }),
             display: Box::new(NoDisplay),
             button: Box::new(Broken),
             leds: Box::new(Broken),
-        };
+        }
+    }
+
+    fn no_model() -> Result<Triage, SetupError> {
+        Err(Bundle::load(Path::new("/no/such/bundle")).err().unwrap().into())
+    }
+
+    #[test]
+    fn a_box_that_panics_ends_its_threads_and_says_why() {
         let storage = Storage::new(|| panic!("no memory"), 0);
-        let load = || Err(Bundle::load(Path::new("/no/such/bundle")).err().unwrap().into());
-        let outcome = operate(&Shared::default(), hardware, storage, &behaviour(), load, |_| Ok(()));
+        let outcome = operate(&Arc::default(), broken_hardware(), storage, &behaviour(), no_model, |_| Ok(()));
         assert!(outcome.is_err_and(|error| error.to_string().contains("no memory")));
+    }
+
+    #[test]
+    fn a_box_ends_while_its_model_still_loads() {
+        const LOADING: Duration = Duration::from_secs(60);
+        let folder = TempDir::new().unwrap();
+        let hold = Event::Press(Press::VeryLong);
+        for (event, ending) in [(Event::Signal(15), Ending::Signal(15)), (hold, Ending::SwitchedOff)] {
+            let load = || {
+                std::thread::sleep(LOADING);
+                no_model()
+            };
+            let (shared, started) = (Arc::new(Shared::default()), Instant::now());
+            shared.events.push(event);
+            let storage = Storage::new(|| CaseLog::open(folder.path()), 0);
+            let ended = operate(&shared, broken_hardware(), storage, &behaviour(), load, |_| Ok(()));
+            assert_eq!(ended.unwrap(), ending);
+            assert!(started.elapsed() < LOADING / 2);
+        }
     }
 
     fn desk<Open, Report>(shared: &Shared, open: Open, report: Report) -> Desk<'_, Open, Report>

@@ -1,7 +1,8 @@
 //! The command line contract on good and bad input: exit codes, JSON lines, and never a panic.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -395,38 +396,46 @@ fn a_closed_pipe_is_success() {
 }
 
 /// Starts the box in simulation.
-fn start_simulated(folder: &Folder) -> Child {
+fn start_simulated(folder: &Folder, more: &[&str]) -> Child {
     let mut program = Command::new(env!("CARGO_BIN_EXE_xray-triage"));
-    program.args(["run", "--json", "-vv", "--simulate"]).arg(folder.0.path());
+    program.args(["run", "--json", "-vv", "--simulate"]).arg(folder.0.path()).args(more);
     program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+}
+
+/// The lines that a box logs.
+fn log(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    BufReader::new(child.stderr.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"))
+}
+
+fn send(signal: &str, child: &Child) {
+    let kill = format!("kill -s {signal} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell starts").success());
 }
 
 /// The box in simulation: the answer to as many presses of the button as there are lines in `presses`.
 fn run_simulated(folder: &Folder, presses: &str) -> Output {
-    let mut child = start_simulated(folder);
+    let mut child = start_simulated(folder, &[]);
     // Dropped after writing: the end of the text switches the box off.
     child.stdin.take().expect("a pipe").write_all(presses.as_bytes()).expect("the program reads");
     child.wait_with_output().expect("the program ends")
 }
 
-/// The box in simulation, which gets a press of the button, and a signal once its log ends with `state`.
-fn signal_simulated(folder: &Folder, press: &str, state: &str, signal: &str) -> Output {
-    let mut child = start_simulated(folder);
+/// The box in simulation, which gets a press of the button, and a signal once its log ends with `state`; and its log.
+fn signal_simulated(folder: &Folder, press: &str, state: &str, signal: &str) -> (Output, String) {
+    let mut child = start_simulated(folder, &[]);
     // It stays open until the box has ended: its end would switch the box off.
     let mut button = child.stdin.take().expect("a pipe");
     button.write_all(press.as_bytes()).expect("the program reads");
-    let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut said = String::new();
-    while !said.lines().last().unwrap_or_default().ends_with(state) {
-        assert_ne!(log.read_line(&mut said).expect("UTF-8"), 0, "the box has ended: {said}");
+    let mut log = log(&mut child);
+    let mut said = Vec::new();
+    while !said.last().is_some_and(|line: &String| line.ends_with(state)) {
+        said.push(log.next().unwrap_or_else(|| panic!("the box has ended: {said:#?}")));
     }
-    let kill = format!("kill -s {signal} {}", child.id());
-    let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell starts");
-    assert!(sent.success());
-    log.read_to_string(&mut said).expect("UTF-8");
+    send(signal, &child);
+    said.extend(log);
     let output = child.wait_with_output().expect("the program ends");
     drop(button);
-    Output { stderr: said.into_bytes(), ..output }
+    (output, said.join("\n"))
 }
 
 #[test]
@@ -508,30 +517,39 @@ fn a_recording_needs_a_camera_and_is_not_written_over() {
     assert_eq!(code(&run(&["record", &place, "--seconds", "0"])), 2);
 }
 
-/// What is shown below the line with the clock.
-fn below_the_clock(screen: &Path) -> RgbImage {
+/// Rows of a screen, of 480: below the line with the clock.
+const BELOW_THE_CLOCK: Range<u32> = 30..480;
+
+/// What is shown in some rows of a screen.
+fn shown(screen: &Path, rows: Range<u32>) -> RgbImage {
     let screen = image::open(screen).expect("a screen").into_rgb8();
-    image::imageops::crop_imm(&screen, 0, 30, screen.width(), screen.height() - 30).to_image()
+    image::imageops::crop_imm(&screen, 0, rows.start, screen.width(), rows.end - rows.start).to_image()
+}
+
+/// The picture of a screen in tests/screens.
+fn known_screen(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/screens").join(name)
 }
 
 #[test]
 fn a_signal_ends_the_box_cleanly_after_the_film_in_hand_and_not_as_its_button_does() {
     let folder = Folder::new();
     GrayImage::from_pixel(400, 400, Luma([128])).save(folder.path("a.png")).expect("a picture written");
-    let output = signal_simulated(&folder, "press\n", "-> Analysing", "TERM");
-    let log = String::from_utf8_lossy(&output.stderr);
+    let (output, log) = signal_simulated(&folder, "press\n", "-> Analysing", "TERM");
     assert_eq!(code(&output), 143, "{log}");
     assert_eq!(records(&output).len(), 1, "the film in hand is judged: {log}");
     let leds = log.lines().filter_map(|line| line.split_once("LEDs: ")).next_back();
     assert_eq!(leds.map(|(_, state)| state), Some("ready off, attention off"), "{log}");
-    let off = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/screens/off-en-800x480.png");
-    assert!(below_the_clock(&folder.path("screen.cam.png")) == below_the_clock(&off), "the screen says that it is off");
+    let [screen, off] = [folder.path("screen.cam.png"), known_screen("off-en-800x480.png")]
+        .map(|screen| shown(&screen, BELOW_THE_CLOCK));
+    assert!(screen == off, "the screen says that it is off");
     let cases = run(&["cases", "check", "--folder", &folder.text("cases")]);
     assert_eq!((code(&cases), stdout(&cases).as_str()), (0, "1 cases, 0 problems\n"));
 
-    let output = signal_simulated(&folder, "", "-> Ready", "INT");
+    let (output, log) = signal_simulated(&folder, "", "-> Ready", "INT");
     assert_eq!(code(&output), 130);
     assert!(output.stdout.is_empty());
+    assert!(!log.contains("is loaded"), "the model is not waited for: {log}");
 }
 
 #[test]
@@ -583,9 +601,9 @@ fn a_box_without_storage_says_so_and_goes_on_once_there_is_some() {
     let folder = Folder::new();
     folder.film("a.png");
     let in_the_way = folder.file("cases", b"no folder");
-    let mut child = start_simulated(&folder);
+    let mut child = start_simulated(&folder, &[]);
     let button = child.stdin.take().expect("a pipe");
-    let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"));
+    let mut log = log(&mut child);
     assert!(log.any(|line| line.ends_with("-> Fault(Storage)")));
     fs::remove_file(in_the_way).expect("removed");
     assert!(log.any(|line| line.ends_with("-> Ready")));
@@ -600,18 +618,17 @@ fn a_box_without_storage_says_so_and_goes_on_once_there_is_some() {
 fn a_box_whose_output_nobody_reads_goes_on_and_ends_as_it_is_told() {
     let folder = Folder::new();
     GrayImage::from_pixel(400, 400, Luma([128])).save(folder.path("a.png")).expect("a picture written");
-    let mut child = start_simulated(&folder);
+    let mut child = start_simulated(&folder, &[]);
     drop(child.stdout.take());
     let mut button = child.stdin.take().expect("a pipe");
-    let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"));
+    let mut log = log(&mut child);
     // Loading may take an unoptimised program on a busy machine longer than a film may wait.
     let mut said: Vec<String> = log.by_ref().take_while(|line| !line.ends_with("is loaded")).collect();
     button.write_all(b"press\npress\n").expect("the program reads");
     for _ in 0..2 {
         said.extend(log.by_ref().take_while(|line| !line.ends_with("-> Refused")));
     }
-    let kill = format!("kill -s TERM {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell starts").success());
+    send("TERM", &child);
     said.extend(log);
     assert_eq!(child.wait().expect("the program ends").code(), Some(143), "{said:?}");
     assert_eq!(said.iter().filter(|line| line.contains("a record cannot be handed on")).count(), 1, "{said:?}");

@@ -58,7 +58,7 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let report = |record: &Record| {
         if args.json { print_json(record, out) } else { print(record, out) }.and_then(|()| out.flush())
     };
-    let judge = || Triage::new(&bundle?, &options);
+    let judge = move || Triage::new(&bundle?, &options);
     let ending = appliance::run(hardware, open_cases, &behaviour, judge, report)?;
     Ok(match ending {
         Ending::SwitchedOff => ExitCode::SUCCESS,
