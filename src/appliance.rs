@@ -67,6 +67,8 @@ pub struct Behaviour {
     pub reserve_mb: u64,
     /// The model's id, for the screens.
     pub model: String,
+    /// Why the settings cannot be used, if so: the box then shows this fault and does nothing else.
+    pub settings_fault: Option<String>,
 }
 
 /// What ended the box, all being well.
@@ -121,8 +123,10 @@ fn operate(
     report: impl FnMut(&Record) -> io::Result<()>,
 ) -> Result<Ending, ApplianceError> {
     let Hardware { camera, display, button, leds } = hardware;
-    let judges = Arc::clone(shared);
-    std::thread::spawn(move || judges.guard(Fault::Model, "judge", || judge(load, &judges)));
+    if behaviour.settings_fault.is_none() {
+        let shared = Arc::clone(shared);
+        std::thread::spawn(move || shared.guard(Fault::Model, "judge", || judge(load, &shared)));
+    }
     std::thread::scope(|scope| {
         scope.spawn(|| shared.guard(Fault::Camera, "camera", || watch::watch(camera, behaviour, shared)));
         scope.spawn(|| shared.guard(Fault::Panel, "button", || listen(button, shared)));
@@ -175,6 +179,7 @@ struct Troubles {
     storage: String,
     model: String,
     panel: String,
+    settings: String,
 }
 
 impl Troubles {
@@ -184,6 +189,7 @@ impl Troubles {
             Fault::Storage => &mut self.storage,
             Fault::Model => &mut self.model,
             Fault::Panel => &mut self.panel,
+            Fault::Settings => &mut self.settings,
         }
     }
 }
@@ -318,7 +324,13 @@ fn serve(
     let mut view = View::new(&mut *display, behaviour);
     let mut lights = Lights::new(leds);
     let mut result_shown = false;
-    desk.check_storage();
+    match &behaviour.settings_fault {
+        None => desk.check_storage(),
+        Some(trouble) => {
+            *shared.lock().troubles.of(Fault::Settings) = trouble.clone();
+            desk.take(Event::Failed(Fault::Settings));
+        }
+    }
     notify(sd_notify::NotifyState::Ready);
     loop {
         let now = Instant::now();
@@ -535,6 +547,7 @@ mod tests {
             profile: None,
             reserve_mb: 0,
             model: String::new(),
+            settings_fault: None,
         }
     }
 
@@ -679,6 +692,26 @@ mod tests {
             assert_eq!(ended.unwrap(), ending);
             assert!(started.elapsed() < LOADING / 2);
         }
+    }
+
+    #[test]
+    fn a_box_without_usable_settings_touches_neither_camera_nor_cases_nor_model() {
+        let shared = Arc::new(Shared::default());
+        let behaviour = Behaviour { settings_fault: Some("line 3".into()), ..behaviour() };
+        let ended = std::thread::scope(|scope| {
+            let ended = scope.spawn(|| {
+                let storage = Storage::new(|| panic!("no case log is wanted"), 0);
+                let load = || panic!("no model is wanted");
+                operate(&shared, broken_hardware(), storage, &behaviour, load, |_| Ok(()))
+            });
+            wait_until(&shared, |slots| slots.attentive);
+            assert_eq!(trouble(&shared, Fault::Settings), "line 3");
+            assert_eq!(shared.lock().demand, Demand::Nothing);
+            shared.events.push(Event::Signal(15));
+            ended.join().unwrap()
+        });
+        assert_eq!(ended.unwrap(), Ending::Signal(15));
+        assert_eq!(trouble(&shared, Fault::Model), "", "nobody tried to load it");
     }
 
     fn desk<Open, Report>(shared: &Shared, open: Open, report: Report) -> Desk<'_, Open, Report>

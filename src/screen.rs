@@ -74,9 +74,14 @@ pub enum Fault {
     Storage,
     Model,
     Panel,
+    /// The settings file cannot be used.
+    Settings,
 }
 
 impl Fault {
+    /// All of them.
+    pub const ALL: [Fault; 5] = [Fault::Camera, Fault::Storage, Fault::Model, Fault::Panel, Fault::Settings];
+
     /// The stable name, used in records and on the screen.
     pub fn code(self) -> &'static str {
         match self {
@@ -84,7 +89,13 @@ impl Fault {
             Fault::Storage => "storage_fault",
             Fault::Model => "model_fault",
             Fault::Panel => "panel_fault",
+            Fault::Settings => "settings_fault",
         }
+    }
+
+    /// Whether nothing but a restart of the program brings the part back: a press of the button does not.
+    pub fn needs_restart(self) -> bool {
+        matches!(self, Fault::Model | Fault::Panel | Fault::Settings)
     }
 }
 
@@ -359,15 +370,14 @@ impl<'a> Page<'a> {
     fn fault(&mut self, fault: Fault, detail: &str) {
         let words = self.strings.fault(fault);
         self.heading(words.heading, true);
+        // A settings file's errors have several lines.
+        let detail = detail.split_whitespace().collect::<Vec<_>>().join(" ");
         let detail: String = format!("{}: {detail}", fault.code()).chars().take(DETAIL_CHARACTERS).collect();
-        let blocks = [
-            Block::Gap(6.0),
-            text(words.text, Weight::Regular, 24.0, WHITE),
-            Block::Gap(10.0),
-            small(self.strings.help_again),
-            Block::Gap(6.0),
-            text(&detail, Weight::Regular, 12.0, DIM),
-        ];
+        let mut blocks = vec![Block::Gap(6.0), text(words.text, Weight::Regular, 24.0, WHITE), Block::Gap(10.0)];
+        if !fault.needs_restart() {
+            blocks.extend([small(self.strings.help_again), Block::Gap(6.0)]);
+        }
+        blocks.push(text(&detail, Weight::Regular, 12.0, DIM));
         self.column(self.body(), &blocks);
     }
 

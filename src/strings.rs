@@ -146,6 +146,7 @@ pub struct Strings {
     fault_storage: Words,
     fault_model: Words,
     fault_panel: Words,
+    fault_settings: Words,
 }
 
 impl Strings {
@@ -198,6 +199,7 @@ impl Strings {
             Fault::Storage => self.fault_storage,
             Fault::Model => self.fault_model,
             Fault::Panel => self.fault_panel,
+            Fault::Settings => self.fault_settings,
         }
     }
 }
@@ -252,6 +254,10 @@ static ENGLISH: Strings = Strings {
     fault_storage: words("STORAGE FAULT", "Cases cannot be stored. No film is judged. Make room or replace the card."),
     fault_model: words("MODEL FAULT", "The model is missing or damaged. Install the program again."),
     fault_panel: words("PANEL FAULT", "The button or the lights do not answer. Check the wires and restart the box."),
+    fault_settings: words(
+        "SETTINGS FAULT",
+        "The settings file cannot be used. No film is judged. Correct the file and restart the box.",
+    ),
 };
 
 static FRENCH: Strings = Strings {
@@ -302,6 +308,10 @@ static FRENCH: Strings = Strings {
         "PANNE BOUTON",
         "Le bouton ou les voyants ne répondent pas. Vérifiez les fils et redémarrez l'appareil.",
     ),
+    fault_settings: words(
+        "PANNE RÉGLAGES",
+        "Le fichier des réglages est inutilisable. Aucun cliché n'est analysé. Corrigez-le et redémarrez l'appareil.",
+    ),
 };
 
 static SPANISH: Strings = Strings {
@@ -349,6 +359,10 @@ static SPANISH: Strings = Strings {
     ),
     fault_model: words("FALLO DEL MODELO", "El modelo falta o está dañado. Instale de nuevo el programa."),
     fault_panel: words("FALLO DEL BOTÓN", "El botón o las luces no responden. Revise los cables y reinicie el equipo."),
+    fault_settings: words(
+        "FALLO DE AJUSTES",
+        "El archivo de ajustes no se puede usar. No se analiza ninguna placa. Corríjalo y reinicie el equipo.",
+    ),
 };
 
 static PORTUGUESE: Strings = Strings {
@@ -396,6 +410,10 @@ static PORTUGUESE: Strings = Strings {
     ),
     fault_model: words("FALHA DO MODELO", "O modelo falta ou está danificado. Instale o programa de novo."),
     fault_panel: words("FALHA DO BOTÃO", "O botão ou as luzes não respondem. Verifique os fios e reinicie o aparelho."),
+    fault_settings: words(
+        "FALHA DE AJUSTES",
+        "O arquivo de ajustes não pode ser usado. Nenhuma radiografia é analisada. Corrija-o e reinicie o aparelho.",
+    ),
 };
 
 static CHINESE: Strings = Strings {
@@ -439,6 +457,7 @@ static CHINESE: Strings = Strings {
     fault_storage: words("存储故障", "无法保存病例，不再分析胶片。请腾出空间或更换存储卡。"),
     fault_model: words("模型故障", "模型缺失或损坏。请重新安装程序。"),
     fault_panel: words("按钮故障", "按钮或指示灯没有响应。请检查接线并重新启动。"),
+    fault_settings: words("设置故障", "设置文件无法使用，不再分析胶片。请更正文件并重新启动。"),
 };
 
 #[cfg(test)]

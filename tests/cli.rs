@@ -519,6 +519,8 @@ fn a_recording_needs_a_camera_and_is_not_written_over() {
 
 /// Rows of a screen, of 480: below the line with the clock.
 const BELOW_THE_CLOCK: Range<u32> = 30..480;
+/// And those of a fault's that say the same whatever the error is.
+const FAULT_WORDS: Range<u32> = 30..230;
 
 /// What is shown in some rows of a screen.
 fn shown(screen: &Path, rows: Range<u32>) -> RgbImage {
@@ -594,6 +596,42 @@ fn a_box_without_pictures_or_hardware_does_not_start() {
     assert_eq!(code(&output), 2, "{log}");
     assert!(log.contains("error: panel: ") && log.contains("/no/such/bundle"), "{log}");
     assert!(log.contains("-> Fault(") && log.contains("error: the box cannot go on: "), "{log}");
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_shown_until_the_box_is_ended() {
+    let folder = Folder::new();
+    folder.film("a.png");
+    let mistyped = folder.file("config.toml", b"[camera]\nwidht = 640\n");
+    let missing = folder.text("missing.toml");
+    for (settings, words, signal, exit_code) in [
+        (&mistyped, ["config.toml", "line 2", "widht"], Some("TERM"), 143),
+        (&missing, ["missing.toml", "No such file", "--config"], None, 2),
+    ] {
+        let mut child = start_simulated(&folder, &["--config", settings]);
+        let mut button = child.stdin.take().expect("a pipe");
+        let mut log = log(&mut child);
+        // Into the second round of its flashes; the screen came with the first.
+        let mut said = Vec::new();
+        while said.iter().filter(|line: &&String| line.ends_with("ready off, attention on")).count() < 6 {
+            said.push(log.next().unwrap_or_else(|| panic!("the box has ended: {said:#?}")));
+        }
+        assert!(said.iter().any(|line| line.ends_with("-> Fault(Settings)")), "{said:#?}");
+        let [screen, fault] = [folder.path("screen.cam.png"), known_screen("settings-fault-en-800x480.png")]
+            .map(|screen| shown(&screen, FAULT_WORDS));
+        assert!(screen == fault, "the screen says that the settings cannot be used");
+        match signal {
+            Some(signal) => send(signal, &child),
+            None => button.write_all(b"press\nhold\n").expect("the program reads"),
+        }
+        said.extend(log);
+        assert_eq!(child.wait().expect("the program ends").code(), Some(exit_code), "{said:#?}");
+        drop(button);
+        let said = said.join("\n");
+        assert!(said.contains("error: ") && words.iter().all(|word| said.contains(word)), "{said}");
+        assert!(!said.contains("-> Ready") && !said.contains("is loaded"), "{said}");
+    }
+    assert!(!folder.path("cases").exists(), "where cases belong is not known");
 }
 
 #[test]

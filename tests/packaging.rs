@@ -57,6 +57,16 @@ fn seconds(key: &str) -> Duration {
 
 #[test]
 fn the_program_tells_the_service_manager_what_its_unit_promises() {
+    keeps_the_promise(&[], 0);
+}
+
+#[test]
+fn the_program_tells_it_with_settings_that_cannot_be_used_too() {
+    keeps_the_promise(&["--config", "/no/such/config.toml"], 2);
+}
+
+/// Starts the program with these arguments as its service manager does, and holds its button.
+fn keeps_the_promise(args: &[&str], exit_code: i32) {
     assert_eq!(unit("Type"), "notify");
     let (start, watchdog) = (seconds("TimeoutStartSec"), seconds("WatchdogSec"));
     let folder = TempDir::new().expect("a temporary folder");
@@ -64,7 +74,8 @@ fn the_program_tells_the_service_manager_what_its_unit_promises() {
     image::GrayImage::new(40, 30).save(folder.path().join("film.png")).expect("a picture written");
     let started = Instant::now();
     let mut program = Command::new(PROGRAM);
-    program.args(["run", "--simulate"]).arg(folder.path()).env("NOTIFY_SOCKET", folder.path().join("manager"));
+    program.args(["run", "--simulate"]).arg(folder.path()).args(args);
+    program.env("NOTIFY_SOCKET", folder.path().join("manager"));
     let mut child = program.stdin(Stdio::piped()).spawn().expect("the program starts");
     // What the program says next, and when at the latest.
     let next = |limit: Duration| {
@@ -83,7 +94,7 @@ fn the_program_tells_the_service_manager_what_its_unit_promises() {
     // The end of the presses holds the button.
     drop(child.stdin.take());
     while next(watchdog / 2).trim() != "STOPPING=1" {}
-    assert_eq!(child.wait().expect("the program ends").code(), Some(0));
+    assert_eq!(child.wait().expect("the program ends").code(), Some(exit_code));
 }
 
 #[test]

@@ -22,6 +22,12 @@ use xray_triage::triage::{Class, OperatingPoint, Outcome, Probabilities};
 /// The smallest screen, and the official one of the Raspberry Pi.
 const SIZES: [(u32, u32); 2] = [(480, 320), (800, 480)];
 const SMALLEST: (u32, u32) = SIZES[0];
+/// An error of a settings file, in its lines.
+const MISTYPED: &str = "/etc/xray-triage/config.toml: TOML parse error at line 2, column 1
+  |
+2 | widht = 640
+  | ^^^^^
+unknown field `widht`";
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
@@ -138,6 +144,7 @@ fn screens_of_words() {
         check(Screen::Fault { fault: Fault::Camera, detail }, "camera-fault");
         check(Screen::Fault { fault: Fault::Storage, detail: "no space left" }, "storage-fault");
         check(Screen::Fault { fault: Fault::Model, detail: "hash differs" }, "model-fault");
+        check(Screen::Fault { fault: Fault::Settings, detail: MISTYPED }, "settings-fault");
         if size == SMALLEST {
             check(Screen::Fault { fault: Fault::Panel, detail: "pin 17 is in use" }, "panel-fault");
         }
@@ -183,6 +190,7 @@ fn other_languages() {
         let check = |screen: Screen, name: &str| check(&screen, name, language, SMALLEST);
         check(Screen::Verdict { assessment: &pneumonia(), case, heat_map: true }, "pneumonia");
         check(Screen::Fault { fault: Fault::Storage, detail: "no space left" }, "storage-fault");
+        check(Screen::Fault { fault: Fault::Settings, detail: MISTYPED }, "settings-fault");
         check(Screen::Refused { assessment: &refused(), case }, "refused");
     }
 }
@@ -217,10 +225,7 @@ fn nothing_runs_over_in_any_language() {
             Screen::Verdict { assessment: &refer, case: None, heat_map: false },
             Screen::Refused { assessment: &refused, case: Some("000123") },
         ];
-        screens.extend(
-            [Fault::Camera, Fault::Storage, Fault::Model, Fault::Panel]
-                .map(|fault| Screen::Fault { fault, detail: &detail }),
-        );
+        screens.extend(Fault::ALL.map(|fault| Screen::Fault { fault, detail: &detail }));
         for hint in [Hint::Loading, Hint::NoFilm, Hint::TooDark, Hint::TooBright, Hint::Blurred] {
             screens.push(Screen::Ready { preview: Some(&preview), hint: Some(hint) });
         }
@@ -257,8 +262,7 @@ fn nothing_is_left_out_in_any_language() {
     }
     let mut screens = vec![Screen::Booting, Screen::Capturing, Screen::Analysing { seconds: 239 }];
     screens.extend([Screen::ShuttingDown, Screen::Off, Screen::Ready { preview: None, hint: None }]);
-    let faults = [Fault::Camera, Fault::Storage, Fault::Model, Fault::Panel];
-    screens.extend(faults.map(|fault| Screen::Fault { fault, detail }));
+    screens.extend(Fault::ALL.map(|fault| Screen::Fault { fault, detail }));
     let hints = [None, Some(Hint::Loading), Some(Hint::NoFilm), Some(Hint::TooDark), Some(Hint::TooBright)];
     for hint in hints.into_iter().chain([Some(Hint::Blurred)]) {
         screens.push(Screen::Ready { preview: Some(&preview), hint });

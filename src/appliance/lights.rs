@@ -46,6 +46,7 @@ fn flashes(fault: Fault) -> u128 {
         Fault::Model => 2,
         Fault::Storage => 3,
         Fault::Panel => 4,
+        Fault::Settings => 5,
     }
 }
 
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
     use crate::panel::PanelError;
 
-    const STATES: [State; 12] = [
+    const STATES: [State; 13] = [
         State::Booting,
         State::Ready,
         State::Capturing,
@@ -118,6 +119,7 @@ mod tests {
         State::Fault(Fault::Model),
         State::Fault(Fault::Storage),
         State::Fault(Fault::Panel),
+        State::Fault(Fault::Settings),
         State::ShuttingDown,
     ];
 
@@ -136,6 +138,7 @@ mod tests {
             "a.a.....",
             "a.a.a.....",
             "a.a.a.a.....",
+            "a.a.a.a.a.....",
             "#.",
         ];
         for (state, round) in STATES.into_iter().zip(rounds) {
@@ -148,7 +151,7 @@ mod tests {
 
     #[test]
     fn patterns_differ_whenever_somebody_begins_to_look() {
-        // All rounds fit into 120 ticks, again and again.
+        // Every round fits into 120 ticks several times.
         let seen = |state: State, from: u32| -> Vec<_> {
             (from..from + 120).map(|tick| pattern(state, TICK * tick)).collect()
         };

@@ -44,8 +44,8 @@ pub enum Event {
     Judged,
     /// The case is written down and may be shown.
     Recorded(Shown),
-    /// The camera gives no frame, no case can be written down, the model cannot be loaded or judge, or the button cannot
-    /// be read or the LEDs not set; or the thread that looks after it has ended.
+    /// The camera gives no frame, no case can be written down, the model cannot be loaded or judge, the button cannot be
+    /// read or the LEDs not set, or the settings cannot be used; or the thread that looks after it has ended.
     Failed(Fault),
     /// Cases can be written down again.
     StorageWorks,
@@ -195,9 +195,8 @@ impl Machine {
                     self.enter(ShuttingDown, now);
                 }
             }
-            // Only a restart brings these back.
-            (State::Fault(Fault::Model | Fault::Panel), _) => {}
-            (_, Event::Failed(fault @ (Fault::Panel | Fault::Model))) => self.enter(State::Fault(fault), now),
+            (State::Fault(fault), _) if fault.needs_restart() => {}
+            (_, Event::Failed(fault)) if fault.needs_restart() => self.enter(State::Fault(fault), now),
             (state, Event::ModelReady) => {
                 self.model_loaded = true;
                 match state {
@@ -249,7 +248,8 @@ impl Machine {
 
     /// Leaves a state that has lasted too long, and returns what has to be done.
     pub fn expire(&mut self, now: Instant) -> Option<Expired> {
-        if now.saturating_duration_since(self.limited_since) < self.limit() {
+        let limit = self.limit()?;
+        if now.saturating_duration_since(self.limited_since) < limit {
             return None;
         }
         let (fault, trouble) = match self.state {
@@ -266,15 +266,16 @@ impl Machine {
                 return Some(Expired::CheckStorage);
             }
             State::Fault(Fault::Camera | Fault::Model | Fault::Panel) => return Some(Expired::End),
-            State::ShuttingDown => return None,
+            State::Fault(Fault::Settings) | State::ShuttingDown => return None,
         };
         self.enter(State::Fault(fault), now);
         Some(Expired::Fault(fault, trouble))
     }
 
-    /// How long the state may last, or its part may give no sign of life. Zero: it ends in the round in which it began.
-    pub fn limit(&self) -> Duration {
-        match self.state {
+    /// How long the state may last, or its part may give no sign of life; `None`: as long as nobody ends it. Zero: it ends
+    /// in the round in which it began.
+    pub fn limit(&self) -> Option<Duration> {
+        Some(match self.state {
             State::Booting => BOOT_LIMIT,
             State::Ready | State::Fault(Fault::Camera) => SILENCE_LIMIT + GRABS * self.camera_timeout,
             State::Capturing => CAPTURE_LIMIT + GRABS * self.camera_timeout,
@@ -282,8 +283,10 @@ impl Machine {
             State::Verdict { .. } | State::Refused => RESULT_LIMIT,
             State::Fault(Fault::Storage) => STORAGE_LIMIT,
             State::Fault(Fault::Model | Fault::Panel) => FATAL_LIMIT,
+            // Started again it would have the same settings.
+            State::Fault(Fault::Settings) => return None,
             State::ShuttingDown => Duration::ZERO,
-        }
+        })
     }
 
     /// Whether the camera's frames are looked at now.
@@ -310,7 +313,7 @@ impl Machine {
     /// at the latest.
     pub fn next_look(&self, now: Instant) -> Instant {
         let next = self.since + lights::next_change(self.state, self.elapsed(now));
-        next.min((self.limited_since + self.limit()).max(now))
+        self.limit().map_or(next, |limit| next.min((self.limited_since + limit).max(now)))
     }
 }
 
@@ -438,12 +441,30 @@ mod tests {
             let now = Instant::now();
             let mut machine = ready(now);
             machine.enter(state, now);
-            assert_eq!(machine.limit(), limit, "{state:?}");
+            assert_eq!(machine.limit(), Some(limit), "{state:?}");
             if !limit.is_zero() {
                 assert_eq!(machine.expire(now + limit - Duration::from_millis(1)), None, "{state:?}");
                 assert_eq!(machine.state(), state);
             }
             assert_eq!((machine.expire(now + limit), machine.state()), (expired, next), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_be_used_are_a_fault_until_somebody_ends_it() {
+        let now = Instant::now();
+        for (event, signal) in [(Event::Press(Press::VeryLong), None), (Event::Signal(15), Some(15))] {
+            let mut machine = Machine::new(now, CAMERA_TIMEOUT);
+            let faults = [Fault::Settings, Fault::Panel, Fault::Model, Fault::Camera].map(Event::Failed);
+            for event in faults.into_iter().chain([short(), Event::ModelReady]) {
+                assert_eq!(machine.handle(event, now), None);
+            }
+            let later = now + Duration::from_secs(1_000_000);
+            assert_eq!(machine.expire(later), None);
+            assert_eq!((machine.state(), machine.previews()), (State::Fault(Fault::Settings), false));
+            assert!(machine.next_look(later) <= later + Duration::from_secs(1), "the watchdog is fed");
+            machine.handle(event, later);
+            assert_eq!((machine.state(), machine.signal()), (State::ShuttingDown, signal));
         }
     }
 

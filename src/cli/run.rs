@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use log::error;
 
 use super::simulation::Simulation;
 use super::{Failure, load, print, print_json};
@@ -33,9 +34,16 @@ pub struct RunArgs {
     json: bool,
 }
 
-/// Is the box until it is switched off.
+/// Is the box until it is switched off. Settings that cannot be used are a fault that the box shows, on the hardware of
+/// the default ones, until it is ended: who stands at the light box sees no log.
 pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
-    let mut config = Config::load(args.config.as_deref())?;
+    let (mut config, unusable) = match Config::load(args.config.as_deref()) {
+        Ok(config) => (config, None),
+        Err(error) => {
+            error!("{error}. No film is judged until that is mended and the program is started again");
+            (Config::default(), Some(error))
+        }
+    };
     let hardware = match args.simulation.folder() {
         Some(folder) => {
             config.storage.folder = folder.join("cases");
@@ -53,6 +61,7 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
         profile: options.profile,
         reserve_mb: config.storage.reserve_mb,
         model: bundle.as_ref().map_or("-", |bundle| &bundle.manifest.id).into(),
+        settings_fault: unusable.as_ref().map(ToString::to_string),
     };
     let open_cases = || CaseLog::open(&config.storage.folder);
     let report = |record: &Record| {
@@ -60,10 +69,11 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     };
     let judge = move || Triage::new(&bundle?, &options);
     let ending = appliance::run(hardware, open_cases, &behaviour, judge, report)?;
-    Ok(match ending {
-        Ending::SwitchedOff => ExitCode::SUCCESS,
-        Ending::Signal(signal) => ExitCode::from(ENDED_BY_SIGNAL + signal as u8),
-    })
+    match (ending, unusable) {
+        (Ending::Signal(signal), _) => Ok(ExitCode::from(ENDED_BY_SIGNAL + signal as u8)),
+        (Ending::SwitchedOff, None) => Ok(ExitCode::SUCCESS),
+        (Ending::SwitchedOff, Some(error)) => Err(error.into()),
+    }
 }
 
 fn real(config: &Config) -> Hardware {
