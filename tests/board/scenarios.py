@@ -29,8 +29,8 @@ MAY_DIFFER = 0.003
 LEVELS = 32
 # By how many pixels the sides of a film may differ from those in simulation: a camera's gray is rounded otherwise.
 SIDE_MAY_DIFFER = 2
-# Rows of a fault's screen that say the same whatever the error is: below the line with model and clock and above the
-# error's own words, and the disclaimer.
+# Rows of a fault's screen that say the same whatever the error is: below the line with model and clock and above what the
+# button does and the error's own words, and the disclaimer.
 FAULT_ROWS = [*range(30, 230), *range(440, 480)]
 # The gray levels from left to right of the virtual camera's picture, colour bars of 75 %: white, yellow, cyan, green,
 # magenta, red, blue, black. With colours beside them they are those of Rec. 601, from 16 to 235; alone those of Rec. 709,
