@@ -30,16 +30,39 @@ fn stride_and_padding(conv: &Conv2d) -> (usize, usize) {
     (conv.stride[0], kernel / 2)
 }
 
-/// `convolve(conv, norm_relu(norm, x))`.
-pub fn norm_relu_convolve(norm: &BatchNorm, conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+/// A batch norm and the convolution that reads it, with a ReLU between them.
+#[derive(Clone, Copy)]
+pub struct NormedConvolution<'a> {
+    pub norm: &'a BatchNorm,
+    pub conv: &'a Conv2d,
+}
+
+impl NormedConvolution<'_> {
+    /// `convolve(conv, norm_relu(norm, x))`
+    pub fn forward(self, x: Tensor<4>) -> Tensor<4> {
+        convolve(self.conv, norm_relu(self.norm, x))
+    }
+}
+
+/// A dense block (Huang et al. 2017): each layer reads the map and appends what it gives to the map's channels. A layer is a
+/// convolution of one place and one of 3 x 3. All layers have the same growth; there is at least one.
+pub fn dense_block(layers: &[[NormedConvolution; 2]], x: Tensor<4>) -> Tensor<4> {
     #[cfg(feature = "libtorch")]
     if x.device().is_autodiff() && libtorch::runs(&x) {
         let places = places(&x);
-        let (output, mean, variance) = libtorch::norm_relu_convolve(norm, conv, x);
-        move_statistics(norm, places, mean, variance);
+        let (output, statistics) = libtorch::dense_block(layers, x);
+        let mut statistics = statistics.into_iter();
+        for NormedConvolution { norm, .. } in layers.iter().flatten() {
+            if let (Some(mean), Some(variance)) = (statistics.next(), statistics.next()) {
+                move_statistics(norm, places, mean, variance);
+            }
+        }
         return output;
     }
-    convolve(conv, norm_relu(norm, x))
+    layers.iter().fold(x, |x, [narrow, grow]| {
+        let grown = grow.forward(narrow.forward(x.clone()));
+        Tensor::cat(vec![x, grown], 1)
+    })
 }
 
 /// `relu(batch_norm(x))`, `x`: `[batch, channels, height, width]`, of the type of `x`; the statistics are in single precision.
@@ -112,7 +135,7 @@ mod libtorch {
     use burn::nn::conv::Conv2d;
     use burn::tensor::Tensor;
 
-    use super::stride_and_padding;
+    use super::{NormedConvolution, stride_and_padding};
 
     #[backend_extension(LibTorch, Autodiff)]
     pub trait Kernels: Backend {
@@ -123,15 +146,13 @@ mod libtorch {
             padding: usize,
         ) -> FloatTensor<Self>;
 
-        /// The output, the mean of the batch `x` and its biased variance. The convolution keeps the size.
-        fn norm_relu_convolution(
+        /// The block's map, and of each norm the batch's mean and biased variance, one after the other. `parameters` has
+        /// those of each layer in the order they are used, one after the other.
+        fn dense_block(
             x: FloatTensor<Self>,
-            gamma: FloatTensor<Self>,
-            beta: FloatTensor<Self>,
-            epsilon: f64,
-            weight: FloatTensor<Self>,
-            padding: usize,
-        ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+            parameters: FloatTensor<Self>,
+            shape: DenseBlockShape,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
         /// The output, the mean of the batch `x` and its biased variance.
         fn norm_relu(
@@ -153,17 +174,44 @@ mod libtorch {
         Tensor::from_dispatch(output)
     }
 
-    pub fn norm_relu_convolve(norm: &BatchNorm, conv: &Conv2d, x: Tensor<4>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-        let (_, padding) = stride_and_padding(conv);
-        let (output, mean, variance) = <Dispatch as Kernels>::norm_relu_convolution(
-            x.into_dispatch(),
-            norm.gamma.val().into_dispatch(),
-            norm.beta.val().into_dispatch(),
-            norm.epsilon,
-            conv.weight.val().into_dispatch(),
-            padding,
-        );
-        (Tensor::from_dispatch(output), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
+    /// What the parameters of a dense block's layers look like.
+    #[derive(Clone, Copy, Debug)]
+    pub struct DenseBlockShape {
+        layers: usize,
+        /// Channels between a layer's two convolutions.
+        narrow: usize,
+        /// Channels that a layer appends.
+        growth: usize,
+        /// Of every norm.
+        epsilon: f64,
+    }
+
+    impl DenseBlockShape {
+        /// Channels that the norms of the block read, in order, if it reads so many.
+        fn normed_channels(self, channels: usize) -> Vec<usize> {
+            (0..self.layers).flat_map(|layer| [channels + layer * self.growth, self.narrow]).collect()
+        }
+    }
+
+    /// The block's map, and of each norm the batch's mean and biased variance, in order.
+    pub fn dense_block(layers: &[[NormedConvolution; 2]], x: Tensor<4>) -> (Tensor<4>, Vec<Tensor<1>>) {
+        let [narrow, grow] = &layers[0];
+        let shape = DenseBlockShape {
+            layers: layers.len(),
+            narrow: narrow.conv.weight.dims()[0],
+            growth: grow.conv.weight.dims()[0],
+            epsilon: narrow.norm.epsilon,
+        };
+        let channels = shape.normed_channels(x.dims()[1]);
+        // One tensor of all parameters, for Burn wants the number of those that a step reads when it is compiled.
+        let parameters = layers.iter().flatten().flat_map(|NormedConvolution { norm, conv }| {
+            [norm.gamma.val(), norm.beta.val(), conv.weight.val().flatten(0, 3)]
+        });
+        let parameters = Tensor::cat(parameters.collect(), 0);
+        let (output, statistics) =
+            <Dispatch as Kernels>::dense_block(x.into_dispatch(), parameters.into_dispatch(), shape);
+        let sizes: Vec<usize> = channels.into_iter().flat_map(|channels| [channels; 2]).collect();
+        (Tensor::from_dispatch(output), Tensor::<1>::from_dispatch(statistics).split_with_sizes(sizes, 0))
     }
 
     pub fn train(norm: &BatchNorm, x: Tensor<4>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
@@ -208,13 +256,12 @@ mod libtorch {
         gamma: &tch::Tensor,
         beta: &tch::Tensor,
         epsilon: f64,
-    ) -> (tch::Tensor, TchTensor, TchTensor) {
+    ) -> (tch::Tensor, tch::Tensor, tch::Tensor) {
         let none = None::<&tch::Tensor>;
         let (normed, mean, inverse_deviation) =
             tch::Tensor::native_batch_norm(x, Some(gamma), Some(beta), none, none, true, 0.0, epsilon);
         let variance = inverse_deviation.detach().square().reciprocal() - epsilon;
-        // A copy: LibTorch needs its own mean untouched, and Burn may update what it is given in place.
-        (normed.relu(), TchTensor::new(mean.detach().copy()), TchTensor::new(variance))
+        (normed.relu(), mean.detach(), variance)
     }
 
     fn record_convolution(x: TchTensor, weight: TchTensor, stride: usize, padding: usize) -> (TchTensor, Recorded<2>) {
@@ -223,19 +270,37 @@ mod libtorch {
         (TchTensor::new(output.detach()), Recorded { inputs, output, _held: [x, weight] })
     }
 
-    fn record_norm_relu_convolution(
+    fn record_dense_block(
         x: TchTensor,
-        gamma: TchTensor,
-        beta: TchTensor,
-        epsilon: f64,
-        weight: TchTensor,
-        padding: usize,
-    ) -> (TchTensor, TchTensor, TchTensor, Recorded<4>) {
-        let inputs = [&channels_last(&x.tensor), &gamma.tensor, &beta.tensor, &weight.tensor].map(leaf);
-        let (active, mean, variance) = norm_relu(&inputs[0], &inputs[1], &inputs[2], epsilon);
-        let output = convolution(&active, &inputs[3], 1, padding);
-        let result = TchTensor::new(output.detach());
-        (result, mean, variance, Recorded { inputs, output, _held: [x, gamma, beta, weight] })
+        parameters: TchTensor,
+        shape: DenseBlockShape,
+    ) -> (TchTensor, TchTensor, Recorded<2>) {
+        let inputs = [&channels_last(&x.tensor), &parameters.tensor].map(leaf);
+        let channels = shape.normed_channels(inputs[0].size()[1] as usize);
+        // A layer's convolutions: kernel and channels that it gives.
+        let convolutions = [(1, shape.narrow), (3, shape.growth)];
+        let sizes: Vec<i64> = channels
+            .iter()
+            .zip(convolutions.iter().cycle())
+            .flat_map(|(&read, (kernel, given))| [read, read, read * kernel * kernel * given])
+            .map(|size| size as i64)
+            .collect();
+        let pieces = inputs[1].split_with_sizes(sizes, 0);
+        let mut statistics = Vec::with_capacity(2 * channels.len());
+        let mut normed_convolution = |x: &tch::Tensor, step: usize| {
+            let (kernel, given) = convolutions[step % 2];
+            let (active, mean, variance) = norm_relu(x, &pieces[3 * step], &pieces[3 * step + 1], shape.epsilon);
+            statistics.extend([mean, variance]);
+            let weight = [given, channels[step], kernel, kernel].map(|side| side as i64);
+            convolution(&active, &pieces[3 * step + 2].view(weight), 1, kernel / 2)
+        };
+        let output = (0..shape.layers).fold(inputs[0].shallow_clone(), |map, layer| {
+            let narrow = normed_convolution(&map, 2 * layer);
+            let grown = normed_convolution(&narrow, 2 * layer + 1);
+            tch::Tensor::cat(&[map, grown], 1)
+        });
+        let statistics = TchTensor::new(tch::Tensor::cat(&statistics, 0));
+        (TchTensor::new(output.detach()), statistics, Recorded { inputs, output, _held: [x, parameters] })
     }
 
     fn record_norm_relu(
@@ -247,6 +312,8 @@ mod libtorch {
         let inputs = [&x.tensor, &gamma.tensor, &beta.tensor].map(leaf);
         let (output, mean, variance) = norm_relu(&inputs[0], &inputs[1], &inputs[2], epsilon);
         let result = TchTensor::new(output.detach());
+        // A copy: LibTorch needs its own mean untouched, and Burn may update what it is given in place.
+        let (mean, variance) = (TchTensor::new(mean.copy()), TchTensor::new(variance));
         // ReLU's gradient needs its output; gamma and beta stay what they are until the gradients are there.
         let recorded = Recorded { inputs, output, _held: [x, result.clone(), gamma] };
         (result, mean, variance, recorded)
@@ -257,16 +324,9 @@ mod libtorch {
             record_convolution(x, weight, stride, padding).0
         }
 
-        fn norm_relu_convolution(
-            x: TchTensor,
-            gamma: TchTensor,
-            beta: TchTensor,
-            epsilon: f64,
-            weight: TchTensor,
-            padding: usize,
-        ) -> (TchTensor, TchTensor, TchTensor) {
-            let (output, mean, variance, _) = record_norm_relu_convolution(x, gamma, beta, epsilon, weight, padding);
-            (output, mean, variance)
+        fn dense_block(x: TchTensor, parameters: TchTensor, shape: DenseBlockShape) -> (TchTensor, TchTensor) {
+            let (output, statistics, _) = record_dense_block(x, parameters, shape);
+            (output, statistics)
         }
 
         fn norm_relu(
@@ -292,25 +352,15 @@ mod libtorch {
             finish(preparation, output, recorded)
         }
 
-        fn norm_relu_convolution(
+        fn dense_block(
             x: FloatTensor<Self>,
-            gamma: FloatTensor<Self>,
-            beta: FloatTensor<Self>,
-            epsilon: f64,
-            weight: FloatTensor<Self>,
-            padding: usize,
-        ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-            let nodes = [x.node(), gamma.node(), beta.node(), weight.node()];
-            let preparation = Step.prepare::<C>(nodes).compute_bound().stateful();
-            let (output, mean, variance, recorded) = record_norm_relu_convolution(
-                x.into_primitive(),
-                gamma.into_primitive(),
-                beta.into_primitive(),
-                epsilon,
-                weight.into_primitive(),
-                padding,
-            );
-            (finish(preparation, output, recorded), lift::<C>(mean), lift::<C>(variance))
+            parameters: FloatTensor<Self>,
+            shape: DenseBlockShape,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+            let preparation = Step.prepare::<C>([x.node(), parameters.node()]).compute_bound().stateful();
+            let (output, statistics, recorded) =
+                record_dense_block(x.into_primitive(), parameters.into_primitive(), shape);
+            (finish(preparation, output, recorded), lift::<C>(statistics))
         }
 
         fn norm_relu(

@@ -13,7 +13,7 @@ use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use crate::architecture::{Architecture, Attention};
-use crate::kernels::{batch_norm, convolve, norm_relu, norm_relu_convolve};
+use crate::kernels::{NormedConvolution, batch_norm, convolve, dense_block, norm_relu};
 use crate::state_dict::{StateDict, StateDictError};
 
 /// Batch norm momentum of CBAM's spatial gate (Woo et al.'s published code); everywhere else it is 0.1.
@@ -203,10 +203,8 @@ impl Features {
 
 impl DenseBlock {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.denselayer.iter().fold(x, |x, layer| {
-            let grown = layer.forward(x.clone());
-            Tensor::cat(vec![x, grown], 1)
-        })
+        let layers: Vec<_> = self.denselayer.iter().map(DenseLayer::convolutions).collect();
+        dense_block(&layers, x)
     }
 }
 
@@ -221,15 +219,14 @@ impl DenseLayer {
         }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let narrow = norm_relu_convolve(&self.norm1, &self.conv1, x);
-        norm_relu_convolve(&self.norm2, &self.conv2, narrow)
+    fn convolutions(&self) -> [NormedConvolution<'_>; 2] {
+        [(&self.norm1, &self.conv1), (&self.norm2, &self.conv2)].map(|(norm, conv)| NormedConvolution { norm, conv })
     }
 }
 
 impl Transition {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = norm_relu_convolve(&self.norm, &self.conv, x);
+        let x = NormedConvolution { norm: &self.norm, conv: &self.conv }.forward(x);
         avg_pool2d(x, AvgPoolOptions::new([2, 2]))
     }
 }

@@ -1,0 +1,88 @@
+//! How well the device finds films in simulated photographs, level by level, and what it refuses them for:
+//!
+//!     cargo bench -p trainer --bench film_finding -- MANIFEST SPLIT FILMS BUNDLE
+//!
+//! Every photograph has all effects at its level. The profile is found out, as on a phone's snapshot.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rayon::prelude::*;
+use trainer::dataset::{LabelledPlate, Manifest, read_plates};
+use trainer::snapshot::{Effects, WORST, simulator};
+use xray_triage::bundle::Bundle;
+use xray_triage::film::Profile;
+use xray_triage::pipeline::{Options, Record, Triage};
+use xray_triage::triage::Outcome;
+
+/// Largest distance of a corner with which a film counts as found, share of the photograph's diagonal.
+const GOOD_CORNER: f32 = 0.015;
+
+/// What the device made of a photograph.
+struct Found {
+    /// Largest distance of a found corner from the true one, share of the diagonal; `None` if nothing was found or it was
+    /// taken for something else.
+    corner_error: Option<f32>,
+    /// Why it was refused; empty if it was not.
+    refused_for: Vec<&'static str>,
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let [manifest, split, films, bundle] = arguments.as_slice() else {
+        return Err("give a dataset's manifest.csv, a split, how many of its films, and a bundle's folder".into());
+    };
+    let films: usize = films.parse().map_err(|_| format!("{films} is no number of films"))?;
+    let (mut plates, _) = read_plates(Manifest::read(Path::new(manifest))?.split(split)?)?;
+    // Films of one collection stand together: take them evenly from all.
+    let step = (plates.len() / films.max(1)).max(1);
+    plates = plates.into_iter().step_by(step).take(films).collect();
+    let options = Options { threads: 1, ..Options::default() };
+    let triage = Triage::new(&Bundle::load(Path::new(bundle))?, &options)?;
+
+    println!("| Photograph of | Level | Found within 1.5 % | Median error, % of the diagonal | Refused | For |");
+    println!("|---|---|---|---|---|---|");
+    for (name, profile) in [("film", Profile::Film), ("screen", Profile::Screen)] {
+        for level in 1..=WORST {
+            let of_film = |(seed, film): (usize, &LabelledPlate)| find(&triage, film, profile, level, seed as u64);
+            let found: Vec<Found> = plates.par_iter().enumerate().filter_map(of_film).collect();
+            println!("| {name} | {level} | {} |", row(&found));
+        }
+    }
+    Ok(())
+}
+
+/// `None` for the digital profile, of which there are no photographs.
+fn find(triage: &Triage, film: &LabelledPlate, profile: Profile, level: u8, seed: u64) -> Option<Found> {
+    let snapshot = simulator(profile)?(&film.plate, &Effects::all(level), seed);
+    let diagonal = (snapshot.photo.width() as f32).hypot(snapshot.photo.height() as f32);
+    let corners = snapshot.corners;
+    let record = triage.assess(snapshot.into_gray(), film.film.image_id.clone()).record;
+    let corner_error = found_corners(&record, profile).map(|found| {
+        let distance = |(a, b): (&[f32; 2], &[f32; 2])| (a[0] - b[0]).hypot(a[1] - b[1]);
+        found.iter().zip(&corners).map(distance).fold(0.0, f32::max) / diagonal
+    });
+    let refused_for = if record.outcome == Outcome::Refused { record.reasons } else { Vec::new() };
+    Some(Found { corner_error, refused_for })
+}
+
+fn found_corners(record: &Record, profile: Profile) -> Option<[[f32; 2]; 4]> {
+    let film = record.film.as_ref().filter(|film| film.found && record.profile == Some(profile))?;
+    Some(film.corners)
+}
+
+/// The cells of a level's row, but the first two.
+fn row(found: &[Found]) -> String {
+    let mut errors: Vec<f32> = found.iter().filter_map(|photograph| photograph.corner_error).collect();
+    errors.sort_by(f32::total_cmp);
+    let good = errors.iter().filter(|error| **error <= GOOD_CORNER).count();
+    let median = errors.get(errors.len() / 2).map_or("-".into(), |error| format!("{:.2}", 100.0 * error));
+    let refused = found.iter().filter(|photograph| !photograph.refused_for.is_empty()).count();
+    let mut reasons = BTreeMap::new();
+    for reason in found.iter().flat_map(|photograph| &photograph.refused_for) {
+        *reasons.entry(*reason).or_insert(0) += 1;
+    }
+    let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    let reasons = if reasons.is_empty() { "-".into() } else { reasons.join(", ") };
+    format!("{good} of {} | {median} | {refused} | {reasons}", found.len())
+}
