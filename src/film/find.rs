@@ -36,7 +36,8 @@ const LINES: usize = 14;
 const MIN_AREA: f64 = 0.15;
 /// A panel pixel is at least this share of the panel's level (98th percentile of the frame).
 const PANEL: f32 = 0.6;
-/// A dark surround is at most this share of the same level.
+/// A dark surround reaches at most this share of the way from the frame's dark level to its bright one: the room's light,
+/// reflected by the screen, lifts both.
 const DARK: f32 = 0.35;
 
 /// Sides in the order of [`Quad`]'s edges: top, right, bottom, left.
@@ -49,6 +50,8 @@ const MAX_SCREEN_CONVERGENCE: f32 = 0.14;
 struct Levels {
     /// 98th percentile: the panel, or the brightest the screen shows.
     bright: f32,
+    /// The most that a screen's dark surround has.
+    surround: f32,
     /// Least step across a side.
     step: f32,
 }
@@ -70,7 +73,8 @@ pub fn find(plane: &Plane, target: Target, eager: bool) -> Option<Quad> {
     if bright - dark < 24.0 {
         return None;
     }
-    let levels = Levels { bright, step: (0.08 * (bright - dark)).max(6.0) };
+    let surround = dark + DARK * (bright - dark);
+    let levels = Levels { bright, surround, step: (0.08 * (bright - dark)).max(6.0) };
     let smooth = plane.smoothed();
     let sides: [Vec<Candidate>; 4] = std::array::from_fn(|side| candidates(&smooth, target, side, &levels));
     let rough = best_quad(&smooth, target, &sides, eager)?;
@@ -93,7 +97,7 @@ fn is_boundary(plane: &Plane, [x, y]: [f32; 2], n: [f32; 2], target: Target, lev
                 // A panel has no texture.
                 && (near - far).abs() <= 0.1 * levels.bright
         }
-        Target::Screen => inside - near.max(far) >= levels.step && near.max(far) <= DARK * levels.bright,
+        Target::Screen => inside - near.max(far) >= levels.step && near.max(far) <= levels.surround,
     }
 }
 
@@ -356,7 +360,7 @@ fn is_photographed(plane: &Plane, quad: &Quad, target: Target, levels: &Levels) 
                 && (light.roughness < 0.014 && glaring < 0.1 || light.roughness < 0.05 && glaring < 0.0005)
         }
         Target::Screen => {
-            let dark = share(outside.iter().filter(|&&v| v <= DARK * levels.bright).count(), outside.len());
+            let dark = share(outside.iter().filter(|&&v| v <= levels.surround).count(), outside.len());
             // Black padding is blacker than a dark room, and flat; a collimator's shadow has letters and limbs in it.
             tilt > 0.01 && mean > 8.0 && spread < 28.0 && dark >= 0.85 && !is_panel(plane, &map, levels)
         }
