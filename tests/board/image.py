@@ -28,6 +28,7 @@ DISPLAY = (800, 480)
 FRAMEBUFFER = 0x3C10_0000
 # A power of two, as QEMU asks of SD cards.
 CARD_BYTES = 256 << 20
+DISK_BYTES = 1 << 30
 
 # Programs by the Debian package that has them.
 PROGRAMS = {
@@ -39,6 +40,16 @@ PROGRAMS = {
     "dpkg-deb": "dpkg",
     "pngtopnm": "netpbm",
 }
+# For a whole Debian.
+UNPACKERS = {"debootstrap": "debootstrap", "fakeroot": "fakeroot"}
+
+# Makes, without root, a disk with Debian's packages unpacked and the kernel's drivers: $1 is a new folder for its files,
+# $2 the folder of the kernel, $3 the disk.
+UNPACK_DEBIAN = """
+debootstrap --foreign --arch=arm64 --variant=minbase --include=systemd-sysv,udev,kmod,dbus bookworm "$1"
+cp -r "$2/lib/modules" "$1/usr/lib"
+mkfs.ext4 -q -F -m 0 -d "$1" "$3"
+"""
 
 
 class Missing(Exception):
@@ -81,14 +92,19 @@ def obtain(*arguments, **options):
 
 
 def check_programs():
-    """Installs, as root, what is missing; otherwise says what to install."""
+    """Sees to the programs and the toolchain that each scenario needs."""
     os.environ["PATH"] += ":/usr/sbin:/sbin"
-    lacking = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
+    install_missing(PROGRAMS)
+    obtain(ROOT / "scripts/arm-toolchain", "aarch64")
+
+
+def install_missing(programs):
+    """Installs, as root, those of the programs that are missing; otherwise says what to install."""
+    lacking = sorted({package for program, package in programs.items() if not shutil.which(program)})
     if lacking:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             raise Missing(f"not installed: {' '.join(lacking)}. As root: apt-get install {' '.join(lacking)}")
         obtain("apt-get", "install", "-q", "-y", "--no-install-recommends", *lacking)
-    obtain(ROOT / "scripts/arm-toolchain", "aarch64")
 
 
 def debian():
@@ -127,11 +143,11 @@ def initramfs(folder, package, picture):
     it shows, a damaged model. Returns its file."""
     tree = WORK / "initramfs"
     shutil.rmtree(tree, ignore_errors=True)
+    shutil.copytree(ROOT / "tests/board/guest", tree)
     for name in ["bin", "drivers", "lib", "pictures"]:
-        (tree / name).mkdir(parents=True)
+        (tree / name).mkdir()
     command("dpkg-deb", "--extract", package, tree)
     shutil.copy(folder / "bin/busybox", tree / "bin")
-    shutil.copy(ROOT / "tests/board/guest/init", tree / "init")
     shutil.copy(BUILT / "usb-camera", tree / "usr/bin")
     shutil.copy(picture, tree / "pictures/film.jpg")
     damage_model(tree / "damaged-model")
@@ -189,20 +205,33 @@ def device_tree(folder, display=True):
     return file
 
 
-def new_card(file):
-    """Writes an SD card with an empty ext4 file system."""
+def new_card(file, contents=None):
+    """Writes an SD card with an ext4 file system, empty or with a folder's contents."""
     with open(file, "wb") as card:
         card.truncate(CARD_BYTES)
-    command("mkfs.ext4", "-q", "-F", "-m", "0", file)
+    command("mkfs.ext4", "-q", "-F", "-m", "0", *(["-d", contents] if contents else []), file)
 
 
-def card_contents(file, folder):
-    """Copies the card's files into a new folder, after the journal is replayed as the next boot would do."""
+def unpacked_debian(folder):
+    """Writes a disk with Debian 12 on it, whose packages still have to be set up, on the board. Returns its file."""
+    install_missing(UNPACKERS)
+    tree, disk = WORK / "debian-12", WORK / "debian-12.new.img"
+    shutil.rmtree(tree, ignore_errors=True)
+    with open(disk, "wb") as file:
+        file.truncate(DISK_BYTES)
+    obtain("fakeroot", "sh", "-ec", UNPACK_DEBIAN, "sh", tree, folder, disk)
+    shutil.rmtree(tree)
+    return disk
+
+
+def card_contents(file, folder, within="/"):
+    """Copies the card's files, those within a folder of it, into a new folder, after the journal is replayed as the next
+    boot would do."""
     checked = subprocess.run(["e2fsck", "-f", "-p", str(file)], capture_output=True, text=True)
     # 1: errors that a crash leaves, corrected.
     if checked.returncode > 1:
         raise RuntimeError(f"the SD card's file system is damaged: {checked.stdout}{checked.stderr}")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    command("debugfs", "-R", f'rdump / "{folder}"', file)
-    return folder
+    command("debugfs", "-R", f'rdump {within} "{folder}"', file)
+    return folder / Path(within).name

@@ -76,6 +76,14 @@ class Board:
         """Runs a line of shell until it succeeds."""
         self._poll(what, limit, lambda: self.try_shell(line)[0] == 0)
 
+    def wait_for_power_off(self, limit):
+        """Waits until the board switches itself off."""
+        try:
+            self.qemu.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"the board is still on after {limit} s") from None
+        self.say("the board has switched itself off")
+
     def _status(self, line, limit):
         output, end = [], time.monotonic() + limit
         while True:

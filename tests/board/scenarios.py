@@ -65,6 +65,7 @@ class Bench:
     """What all scenarios need: the images, and what the film's photograph must be judged as and look like."""
 
     def __init__(self, package, picture):
+        self.package = package
         self.debian = image.debian()
         self.initramfs = image.initramfs(self.debian, package, picture)
         self.expected, self.verdict = simulate(picture)
@@ -227,7 +228,7 @@ def power_cut(bench):
         board.say("the plug is pulled")
     with running(bench, "power-cut", card) as board:
         check_listed(board, 1)
-        check_doctor(board)
+        check_doctor(board, ["storage", "case log"])
         switch_off(board)
     check_cases(bench, card, 1)
 
@@ -362,14 +363,19 @@ def start(board):
 
 
 def judge(board):
-    """Takes a film and waits for the answer, a class: the photograph used here gets one."""
+    """Takes a film, which is recorded once."""
     before = recorded(board)
-    board.press()
-    board.wait_for_lights("the button is pressed: capturing, judging", True, True, BOX_REACTS)
-    board.wait_for_lights("the verdict is shown", True, False, FILM_IS_JUDGED)
+    take(board)
     if (records := recorded(board)) != before + 1:
         said = board.shell("cat /run/appliance.log")
         raise Failed(f"{records - before} records for one press. The program said: {said}")
+
+
+def take(board):
+    """Takes a film and waits for the answer, a class: the photograph used here gets one."""
+    board.press()
+    board.wait_for_lights("the button is pressed: capturing, judging", True, True, BOX_REACTS)
+    board.wait_for_lights("the verdict is shown", True, False, FILM_IS_JUDGED)
 
 
 def lose(board, left, words):
@@ -445,15 +451,15 @@ def check_listed(board, count):
     board.say(f"cases on the card: {count}")
 
 
-def check_doctor(board):
-    """The doctor finds card and case log well, beside the running program."""
-    # It ends with 1 for any check that fails; here two of them matter.
-    _, found = board.try_shell("xray-triage doctor --json 2>/dev/null", limit=FILM_IS_JUDGED)
+def check_doctor(board, names, prefix=""):
+    """The doctor, started by a command or directly, finds these well, beside the running program."""
+    # It ends with 1 for any check that fails; here some of them matter.
+    _, found = board.try_shell(f"{prefix} xray-triage doctor --json 2>/dev/null", limit=FILM_IS_JUDGED)
     checks = {check["name"]: check for check in json.loads(found)}
-    for name in ["storage", "case log"]:
+    for name in names:
         if checks[name]["status"] != "ok":
             raise Failed(f"the doctor says: {checks[name]}")
-    board.say("the doctor finds card and case log well")
+    board.say(f"the doctor finds well: {', '.join(names)}")
 
 
 def check_fault(board, name, limit=BOX_REACTS):
@@ -586,9 +592,10 @@ def check_framebuffer(board, shown):
         raise Failed("the display shows other pixels than the framebuffer holds")
 
 
-def check_cases(bench, card, count):
-    """The card holds this many whole cases, each judged as the photograph is as a file. Returns their rows."""
-    folder = image.card_contents(card, card.with_suffix(""))
+def check_cases(bench, card, count, within="/"):
+    """The card, in this folder of it, holds this many whole cases, each judged as the photograph is as a file. Returns
+    their rows."""
+    folder = image.card_contents(card, card.with_suffix(""), within)
     database = sqlite3.connect(folder / "cases.sqlite")
     database.row_factory = sqlite3.Row
     if (found := database.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
