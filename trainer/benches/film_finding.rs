@@ -10,7 +10,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use trainer::dataset::{LabelledPlate, Manifest, read_plates};
 use trainer::snapshot::{Effects, WORST, simulator};
-use xray_triage::bundle::Bundle;
+use xray_triage::bundle::{Bundle, profile_name};
 use xray_triage::film::Profile;
 use xray_triage::pipeline::{Options, Record, Triage};
 use xray_triage::triage::Outcome;
@@ -42,11 +42,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("| Photograph of | Level | Found within 1.5 % | Median error, % of the diagonal | Refused | For |");
     println!("|---|---|---|---|---|---|");
-    for (name, profile) in [("film", Profile::Film), ("screen", Profile::Screen)] {
+    for profile in [Profile::Film, Profile::Screen] {
         for level in 1..=WORST {
             let of_film = |(seed, film): (usize, &LabelledPlate)| find(&triage, film, profile, level, seed as u64);
             let found: Vec<Found> = plates.par_iter().enumerate().filter_map(of_film).collect();
-            println!("| {name} | {level} | {} |", row(&found));
+            println!("| {} | {level} | {} |", profile_name(profile), row(&found));
         }
     }
     Ok(())
@@ -55,13 +55,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// `None` for the digital profile, of which there are no photographs.
 fn find(triage: &Triage, film: &LabelledPlate, profile: Profile, level: u8, seed: u64) -> Option<Found> {
     let snapshot = simulator(profile)?(&film.plate, &Effects::all(level), seed);
-    let diagonal = (snapshot.photo.width() as f32).hypot(snapshot.photo.height() as f32);
-    let corners = snapshot.corners;
-    let record = triage.assess(snapshot.into_gray(), film.film.image_id.clone()).record;
-    let corner_error = found_corners(&record, profile).map(|found| {
-        let distance = |(a, b): (&[f32; 2], &[f32; 2])| (a[0] - b[0]).hypot(a[1] - b[1]);
-        found.iter().zip(&corners).map(distance).fold(0.0, f32::max) / diagonal
-    });
+    let record = triage.assess(snapshot.clone().into_gray(), film.film.image_id.clone()).record;
+    let corner_error = found_corners(&record, profile).map(|found| snapshot.corner_error(&found));
     let refused_for = if record.outcome == Outcome::Refused { record.reasons } else { Vec::new() };
     Some(Found { corner_error, refused_for })
 }

@@ -51,11 +51,8 @@ pub fn dense_block(layers: &[[NormedConvolution; 2]], x: Tensor<4>) -> Tensor<4>
     if x.device().is_autodiff() && libtorch::runs(&x) {
         let places = places(&x);
         let (output, statistics) = libtorch::dense_block(layers, x);
-        let mut statistics = statistics.into_iter();
-        for NormedConvolution { norm, .. } in layers.iter().flatten() {
-            if let (Some(mean), Some(variance)) = (statistics.next(), statistics.next()) {
-                move_statistics(norm, places, mean, variance);
-            }
+        for (NormedConvolution { norm, .. }, [mean, variance]) in layers.iter().flatten().zip(statistics) {
+            move_statistics(norm, places, mean, variance);
         }
         return output;
     }
@@ -194,7 +191,7 @@ mod libtorch {
     }
 
     /// The block's map, and of each norm the batch's mean and biased variance, in order.
-    pub fn dense_block(layers: &[[NormedConvolution; 2]], x: Tensor<4>) -> (Tensor<4>, Vec<Tensor<1>>) {
+    pub fn dense_block(layers: &[[NormedConvolution; 2]], x: Tensor<4>) -> (Tensor<4>, Vec<[Tensor<1>; 2]>) {
         let [narrow, grow] = &layers[0];
         let shape = DenseBlockShape {
             layers: layers.len(),
@@ -211,7 +208,8 @@ mod libtorch {
         let (output, statistics) =
             <Dispatch as Kernels>::dense_block(x.into_dispatch(), parameters.into_dispatch(), shape);
         let sizes: Vec<usize> = channels.into_iter().flat_map(|channels| [channels; 2]).collect();
-        (Tensor::from_dispatch(output), Tensor::<1>::from_dispatch(statistics).split_with_sizes(sizes, 0))
+        let statistics = Tensor::<1>::from_dispatch(statistics).split_with_sizes(sizes, 0);
+        (Tensor::from_dispatch(output), statistics.as_chunks().0.to_vec())
     }
 
     pub fn train(norm: &BatchNorm, x: Tensor<4>) -> (Tensor<4>, Tensor<1>, Tensor<1>) {

@@ -27,6 +27,7 @@ use marks::Marks;
 use reflections::Reflections;
 
 /// A simulated photograph and the truth about it.
+#[derive(Clone)]
 pub struct Snapshot {
     /// 1600 x 1200 or 1200 x 1600 pixels, after JPEG coding.
     pub photo: RgbImage,
@@ -42,6 +43,14 @@ impl Snapshot {
     /// The photograph in gray, as the device reads a file of it.
     pub fn into_gray(self) -> GrayImage {
         DynamicImage::ImageRgb8(self.photo).into_luma8()
+    }
+
+    /// Largest distance of a found corner from the true one, share of the photograph's diagonal. `found`: clockwise from the
+    /// top left, photo pixels.
+    pub fn corner_error(&self, found: &[[f32; 2]; 4]) -> f32 {
+        let distance = |(a, b): (&[f32; 2], &[f32; 2])| (a[0] - b[0]).hypot(a[1] - b[1]);
+        let diagonal = (self.photo.width() as f32).hypot(self.photo.height() as f32);
+        found.iter().zip(&self.corners).map(distance).fold(0.0, f32::max) / diagonal
     }
 }
 

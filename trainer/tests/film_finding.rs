@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, Luma};
+use image::{GrayImage, Luma};
 use trainer::snapshot::{Effects, Snapshot, film_on_lightbox, screen};
 use xray_triage::film::{Profile, rectify};
 use xray_triage::picture;
@@ -37,12 +37,8 @@ fn drawn_chest() -> GrayImage {
 /// Largest distance of a found corner from the true one, share of the diagonal; `None` if nothing was found or it was
 /// taken for something else.
 fn corner_error(snapshot: &Snapshot, profile: Profile) -> Option<f32> {
-    let frame = DynamicImage::ImageRgb8(snapshot.photo.clone()).into_luma8();
-    let result = rectify(&frame, None);
-    let diagonal = (frame.width() as f32).hypot(frame.height() as f32);
-    let distance = |(a, b): (&[f32; 2], &[f32; 2])| (a[0] - b[0]).hypot(a[1] - b[1]);
-    (result.film.found && result.profile == profile)
-        .then(|| result.film.corners.iter().zip(&snapshot.corners).map(distance).fold(0.0, f32::max) / diagonal)
+    let result = rectify(&snapshot.clone().into_gray(), None);
+    (result.film.found && result.profile == profile).then(|| snapshot.corner_error(&result.film.corners))
 }
 
 #[test]
