@@ -20,7 +20,7 @@ use crate::preprocess::InputSpec;
 use crate::triage::{Class, OperatingPoint, Rule, Scaling};
 
 /// The manifest format this program reads and writes.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 /// The manifest's file name in a bundle.
 pub const MANIFEST_FILE: &str = "manifest.toml";
 /// The network's usual file name in a bundle.

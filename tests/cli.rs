@@ -284,7 +284,7 @@ fn version_and_help_carry_the_disclaimer() {
 fn bundles_that_do_not_verify_are_refused() {
     type Edit = fn(String) -> String;
     let edits: [(Edit, &str); 6] = [
-        (|text| text.replace("format_version = 3", "format_version = 99"), "format version 99"),
+        (|text| text.replace("format_version = 4", "format_version = 99"), "format version 99"),
         (|text| text.replacen("sha256 = \"", "sha256 = \"0", 1), "sha256"),
         (|text| text.replace("film-space.json", "../film-space.json"), "film_space.file"),
         (|text| text.replacen("\"covid19\"", "\"influenza\"", 1), "labels"),

@@ -10,7 +10,7 @@ use xray_triage::bundle::{
     profile_name, sha256_hex,
 };
 use xray_triage::film::{self, Profile};
-use xray_triage::film_space::{FilmSpace, SIDE};
+use xray_triage::film_space::{FilmSpace, VALUES};
 use xray_triage::infer::Network;
 use xray_triage::preprocess::{self, InputSpec};
 use xray_triage::triage::{Class, OperatingPoint, Scaling};
@@ -20,7 +20,7 @@ use crate::architecture::Architecture;
 use crate::calibration::{self, Scored};
 use crate::dataset::LabelledPlate;
 use crate::export::{self, Estimator, LayerError, Ranges};
-use crate::film_space;
+use crate::film_space::{self, FilmDescriptions};
 use crate::snapshot::{self, Effects};
 use crate::state_dict::{Precision, StateDict};
 use crate::train;
@@ -91,13 +91,12 @@ pub struct Target<'a> {
     pub estimator: Estimator,
 }
 
-/// Writes the bundle's weights, its int8 network with ranges from `films`, the film space and a manifest whose
-/// calibration is still neutral. Returns the float and the int8 network.
+/// Writes the bundle's weights, its int8 network with ranges from `films` and a manifest whose calibration is still
+/// neutral. Returns the float and the int8 network.
 pub fn export(
     checkpoint: &Path,
     target: &Target,
     films: &[LabelledPlate],
-    space: &FilmSpace,
     training: toml::Table,
 ) -> Result<(Vec<u8>, Vec<u8>), AnyError> {
     let &Target { folder, quantization_file, id, size, estimator } = target;
@@ -111,7 +110,7 @@ pub fn export(
     let quantized = export::quantize(&architecture, &state, side, inputs, estimator)?;
     let float = export::float_model(&architecture, &state, side)?;
     write_whole(&folder.join(MODEL_FILE), &quantized.model)?;
-    let space = serde_json::to_vec(space)?;
+    let space = serde_json::to_vec(&no_film_space())?;
     write_whole(&folder.join(FILM_SPACE_FILE), &space)?;
     let quantization = Quantization {
         weights_sha256: sha256_hex(&std::fs::read(&weights)?),
@@ -123,6 +122,11 @@ pub fn export(
     write_toml(quantization_file, &quantization)?;
     write_manifest(folder, &uncalibrated(id, &quantized.model, &space, spec, training))?;
     Ok((float, quantized.model))
+}
+
+/// A film space before it is fitted.
+fn no_film_space() -> FilmSpace {
+    FilmSpace { mean: vec![0.0; VALUES], components: Vec::new() }
 }
 
 /// A manifest that reads the logits as they are and refuses and refers nothing.
@@ -197,7 +201,7 @@ pub fn open(path: &Path, size: Option<u32>) -> Result<Bundle, AnyError> {
     let size = size.unwrap_or(DEFAULT_SIZE);
     let (architecture, state) = read_checkpoint(&checkpoint)?;
     let model = export::float_model(&architecture, &state, size as usize)?;
-    let film_space = FilmSpace { mean: vec![0.0; (SIDE * SIDE) as usize], components: Vec::new() };
+    let film_space = no_film_space();
     let space = serde_json::to_vec(&film_space)?;
     let id = format!("{} (float)", path.display());
     let training = toml::Table::from_iter([("architecture".into(), toml::Value::try_from(&architecture)?)]);
@@ -212,25 +216,33 @@ pub fn float_model(folder: &Path) -> Result<Vec<u8>, AnyError> {
     Ok(export::float_model(&architecture, &state, manifest.input.size as usize)?)
 }
 
-/// Fits scaling and operating points of every profile on validation films and writes them into the bundle's
-/// manifest and, with their origin, to `calibration_file`. Film and screen photographs are simulated ones of levels 1
-/// to 3.
+/// Fits the film space to training films, and scaling, operating points and the threshold of unfamiliarity of every
+/// profile on validation films. Writes them into the bundle and, but for the space and with their origin, to
+/// `calibration_file`. Film and screen photographs are simulated ones of levels 1 to 3.
+///
+/// How far films lie from the space is judged by all of them, each training film by the space of other patients'
+/// ([`FilmDescriptions::held_out`]).
 pub fn calibrate(
     folder: &Path,
     calibration_file: &Path,
+    training_films: &FilmDescriptions,
     films: &[LabelledPlate],
     arithmetic: Arithmetic,
     threads: usize,
 ) -> Result<Manifest, AnyError> {
-    let Bundle { mut manifest, model, film_space } = Bundle::load(folder)?;
+    let Bundle { mut manifest, model, .. } = Bundle::load(folder)?;
     let model = match arithmetic {
         Arithmetic::Int8 => model.into_owned(),
         Arithmetic::Float => float_model(folder)?,
     };
     let network = Network::load(&model, manifest.input.size, threads)?;
+    let film_space = training_films.space();
+    let own: Vec<f64> = films.iter().map(|film| film_space.distance(&film.plate)).collect();
+    let mut distances = training_films.held_out();
+    distances.extend(&own);
     let fit = |profile: Profile| -> Result<Calibration, AnyError> {
         let mut scored = Vec::with_capacity(films.len());
-        let mut distances = Vec::with_capacity(films.len());
+        let mut added = Vec::with_capacity(films.len());
         for (index, film) in films.iter().enumerate() {
             let (plate, found) = match photograph(&film.plate, profile, index) {
                 Some(frame) => {
@@ -240,16 +252,16 @@ pub fn calibrate(
                 None => (film.plate.clone(), true),
             };
             if found {
-                distances.push(film_space.distance(&plate));
+                added.push(film_space.distance(&plate) - own[index]);
             }
             let prediction = network.run(&preprocess::tensor(&plate, &manifest.input))?;
             scored.push(Scored { logits: prediction.logits, truth: film.film.label });
         }
-        let found = distances.len();
-        let unfamiliar_above = film_space::threshold(distances);
+        let unfamiliar_above = film_space::threshold(&distances, &added);
         log::info!(
-            "{}: the film was found in {found} of {} pictures; unfamiliar above {unfamiliar_above}",
+            "{}: the film was found in {} of {} pictures; unfamiliar above {unfamiliar_above}",
             profile_name(profile),
+            added.len(),
             films.len()
         );
         Ok(calibration::fit(&scored, unfamiliar_above))
@@ -266,6 +278,9 @@ pub fn calibrate(
     };
     write_toml(calibration_file, &provenance)?;
     manifest.profiles = profiles;
+    let space = serde_json::to_vec(&film_space)?;
+    manifest.film_space.sha256 = sha256_hex(&space);
+    write_whole(&folder.join(&manifest.film_space.file), &space)?;
     write_manifest(folder, &manifest)?;
     Ok(manifest)
 }

@@ -21,7 +21,7 @@ use trainer::dataset::{self, Film, LabelledPlate, Manifest};
 use trainer::evaluate::{self, LungView};
 use trainer::export::Estimator;
 use trainer::export::agreement;
-use trainer::film_space::{self, ForeignTest, Separation};
+use trainer::film_space::{FilmDescriptions, ForeignTest, Separation};
 use trainer::localization;
 use trainer::metrics::Judged;
 use trainer::photographs;
@@ -103,7 +103,8 @@ struct ExportArgs {
     compare: bool,
 }
 
-/// Fit scaling and operating points of each capture profile on `val` and write them into the bundle.
+/// Fit the film space on `train`, and scaling, operating points and the threshold of unfamiliarity of each capture profile
+/// on `val`, and write them into the bundle.
 #[derive(Args)]
 struct CalibrateArgs {
     /// The bundle's folder.
@@ -477,7 +478,6 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
     let train = manifest.split("train")?;
     let (mut films, _) = dataset::read_plates(train)?;
-    let space = film_space::fit(films.iter().map(|film| &film.plate));
     let config = train::config_of(&args.run)?;
     let mut training = toml::Table::try_from(&config)?;
     training.insert("films".into(), toml::Value::Integer(films.len() as i64));
@@ -491,7 +491,7 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
         size: args.size,
         estimator: args.estimator,
     };
-    let (float, int8) = bundle::export(&args.run.join(train::BEST_FILE), &target, &films, &space, training)?;
+    let (float, int8) = bundle::export(&args.run.join(train::BEST_FILE), &target, &films, training)?;
     if let Some(path) = &args.float {
         std::fs::write(path, &float)?;
     }
@@ -530,10 +530,12 @@ fn calibration_file(bundle: &Path, file: &str) -> PathBuf {
 }
 
 fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
-    let (films, _) = dataset::read_plates(Manifest::read(&args.manifest)?.split("val")?)?;
+    let manifest = Manifest::read(&args.manifest)?;
+    let training_films = FilmDescriptions::of(&dataset::read_plates(manifest.split("train")?)?.0);
+    let (films, _) = dataset::read_plates(manifest.split("val")?)?;
     dataset::check_classes("val", &films)?;
     let origin = args.operating_points.unwrap_or_else(|| calibration_file(&args.bundle, "operating-points.toml"));
-    let manifest = bundle::calibrate(&args.bundle, &origin, &films, args.network, args.threads)?;
+    let manifest = bundle::calibrate(&args.bundle, &origin, &training_films, &films, args.network, args.threads)?;
     for (profile, calibration) in manifest.profiles.iter() {
         println!(
             "{}: temperature {:.3}, bias {}, unfamiliar above {:.4}",
