@@ -204,19 +204,43 @@ impl Triage {
         self.assess_frame(frame, origin, Clock::start())
     }
 
-    fn assess_frame(&self, frame: GrayImage, file: String, mut clock: Clock) -> Assessment {
-        let film::Rectified { plate, film, profile } = film::rectify(&frame, self.wanted);
+    /// Finds the film in a frame and looks whether it can be judged.
+    fn look(&self, frame: &GrayImage, wanted: Option<Profile>, clock: &mut Clock) -> Look {
+        let film::Rectified { plate, film, profile } = film::rectify(frame, wanted);
         clock.lap("film");
         let quality = gate::assess(&plate, &film);
         clock.lap("gate");
-
-        let rule = self.rule(profile);
         let mut refusals = quality.refusals();
         let unfamiliarity = refusals.is_empty().then(|| self.film_space.distance(&plate));
         clock.lap("film_space");
-        if unfamiliarity.is_some_and(|distance| distance > rule.unfamiliar_above) {
+        if unfamiliarity.is_some_and(|distance| distance > self.rule(profile).unfamiliar_above) {
             refusals.push(Reason::Unfamiliar);
         }
+        Look { plate, film, profile, quality, unfamiliarity, refusals }
+    }
+
+    /// A film, or the picture on a screen, for which there is weak evidence only, if what it encloses can be judged; of
+    /// two the one that is farther below its profile's threshold of unfamiliarity.
+    fn look_closer(&self, frame: &GrayImage, clock: &mut Clock) -> Option<Look> {
+        [Profile::Film, Profile::Screen]
+            .map(|profile| self.look(frame, Some(profile), clock))
+            .into_iter()
+            .filter(|look| look.film.found && look.refusals.is_empty())
+            .min_by(|a, b| {
+                let share = |look: &Look| {
+                    look.unfamiliarity.map(|distance| distance / self.rule(look.profile).unfamiliar_above)
+                };
+                share(a).partial_cmp(&share(b)).unwrap_or(std::cmp::Ordering::Equal)
+            })
+    }
+
+    fn assess_frame(&self, frame: GrayImage, file: String, mut clock: Clock) -> Assessment {
+        let mut look = self.look(&frame, self.wanted, &mut clock);
+        if self.wanted.is_none() && look.refusals == [Reason::Unfamiliar] {
+            look = self.look_closer(&frame, &mut clock).unwrap_or(look);
+        }
+        let Look { plate, film, profile, quality, unfamiliarity, refusals } = look;
+        let rule = self.rule(profile);
         let mut record = Record {
             file,
             outcome: Outcome::Refused,
@@ -268,6 +292,17 @@ impl Triage {
     }
 }
 
+/// A film as it was found in a frame, and whether it can be judged.
+struct Look {
+    plate: GrayImage,
+    film: Film,
+    profile: Profile,
+    quality: Quality,
+    /// Distance from the film space; none if the gate refused the plate.
+    unfamiliarity: Option<f64>,
+    refusals: Vec<Reason>,
+}
+
 /// Milliseconds by stage.
 struct Clock {
     start: Instant,
@@ -281,10 +316,10 @@ impl Clock {
         Clock { start: now, lap: now, stages: BTreeMap::new() }
     }
 
-    /// Ends the stage `name`.
+    /// Ends the stage `name`, which may come again.
     fn lap(&mut self, name: &'static str) {
         let now = Instant::now();
-        self.stages.insert(name, milliseconds(now - self.lap));
+        *self.stages.entry(name).or_default() += milliseconds(now - self.lap);
         self.lap = now;
     }
 

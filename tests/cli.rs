@@ -218,6 +218,27 @@ fn what_does_not_look_like_a_chest_film_is_refused() {
 }
 
 #[test]
+fn a_film_that_is_not_plain_to_see_is_found_on_a_closer_look() {
+    // A panel without any unevenness, seen straight from the front, could be a figure's white margin.
+    let film = film();
+    let mut frame = GrayImage::from_pixel(film.width() * 5 / 3, film.height() * 5 / 3, Luma([235]));
+    image::imageops::overlay(&mut frame, &film, i64::from(film.width() / 3), i64::from(film.height() / 3));
+    let folder = Folder::new();
+    frame.save(folder.path("figure.png")).expect("a picture written");
+    let judged = |profile: &[&str]| {
+        let figure = folder.text("figure.png");
+        let mut records = records(&run(&[&["triage", "--json", figure.as_str()], profile].concat()));
+        records.iter().for_each(check_record);
+        records.remove(0)
+    };
+    let whole = judged(&["--profile", "digital"]);
+    assert_eq!((&whole["outcome"], &whole["reasons"][0]), (&"refused".into(), &"unfamiliar".into()), "{whole}");
+    let closer = judged(&[]);
+    assert_eq!((&closer["profile"], &closer["film"]["found"]), (&"film".into(), &true.into()), "{closer}");
+    assert_ne!(closer["outcome"], "refused", "{closer}");
+}
+
+#[test]
 fn a_cmyk_picture_is_read_and_judged() {
     let output = run(&["triage", "--json", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/cmyk.jpg")]);
     assert_eq!(code(&output), 0, "{}", String::from_utf8_lossy(&output.stderr));
