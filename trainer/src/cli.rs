@@ -153,7 +153,8 @@ struct EvaluateArgs {
     #[arg(long, value_delimiter = ',', requires = "photographs", conflicts_with = "record",
         value_parser = clap::value_parser!(u8).range(1..=4))]
     levels: Vec<u8>,
-    /// Judge only the films with a lung mask, as they are or with a part hidden: does the model need the lungs?
+    /// Judge only the films with a lung mask, as they are or with a part hidden: does the model need the lungs? None is
+    /// refused as unfamiliar.
     #[arg(long, value_enum, conflicts_with = "photographs")]
     lungs: Option<LungView>,
     /// Put the figures of all films into the bundle's manifest under this name.
@@ -561,7 +562,12 @@ fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
             format!("{}: figures can be put into a bundle only; leave out --record", args.on.bundle.display()).into()
         );
     }
-    let triage = Triage::new(&bundle::open(&args.on.bundle, args.size)?, &options)?;
+    let mut bundle = bundle::open(&args.on.bundle, args.size)?;
+    if args.lungs.is_some() {
+        // Whether the network needs the lungs, it must say itself, and not be kept from a film without them.
+        bundle.manifest.profiles.digital.unfamiliar_above = 1.0;
+    }
+    let triage = Triage::new(&bundle, &options)?;
     if let (Some(profile), false) = (args.photographs, args.levels.is_empty()) {
         let judge = |&level: &u8| -> Result<_, AnyError> {
             let photograph = |index: usize, plate: GrayImage| -> Result<GrayImage, AnyError> {
