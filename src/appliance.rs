@@ -123,9 +123,12 @@ fn operate(
     report: impl FnMut(&Record) -> io::Result<()>,
 ) -> Result<Ending, ApplianceError> {
     let Hardware { camera, display, button, leds } = hardware;
-    if behaviour.settings_fault.is_none() {
-        let shared = Arc::clone(shared);
-        std::thread::spawn(move || shared.guard(Fault::Model, "judge", || judge(load, &shared)));
+    match &behaviour.settings_fault {
+        None => {
+            let shared = Arc::clone(shared);
+            std::thread::spawn(move || shared.guard(Fault::Model, "judge", || judge(load, &shared)));
+        }
+        Some(trouble) => shared.fail_for_good(Fault::Settings, trouble.clone()),
     }
     std::thread::scope(|scope| {
         scope.spawn(|| shared.guard(Fault::Camera, "camera", || watch::watch(camera, behaviour, shared)));
@@ -324,12 +327,12 @@ fn serve(
     let mut view = View::new(&mut *display, behaviour);
     let mut lights = Lights::new(leds);
     let mut result_shown = false;
-    match &behaviour.settings_fault {
-        None => desk.check_storage(),
-        Some(trouble) => {
-            *shared.lock().troubles.of(Fault::Settings) = trouble.clone();
-            desk.take(Event::Failed(Fault::Settings));
-        }
+    // A fault that is there from the start comes before all else: until then the camera would be asked for a preview.
+    if let Some(event) = shared.events.pop(Instant::now()) {
+        desk.take(event);
+    }
+    if behaviour.settings_fault.is_none() {
+        desk.check_storage();
     }
     notify(sd_notify::NotifyState::Ready);
     loop {

@@ -6,6 +6,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::profile_name;
@@ -134,6 +135,19 @@ impl Config {
         Ok(config)
     }
 
+    /// What the fault is to be shown by if a settings file cannot be used: its display and its panel, each where that
+    /// section is right, since the box is wired so whatever else the file says. All other settings are the defaults.
+    pub fn legible(file: Option<&Path>) -> Config {
+        let text = fs::read_to_string(file.unwrap_or(Config::default_path())).unwrap_or_default();
+        let table: toml::Table = text.parse().unwrap_or_default();
+        let right = |config: Config| if config.check().is_ok() { config } else { Config::default() };
+        Config {
+            display: right(Config { display: section(&table, "display"), ..Config::default() }).display,
+            panel: right(Config { panel: section(&table, "panel"), ..Config::default() }).panel,
+            ..Config::default()
+        }
+    }
+
     /// Checks what the types do not say.
     ///
     /// # Errors
@@ -196,6 +210,11 @@ impl Config {
         }
         Ok(sections.join("\n"))
     }
+}
+
+/// A section of a file, or the default of one that is not there or not right.
+fn section<T: Default + DeserializeOwned>(table: &toml::Table, name: &str) -> T {
+    table.get(name).and_then(|section| section.clone().try_into().ok()).unwrap_or_default()
 }
 
 fn require(right: bool, key: &'static str, value: &str, allowed: &str) -> Result<(), Fault> {
@@ -381,10 +400,14 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Config, ConfigError> {
+        with_file(text, Config::read)
+    }
+
+    fn with_file<T>(text: &str, work: impl FnOnce(&Path) -> T) -> T {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("config.toml");
         fs::write(&path, text).unwrap();
-        Config::read(&path)
+        work(&path)
     }
 
     /// The first block of TOML in the reference.
@@ -471,6 +494,29 @@ mod tests {
             let error = error.to_string();
             assert!([key, allowed, "config.toml"].iter().all(|word| error.contains(word)), "{error}");
         }
+    }
+
+    #[test]
+    fn of_a_file_that_cannot_be_used_the_sections_that_are_right_show_so() {
+        let french = "[display]\nlanguage = 'fr'\n";
+        let pins = "[panel]\nbutton = 5\n";
+        for (mistake, language, button) in [
+            ("[camera]\nwidht = 640\n", Language::French, 5),
+            ("[camera]\nwidth = 0\n", Language::French, 5),
+            ("[panel]\nbutton = 5\nready = 5\n", Language::French, 17),
+            ("[panel]\nbutton = '5'\n", Language::French, 17),
+            ("[display]\nlanguage = 'fr'\ndevice = 'fb0'\n", Language::English, 5),
+            ("[camera\n", Language::English, 17),
+        ] {
+            let rest = [("[display]", french), ("[panel]", pins)].into_iter();
+            let rest: String = rest.filter(|(name, _)| !mistake.contains(name)).map(|(_, section)| section).collect();
+            let text = format!("{mistake}{rest}[storage]\nfolder = '/cases'\n");
+            assert!(read(&text).is_err(), "{text}");
+            let config = with_file(&text, |path| Config::legible(Some(path)));
+            assert_eq!((config.display.language, config.panel.button), (language, button), "{text}");
+            assert_eq!(config.storage, Storage::default(), "{text}");
+        }
+        assert_eq!(Config::legible(Some(Path::new("/no/such/config.toml"))), Config::default());
     }
 
     #[test]

@@ -623,11 +623,11 @@ fn a_box_without_pictures_or_hardware_does_not_start() {
 fn settings_that_cannot_be_used_are_shown_until_the_box_is_ended() {
     let folder = Folder::new();
     folder.film("a.png");
-    let mistyped = folder.file("config.toml", b"[camera]\nwidht = 640\n");
+    let mistyped = folder.file("config.toml", b"[camera]\nwidht = 640\n[display]\nlanguage = 'fr'\n");
     let missing = folder.text("missing.toml");
-    for (settings, words, signal, exit_code) in [
-        (&mistyped, ["config.toml", "line 2", "widht"], Some("TERM"), 143),
-        (&missing, ["missing.toml", "No such file", "--config"], None, 2),
+    for (settings, words, language, signal, exit_code) in [
+        (&mistyped, ["config.toml", "line 2", "widht"], "fr", Some("TERM"), 143),
+        (&missing, ["missing.toml", "No such file", "--config"], "en", None, 2),
     ] {
         let mut child = start_simulated(&folder, &["--config", settings]);
         let mut button = child.stdin.take().expect("a pipe");
@@ -638,8 +638,8 @@ fn settings_that_cannot_be_used_are_shown_until_the_box_is_ended() {
             said.push(log.next().unwrap_or_else(|| panic!("the box has ended: {said:#?}")));
         }
         assert!(said.iter().any(|line| line.ends_with("-> Fault(Settings)")), "{said:#?}");
-        let [screen, fault] = [folder.path("screen.cam.png"), known_screen("settings-fault-en-800x480.png")]
-            .map(|screen| shown(&screen, FAULT_WORDS));
+        let fault = known_screen(&format!("settings-fault-{language}-800x480.png"));
+        let [screen, fault] = [folder.path("screen.cam.png"), fault].map(|screen| shown(&screen, FAULT_WORDS));
         assert!(screen == fault, "the screen says that the settings cannot be used");
         match signal {
             Some(signal) => send(signal, &child),

@@ -22,6 +22,7 @@ use xray_triage::triage::{Class, OperatingPoint, Outcome, Probabilities};
 /// The smallest screen, and the official one of the Raspberry Pi.
 const SIZES: [(u32, u32); 2] = [(480, 320), (800, 480)];
 const SMALLEST: (u32, u32) = SIZES[0];
+const OFFICIAL: (u32, u32) = SIZES[1];
 /// An error of a settings file, in its lines.
 const MISTYPED: &str = "/etc/xray-triage/config.toml: TOML parse error at line 2, column 1
   |
@@ -193,6 +194,9 @@ fn other_languages() {
         check(Screen::Fault { fault: Fault::Settings, detail: MISTYPED }, "settings-fault");
         check(Screen::Refused { assessment: &refused(), case }, "refused");
     }
+    // The program is compared with this one.
+    let fault = Screen::Fault { fault: Fault::Settings, detail: MISTYPED };
+    check(&fault, "settings-fault", Language::French, OFFICIAL);
 }
 
 #[test]

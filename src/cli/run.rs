@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use log::error;
 
 use super::simulation::Simulation;
 use super::{Failure, load, print, print_json};
@@ -34,15 +33,12 @@ pub struct RunArgs {
     json: bool,
 }
 
-/// Is the box until it is switched off. Settings that cannot be used are a fault that the box shows, on the hardware of
-/// the default ones, until it is ended: who stands at the light box sees no log.
+/// Is the box until it is switched off. Settings that cannot be used are a fault that the box shows until it is ended, by
+/// what can be read of them: who stands at the light box sees no log.
 pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let (mut config, unusable) = match Config::load(args.config.as_deref()) {
         Ok(config) => (config, None),
-        Err(error) => {
-            error!("{error}. No film is judged until that is mended and the program is started again");
-            (Config::default(), Some(error))
-        }
+        Err(error) => (Config::legible(args.config.as_deref()), Some(error)),
     };
     let hardware = match args.simulation.folder() {
         Some(folder) => {
