@@ -45,6 +45,8 @@ use view::{Case, Preview, View};
 
 /// How long the threads look away at most before they see that the box is ending.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// For how long a service manager is told to wait on for the film in hand, each round anew, microseconds.
+const ANOTHER_ROUND: u32 = 30_000_000;
 
 /// Camera, display, button and LEDs, real or simulated.
 pub struct Hardware {
@@ -364,6 +366,9 @@ fn serve(
             return Ok(desk.machine.signal().map_or(Ending::SwitchedOff, Ending::Signal));
         }
         notify(sd_notify::NotifyState::Watchdog);
+        if desk.machine.signal().is_some() {
+            notify(sd_notify::NotifyState::ExtendTimeoutUsec(ANOTHER_ROUND));
+        }
 
         {
             let mut slots = shared.lock();

@@ -1,9 +1,10 @@
 //! The Debian package's settings file and its service.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -70,31 +71,84 @@ fn keeps_the_promise(args: &[&str], exit_code: i32) {
     assert_eq!(unit("Type"), "notify");
     let (start, watchdog) = (seconds("TimeoutStartSec"), seconds("WatchdogSec"));
     let folder = TempDir::new().expect("a temporary folder");
-    let manager = UnixDatagram::bind(folder.path().join("manager")).expect("a socket");
     image::GrayImage::new(40, 30).save(folder.path().join("film.png")).expect("a picture written");
     let started = Instant::now();
-    let mut program = Command::new(PROGRAM);
-    program.args(["run", "--simulate"]).arg(folder.path()).args(args);
-    program.env("NOTIFY_SOCKET", folder.path().join("manager"));
-    let mut child = program.stdin(Stdio::piped()).spawn().expect("the program starts");
-    // What the program says next, and when at the latest.
-    let next = |limit: Duration| {
-        manager.set_read_timeout(Some(limit)).expect("a timeout");
-        let mut message = [0; 256];
-        let length = manager.recv(&mut message).unwrap_or_else(|error| panic!("nothing within {limit:?}: {error}"));
-        String::from_utf8(message[..length].to_vec()).expect("UTF-8")
-    };
+    let (manager, mut child) = start_managed(&folder, args);
 
-    assert_eq!(next(start).trim(), "READY=1");
+    assert_eq!(manager.next(start), "READY=1");
     assert!(started.elapsed() < start);
     // While the box waits, and while its model loads. A manager wants to hear of it twice in the time it grants.
     for _ in 0..10 {
-        assert_eq!(next(watchdog / 2).trim(), "WATCHDOG=1");
+        assert_eq!(manager.next(watchdog / 2), "WATCHDOG=1");
     }
     // The end of the presses holds the button.
     drop(child.stdin.take());
-    while next(watchdog / 2).trim() != "STOPPING=1" {}
+    while manager.next(watchdog / 2) != "STOPPING=1" {}
     assert_eq!(child.wait().expect("the program ends").code(), Some(exit_code));
+}
+
+/// Starts the program in simulation as its service manager does.
+fn start_managed(folder: &TempDir, args: &[&str]) -> (Manager, Child) {
+    let socket = folder.path().join("manager");
+    let manager = Manager(UnixDatagram::bind(&socket).expect("a socket"));
+    let mut program = Command::new(PROGRAM);
+    program.args(["run", "--simulate"]).arg(folder.path()).args(args).env("NOTIFY_SOCKET", socket);
+    program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    (manager, program.spawn().expect("the program starts"))
+}
+
+/// The service manager's ear.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    /// What the program says next, within this limit.
+    fn next(&self, limit: Duration) -> String {
+        self.0.set_read_timeout(Some(limit)).expect("a timeout");
+        let mut message = [0; 256];
+        let length = self.0.recv(&mut message).unwrap_or_else(|error| panic!("nothing within {limit:?}: {error}"));
+        str::from_utf8(&message[..length]).expect("UTF-8").trim().to_string()
+    }
+}
+
+#[test]
+fn a_stop_waits_for_the_film_in_hand_for_as_long_as_that_takes() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let film = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/films/film-photo-nih_00002102_000.jpg");
+    fs::copy(film, folder.path().join("film.jpg")).expect("a photograph copied");
+    let (manager, mut child) = start_managed(&folder, &["-vv", "--json"]);
+    let mut button = child.stdin.take().expect("a pipe");
+    button.write_all(b"press\n").expect("the program reads");
+    let log = BufReader::new(child.stderr.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"));
+    let kill = format!("kill -s TERM {}", child.id());
+    let stop = move |line: &String| {
+        // The model is not loaded yet, so that this stop takes a while.
+        if line.ends_with("Capturing -> Analysing") {
+            assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell starts").success());
+        }
+    };
+    let log = std::thread::spawn(move || log.inspect(stop).collect::<Vec<String>>());
+
+    // The manager kills what is still there after TimeoutStopSec, unless it was told in time to wait on.
+    let (mut granted, mut rounds) = (seconds("TimeoutStopSec"), 0);
+    loop {
+        let message = manager.next(granted);
+        if message == "STOPPING=1" {
+            break;
+        }
+        if let Some(microseconds) = message.strip_prefix("EXTEND_TIMEOUT_USEC=") {
+            granted = Duration::from_micros(microseconds.parse().expect("a number"));
+            rounds += 1;
+        }
+    }
+    assert!(rounds > 1, "the manager was not told to wait on");
+    assert!(granted >= Duration::from_secs(10), "a busy board's rounds take seconds");
+    let output = child.wait_with_output().expect("the program ends");
+    let log = log.join().expect("the log is read");
+    drop(button);
+    assert_eq!(output.status.code(), Some(143), "{log:#?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1, "the film in hand is judged: {log:#?}");
+    let checked = Command::new(PROGRAM).args(["cases", "check", "--folder"]).arg(folder.path().join("cases")).output();
+    assert_eq!(String::from_utf8_lossy(&checked.expect("the program starts").stdout), "1 cases, 0 problems\n");
 }
 
 #[test]
