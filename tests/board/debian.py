@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import image
 from hardware import VirtualBoard
 from machine import Failed
-from scenarios import (BOX_IS_READY, BOX_REACTS, CASES, check_cases, check_doctor, check_listed, check_verdict, configure,
-                       plug, take)
+from scenarios import (BOX_IS_READY, BOX_REACTS, CASES, FILM_IS_JUDGED, check_cases, check_doctor, check_listed,
+                       check_verdict, configure, plug, take)
 
 # Limits in seconds, for the emulated processor.
 PACKAGES_ARE_SET_UP = 3600
@@ -20,8 +20,8 @@ UNIT = "xray-triage.service"
 USER = "xray-triage"
 # WatchdogSec of the unit, and how much later systemd may come to it on a busy machine.
 WATCHDOG, BUSY = 30, 15
-# TimeoutStopSec of the unit.
-STOPS_WITHIN = 60
+# Without a film in hand: neither the model that still loads nor the camera is waited for.
+STOPS_WITHIN = 25
 # The most that `systemd-analyze security` may find, in tenths.
 EXPOSURE = 15
 
@@ -81,15 +81,15 @@ def systemd(bench):
         wait_for_box(board, "the box came up by itself")
         plug(board)
         board.wait_for_lights("the camera is plugged in: ready", True, False, BOX_REACTS)
-        check_listed(board, 1)
+        check_listed(board, 2)
         check_doctor(board, DOCTOR, f"runuser -u {USER} --")
         check_removed(board)
         install(board)
         check_started(board)
-        check_listed(board, 1)
+        check_listed(board, 2)
         board.press(6)
         board.wait_for_power_off(SYSTEM_IS_UP)
-    check_cases(bench, card, 1, within=CASES)
+    check_cases(bench, card, 2, within=CASES)
 
 
 # Steps of the scenario
@@ -212,13 +212,27 @@ def check_shut_in(board):
 
 
 def check_stop(board):
-    """`systemctl stop` ends the program in time, and leaves the board on; it can be started again."""
+    """`systemctl stop` ends the program while its model loads, and when it has a film in hand once that is recorded. It
+    leaves the board on, and the program can be started again."""
+    stop(board, "while the model loads", STOPS_WITHIN)
+    start(board)
+    board.press()
+    board.wait_for_lights("the button is pressed: capturing, judging", True, True, BOX_REACTS)
+    stop(board, "with a film in hand", FILM_IS_JUDGED)
+    start(board)
+    check_listed(board, 1)
+
+
+def stop(board, when, limit):
     started = time.monotonic()
-    board.shell(f"systemctl stop {UNIT}", limit=STOPS_WITHIN)
+    board.shell(f"systemctl stop {UNIT}", limit=limit)
     stopped = properties(board, "ActiveState", "Result", "ExecMainStatus")
     if stopped != {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "143"}:
-        raise Failed(f"stopped, the service is {stopped}")
-    board.say(f"stopped after {time.monotonic() - started:.0f} s")
+        raise Failed(f"stopped {when}, the service is {stopped}")
+    board.say(f"stopped {when}, after {time.monotonic() - started:.0f} s")
+
+
+def start(board):
     board.shell(f"systemctl start {UNIT}", limit=BOX_IS_READY)
     board.wait_for_lights("started again: ready", True, False, BOX_REACTS)
 
@@ -228,11 +242,17 @@ def check_removed(board):
     board.shell("dpkg --remove xray-triage 2>&1", limit=PACKAGE_IS_INSTALLED)
     board.shell(f"! systemctl cat {UNIT} 2>&1 && [ ! -e /usr/bin/xray-triage ]")
     board.shell("[ -z \"$(pidof xray-triage)\" ] && [ -e /etc/xray-triage/config.toml ]")
-    kept = board.shell(f"find {CASES} -type f -exec sha256sum {{}} + | sort")
+    kept = case_files(board)
     board.shell("dpkg --purge xray-triage 2>&1", limit=PACKAGE_IS_INSTALLED)
     board.shell(f"[ ! -e /etc/xray-triage ] && ! find /etc/systemd /var/lib/systemd -name {UNIT} | grep .")
-    expect(board, f"find {CASES} -type f -exec sha256sum {{}} + | sort", kept)
-    board.say(f"removed and purged, files of the case log left: {len(kept.splitlines())}")
+    if (left := case_files(board)) != kept:
+        raise Failed(f"purging left of the case log {left} instead of {kept}")
+    board.say(f"removed and purged, files of the case log left: {len(kept)}")
+
+
+def case_files(board):
+    """The case log's files, a line each, with their hashes."""
+    return board.shell(f"find {CASES} -type f -exec sha256sum {{}} + | sort").splitlines()
 
 
 def wait_for_box(board, what):
