@@ -150,6 +150,29 @@ class Board:
         seconds = self._poll(what, limit, blinks)
         self.say(f"{what}, after {seconds:.1f} s")
 
+    def wait_for_flashes(self, what, count, limit):
+        """Waits for a whole round of so many flashes of *attention* between two pauses, *ready* dark. A flash is on and off
+        for a quarter of a second each, a pause a second longer; a round of any fault is over after 3.5 s."""
+        def flashed():
+            flashes, lit, dark_since, end = None, False, time.monotonic(), time.monotonic() + 8
+            while (now := time.monotonic()) < end:
+                ready, attention = self.lights()
+                if ready:
+                    return False
+                if attention and not lit:
+                    if now - dark_since > 0.75:
+                        if flashes == count:
+                            return True
+                        flashes = 0
+                    flashes = None if flashes is None else flashes + 1
+                if lit and not attention:
+                    dark_since = now
+                lit = attention
+                time.sleep(0.02)
+            return False
+        seconds = self._poll(what, limit, flashed)
+        self.say(f"{what} by {count} flashes, after {seconds:.1f} s")
+
     def _poll(self, what, limit, held):
         started = time.monotonic()
         while not held():

@@ -45,6 +45,8 @@ PREVIEW = (12, 126, 408, 306)
 # A press longer than what the box takes for a bounce, and so short that a look every 200 ms would miss two of three.
 SHORT_PRESS = 0.09
 SHORT_PRESSES = 12
+# How often *attention* flashes before it pauses if the settings cannot be used.
+SETTINGS_FLASHES = 5
 # Into an analysis, seconds: at its end a case is recorded.
 MID_ANALYSIS = 5
 
@@ -319,6 +321,36 @@ def model(bench):
     check_cases(bench, card, 0)
 
 
+def settings(bench):
+    """Settings that cannot be used are a fault until the file is corrected: in English on the default pins if the file
+    cannot be read at all, otherwise in the language and on the pins that it names."""
+    card = bench.new_card("settings")
+    with bench.board("settings", card, RaspberryPi(), display=True) as board:
+        board.wait_for_boot()
+        plug(board)
+        configure(board, "[camera\n")
+        board.shell(APPLIANCE)
+        check_settings_fault(board, "en")
+        check_log(board, "config.toml: TOML parse error at line 1")
+        # A short press is for nothing; holding it ends the program, for its unit to start it again.
+        board.press()
+        check_settings_fault(board, "en")
+        hold(board, 2)
+        configure(board, "[camera]\n")
+        start(board)
+        switch_off(board)
+    check_cases(bench, card, 0)
+    with bench.board("settings", card, VirtualBoard(), display=True) as board:
+        board.wait_for_boot()
+        configure(board, "[display]\nlanguage = 'fr'\n[camera]\nwidth = 0\n")
+        board.shell(APPLIANCE)
+        check_settings_fault(board, "fr")
+        check_log(board, "camera.width is 0, but must be 160 to 7680 pixels")
+        board.shell("kill -TERM $appliance; wait $appliance; [ $? = 143 ]")
+        board.shell(f"umount {CASES}")
+    check_cases(bench, card, 0)
+
+
 def controls(bench):
     """What the settings fix of a camera is set in it by hand; without that it chooses itself."""
     card = bench.new_card("controls")
@@ -338,7 +370,7 @@ def controls(bench):
 
 SCENARIOS = {"capture": capture, "unplug": unplug, "no-display": no_display, "disk-full": disk_full,
              "disk-fills": disk_fills, "sigkill": sigkill, "power-cut": power_cut, "clock": clock, "model": model,
-             "virt": virt, "edges": edges, "formats": formats, "controls": controls}
+             "virt": virt, "edges": edges, "formats": formats, "settings": settings, "controls": controls}
 
 
 # Steps of the scenarios
@@ -420,12 +452,17 @@ def kill(board):
 
 def switch_off(board):
     """Holds the button until the program ends, and unmounts the card."""
-    board.press(6)
-    status, _ = board.try_shell("wait $appliance", limit=BOX_REACTS)
-    if status != 0:
-        raise Failed(f"the program ended with {status}: {board.shell('cat /run/appliance.log')}")
+    hold(board, 0)
     board.shell(f"umount {CASES}")
     board.say("switched off, the card is unmounted")
+
+
+def hold(board, expected):
+    """Holds the button until the program ends, with this status."""
+    board.press(6)
+    status, _ = board.try_shell("wait $appliance", limit=BOX_REACTS)
+    if status != expected:
+        raise Failed(f"the program ended with {status}: {board.shell('cat /run/appliance.log')}")
 
 
 def check_log(board, words):
@@ -462,10 +499,16 @@ def check_doctor(board, names, prefix=""):
     board.say(f"the doctor finds well: {', '.join(names)}")
 
 
-def check_fault(board, name, limit=BOX_REACTS):
+def check_settings_fault(board, language):
+    """The display and the LEDs say that the settings cannot be used."""
+    board.wait_for_flashes("the settings cannot be used: a fault is shown", SETTINGS_FLASHES, BOX_IS_READY)
+    check_fault(board, "settings-fault", language=language)
+
+
+def check_fault(board, name, limit=BOX_REACTS, language="en"):
     """The display shows this fault as its picture in tests/screens does, but for model, clock and the error's words."""
     width, height = image.DISPLAY
-    picture = image.ROOT / f"tests/screens/{name}-en-{width}x{height}.png"
+    picture = image.ROOT / f"tests/screens/{name}-{language}-{width}x{height}.png"
     known = subprocess.run(["pngtopnm", str(picture)], check=True, stdout=subprocess.PIPE).stdout
     expected = rows(image.pixels(known, picture), FAULT_ROWS)
     # The LEDs change before the screen is drawn.
