@@ -10,7 +10,6 @@ use trainer::export::agreement::{Agreement, RuntimeOutputs};
 use trainer::export::{
     Estimator, LayerError, Ranges, Session, calibrate, float_model, int8_model, layer_errors, quantize,
 };
-use trainer::film_space;
 use trainer::formula;
 use trainer::state_dict::Precision;
 use xray_triage::triage::{Class, Scaling};
