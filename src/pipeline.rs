@@ -222,16 +222,15 @@ impl Triage {
     /// A film, or the picture on a screen, for which there is weak evidence only, if what it encloses can be judged; of
     /// two the one that is farther below its profile's threshold of unfamiliarity.
     fn look_closer(&self, frame: &GrayImage, clock: &mut Clock) -> Option<Look> {
+        // 0 is a film like many, 1 the threshold; what can be judged has a distance.
+        let strangeness = |look: &Look| {
+            look.unfamiliarity.map_or(1.0, |distance| distance / self.rule(look.profile).unfamiliar_above)
+        };
         [Profile::Film, Profile::Screen]
             .map(|profile| self.look(frame, Some(profile), clock))
             .into_iter()
             .filter(|look| look.film.found && look.refusals.is_empty())
-            .min_by(|a, b| {
-                let share = |look: &Look| {
-                    look.unfamiliarity.map(|distance| distance / self.rule(look.profile).unfamiliar_above)
-                };
-                share(a).partial_cmp(&share(b)).unwrap_or(std::cmp::Ordering::Equal)
-            })
+            .min_by(|a, b| strangeness(a).total_cmp(&strangeness(b)))
     }
 
     fn assess_frame(&self, frame: GrayImage, file: String, mut clock: Clock) -> Assessment {
