@@ -37,6 +37,15 @@ pub fn random_view(base: &GrayImage, side: u32, rng: &mut impl Rng) -> (GrayImag
     (view, geometry)
 }
 
+/// Mixes `share` (0..=1) of another picture of the same or any other size into one.
+pub fn mix(picture: &mut GrayImage, other: &GrayImage, share: f32) {
+    let (width, height) = picture.dimensions();
+    let other = image::imageops::resize(other, width, height, image::imageops::FilterType::Triangle);
+    for (gray, other) in picture.iter_mut().zip(other.iter()) {
+        *gray = (f32::from(*gray) * (1.0 - share) + f32::from(*other) * share).round() as u8;
+    }
+}
+
 /// The plate at the size [`random_view`] samples from: a fifth larger than the input, square.
 pub fn base(plate: &GrayImage, size: u32) -> GrayImage {
     let side = size + size / 5;
@@ -84,20 +93,13 @@ impl Geometry {
         (0.5 + self.shift[0] + cos * u - sin * v, 0.5 + self.shift[1] + sin * u + cos * v)
     }
 
-    pub fn is_mirrored(&self) -> bool {
-        self.mirrored
-    }
-
-    /// The places of the film at the centres of a `cells` x `cells` grid over the view, row by row; a place (x, y) runs over
-    /// 0..=1 from the film's upper left, and may lie beyond it.
-    pub fn cell_centres(&self, cells: usize) -> impl Iterator<Item = (f32, f32)> {
-        let centre = move |index: usize| (index as f32 + 0.5) / cells as f32;
-        (0..cells * cells).map(move |cell| self.place_on_film(centre(cell % cells), centre(cell / cells)))
-    }
-
     fn warp(&self, base: &GrayImage, size: usize, outside: f32) -> Vec<f32> {
         let (width, height) = (base.width() as f32, base.height() as f32);
-        self.cell_centres(size).map(|(x, y)| sample(base, x * width - 0.5, y * height - 0.5, outside)).collect()
+        let centre = |pixel: usize| (pixel as f32 + 0.5) / size as f32;
+        (0..size * size)
+            .map(|pixel| self.place_on_film(centre(pixel % size), centre(pixel / size)))
+            .map(|(x, y)| sample(base, x * width - 0.5, y * height - 0.5, outside))
+            .collect()
     }
 
     /// How much of each cell of a `cells` x `cells` grid over the view is white in a mask of the film (of any size), row

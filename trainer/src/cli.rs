@@ -27,7 +27,7 @@ use trainer::metrics::Judged;
 use trainer::photographs;
 use trainer::snapshot::{self, Effect, Effects};
 use trainer::state_dict::StateDict;
-use trainer::teacher;
+use trainer::teacher::Teacher;
 use trainer::train::{self, Ended, Example, Stage, TrainConfig};
 use xray_triage::bundle::{Bundle, MANIFEST_FILE, sha256_hex};
 use xray_triage::film::Profile;
@@ -286,7 +286,8 @@ struct TrainSettings {
     /// or .pth), whose classifier is left out.
     #[arg(long)]
     initial_weights: Option<PathBuf>,
-    /// A classifier in ONNX: its probabilities are mixed into the targets, and its features are learned too.
+    /// A classifier in ONNX that looks at every view: its probabilities are mixed into the targets, and its features are
+    /// learned too.
     #[arg(long)]
     teacher: Option<PathBuf>,
     /// Share of the teacher's probabilities in the targets.
@@ -312,6 +313,9 @@ struct TrainSettings {
     /// training, two a film, and kept in the run's folder.
     #[arg(long, value_parser = share)]
     photograph_share: Option<f32>,
+    /// Chance that a view is mixed with one of another film, 0 to 1.
+    #[arg(long, value_parser = share)]
+    mixup: Option<f32>,
     /// Draw each class equally often, whatever its share of the films.
     #[arg(long)]
     balance_classes: bool,
@@ -352,7 +356,8 @@ fn train(args: TrainArgs) -> Result<(), AnyError> {
     let initial = initial_weights(&settings)?;
     let config = train_config(&settings, attention, seed, initial.as_ref());
     let (train_films, val) = training_films(&settings, &config, &out)?;
-    let films = train::Films { train: &train_films, val: &val };
+    let teacher = teacher(&settings, &config)?;
+    let films = train::Films { train: &train_films, val: &val, teacher: teacher.as_ref() };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();
     let initial = initial.as_ref().map(|initial| &initial.state);
     let stop = stop_on_interrupt()?;
@@ -409,6 +414,7 @@ fn train_config(
         average_decay: args.average_decay.unwrap_or(base.average_decay),
         augment: base.augment && !args.no_augment,
         photograph_share: args.photograph_share.unwrap_or(base.photograph_share),
+        mixup: args.mixup.unwrap_or(base.mixup),
         balance_classes: base.balance_classes || args.balance_classes,
         mixed_precision: base.mixed_precision || args.mixed_precision,
         stages: args.stages.clone().unwrap_or(base.stages),
@@ -424,7 +430,20 @@ fn share(text: &str) -> Result<f32, String> {
     share.ok_or_else(|| "write a number from 0 to 1, for instance 0.5".into())
 }
 
-/// The films to train on and those to validate with. What the teacher says and photographs are kept in `folder`.
+fn teacher(args: &TrainSettings, config: &TrainConfig) -> Result<Option<Teacher>, AnyError> {
+    let Some(path) = &args.teacher else { return Ok(None) };
+    if config.teacher_share == 0.0 {
+        return Err("this preset learns from the labels alone; give --teacher-share with --teacher".into());
+    }
+    let teacher = Teacher::load(path)?;
+    if config.map_weight > 0.0 && !teacher.has_map() {
+        let path = path.display();
+        return Err(format!("{path}: its features are not the mean over a map; leave out --map-weight").into());
+    }
+    Ok(Some(teacher))
+}
+
+/// The films to train on and those to validate with. Photographs are kept in `folder`.
 fn training_films(
     args: &TrainSettings,
     config: &TrainConfig,
@@ -441,23 +460,15 @@ fn training_films(
         skipped + val_skipped
     );
     std::fs::create_dir_all(folder)?;
-    if args.teacher.is_some() && config.teacher_share == 0.0 {
-        return Err("this preset learns from the labels alone; give --teacher-share with --teacher".into());
-    }
-    let lessons = match &args.teacher {
-        Some(teacher) => teacher::lessons(teacher, &train_plates, folder)?.into_iter().map(Some).collect(),
-        None => vec![None; train_plates.len()],
-    };
     let photographs = match config.photograph_share > 0.0 {
         true => photographs::plates(&train_plates, &folder.join("photographs"))?,
         false => vec![Vec::new(); train_plates.len()],
     };
     let annotations = Annotations::beside(&args.manifest)?;
     let mut examples = Vec::with_capacity(train_plates.len());
-    for ((LabelledPlate { film, plate }, lesson), photographs) in train_plates.into_iter().zip(lessons).zip(photographs)
-    {
+    for (LabelledPlate { film, plate }, photographs) in train_plates.into_iter().zip(photographs) {
         let lungs = annotations.lungs(&film.image_id)?;
-        examples.push(Example { plate, label: film.label, photographs, lungs, lesson });
+        examples.push(Example { plate, label: film.label, photographs, lungs });
     }
     let with_lungs = examples.iter().filter(|example| example.lungs.is_some()).count();
     println!("{with_lungs} of the films to train on have a lung mask");

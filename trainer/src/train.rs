@@ -22,6 +22,7 @@ use image::GrayImage;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use xray_triage::preprocess::{self, InputSpec};
 use xray_triage::triage::Class;
@@ -35,7 +36,7 @@ use crate::bundle::DEFAULT_SIZE;
 use crate::dataset::LabelledPlate;
 use crate::network::Network;
 use crate::state_dict::{Precision, StateDict, StateDictError};
-use crate::teacher::Lesson;
+use crate::teacher::{Lesson, Teacher};
 
 /// The averaged weights with the best validation accuracy, in a run's folder.
 pub const BEST_FILE: &str = "best.safetensors";
@@ -105,6 +106,9 @@ pub struct TrainConfig {
     /// Chance that a view of a film that has photographs starts from one of them and not from the film, 0..=1.
     #[serde(default)]
     pub photograph_share: f32,
+    /// Chance that a view is mixed with one of another film, 0..=1; the shares are drawn evenly (Zhang et al. 2018, "mixup").
+    #[serde(default)]
+    pub mixup: f32,
     /// Draw each class equally often, whatever its share of the films.
     #[serde(default)]
     pub balance_classes: bool,
@@ -140,6 +144,7 @@ impl TrainConfig {
             average_decay: 0.0,
             augment: false,
             photograph_share: 0.0,
+            mixup: 0.0,
             balance_classes: false,
             mixed_precision: false,
             stages: vec![Stage { size: 224, epochs: 50 }],
@@ -164,6 +169,7 @@ impl TrainConfig {
             average_decay: 0.98,
             augment: true,
             photograph_share: 0.0,
+            mixup: 0.0,
             balance_classes: false,
             mixed_precision: false,
             stages: vec![Stage { size: 128, epochs: 60 }, Stage { size: 224, epochs: 12 }],
@@ -186,6 +192,11 @@ impl TrainConfig {
             }
         }
         self.stages.last().map_or(DEFAULT_SIZE, |stage| stage.size)
+    }
+
+    /// Cells of the activation map along each side, in an epoch.
+    fn cells(&self, epoch: usize) -> usize {
+        self.size(epoch) as usize / self.architecture.stride()
     }
 
     fn learns_features(&self) -> bool {
@@ -216,6 +227,8 @@ pub enum TrainError {
     OtherSettings { path: PathBuf },
     #[error(transparent)]
     State(#[from] StateDictError),
+    #[error("the teacher fails on a view: {reason}; give another --teacher, or none")]
+    Teacher { reason: String },
     #[error(
         "epoch {epoch}, step {step}: {what} is not finite; the checkpoint before it is kept. Lower --learning-rate and \
          start again with --resume"
@@ -265,8 +278,6 @@ pub struct Example {
     pub photographs: Vec<GrayImage>,
     /// White inside the lungs, of the plate's shape and any size.
     pub lungs: Option<GrayImage>,
-    /// What the teacher says of it; all films have it, or none.
-    pub lesson: Option<Lesson>,
 }
 
 /// The films of a run.
@@ -274,6 +285,9 @@ pub struct Films<'a> {
     pub train: &'a [Example],
     /// What decides which weights are kept.
     pub val: &'a [LabelledPlate],
+    /// It looks at the very view that the network is trained on (Beyer et al. 2022, "Knowledge distillation: a good teacher
+    /// is patient and consistent").
+    pub teacher: Option<&'a Teacher>,
 }
 
 /// Why [`run`] came back.
@@ -306,7 +320,7 @@ pub fn run(
     films: &Films,
     stop: &AtomicBool,
 ) -> Result<Ended, TrainError> {
-    let Films { train, val } = *films;
+    let Films { train, val, teacher } = *films;
     std::fs::create_dir_all(folder).map_err(|source| TrainError::Io { path: folder.into(), source })?;
     let training_device = device.clone().autodiff();
     training_device.seed(config.seed);
@@ -317,9 +331,8 @@ pub fn run(
         log::info!("initial weights: {adopted}");
         network = network.with_state(&state)?;
     }
-    let lesson = train.first().and_then(|example| example.lesson.as_ref()).filter(|_| config.learns_features());
-    let projector = lesson.map(|lesson| {
-        LinearConfig::new(config.architecture.feature_channels(), lesson.features.len()).init(&training_device)
+    let projector = teacher.filter(|_| config.learns_features()).map(|teacher| {
+        LinearConfig::new(config.architecture.feature_channels(), teacher.features()).init(&training_device)
     });
     let checkpoint = folder.join(checkpoint::FOLDER);
     let mut state = Checkpoint {
@@ -351,13 +364,16 @@ pub fn run(
             let first = state.progress.step;
             scope.spawn(move || {
                 for step in first..steps_per_epoch {
-                    if sender.send(batch(train, config, epoch, step)).is_err() {
+                    let batch = batch(train, teacher, config, epoch, step);
+                    let failed = batch.is_err();
+                    if sender.send(batch).is_err() || failed {
                         return;
                     }
                 }
             });
             let mut step_started = epoch_started;
             for batch in batches {
+                let batch = batch?;
                 let step = epoch * steps_per_epoch + state.progress.step;
                 let rate = config.learning_rate(step, steps_per_epoch);
                 let films = batch.labels.len();
@@ -457,46 +473,99 @@ struct Batch {
     labels: Vec<Class>,
     /// The teacher's features `[batch, features]`; empty without a teacher.
     features: Vec<f32>,
-    /// The teacher's features at places of the views, `[places, features]`, and which places of the batch's maps
-    /// `[batch, cells, cells]` those are: all that show a part of the film. Empty without a teacher's map.
+    /// The teacher's features at the places of the network's last map, `[batch * cells * cells, features]`; empty where its
+    /// map is not learned.
     map: Vec<f32>,
-    map_places: Vec<i64>,
     /// Of each film with a lung mask, its place in the batch and how much of each cell of its activation map is lung,
     /// `[cells * cells]`.
     lungs: Vec<(usize, Vec<f32>)>,
 }
 
-fn batch(train: &[Example], config: &TrainConfig, epoch: usize, step: usize) -> Batch {
-    let spec = InputSpec::imagenet(config.size(epoch));
+/// A view of a film, as the network sees it, and what it is to learn from it.
+struct View {
+    /// `[3, size, size]`
+    input: Vec<f32>,
+    target: [f32; 3],
+    label: Class,
+    lesson: Option<Lesson>,
+    /// How much of each cell of the activation map is lung, `[cells * cells]`.
+    lungs: Option<Vec<f32>>,
+}
+
+/// # Errors
+/// [`TrainError::Teacher`].
+fn batch(
+    train: &[Example],
+    teacher: Option<&Teacher>,
+    config: &TrainConfig,
+    epoch: usize,
+    step: usize,
+) -> Result<Batch, TrainError> {
     let order = order(train, config, epoch);
-    let cells = spec.size as usize / config.architecture.stride();
+    let films: Vec<usize> = order.into_iter().skip(step * config.batch_size).take(config.batch_size).collect();
+    let views: Result<Vec<View>, TrainError> =
+        films.into_par_iter().map(|film| view(train, film, teacher, config, epoch)).collect();
+    let cells = config.cells(epoch);
     let mut batch = Batch::default();
-    for &index in order.iter().skip(step * config.batch_size).take(config.batch_size) {
-        let example = &train[index];
-        let mut rng = rng(config.seed, epoch, index);
-        let plate = seen_plate(example, config.photograph_share, &mut rng);
-        let (view, geometry) = match config.augment {
-            true => augment::random_view(&augment::base(plate, spec.size), spec.size, &mut rng),
-            false => (plate.clone(), Geometry::IDENTITY),
-        };
-        let maps = example.lesson.as_ref().and_then(|lesson| lesson.maps.as_ref());
-        if let Some(maps) = maps.filter(|_| config.map_weight > 0.0) {
-            let first = batch.labels.len() * cells * cells;
-            for (cell, place) in geometry.cell_centres(cells).enumerate() {
-                if maps.add_at(place, geometry.is_mirrored(), &mut batch.map) {
-                    batch.map_places.push((first + cell) as i64);
-                }
+    for view in views? {
+        if let Some(coverage) = view.lungs {
+            batch.lungs.push((batch.labels.len(), coverage));
+        }
+        batch.input.extend(view.input);
+        batch.target.extend(view.target);
+        batch.labels.push(view.label);
+        if let Some(lesson) = view.lesson {
+            if let Some(map) = lesson.map.filter(|_| config.map_weight > 0.0) {
+                batch.map.extend(map.at_cells(cells));
             }
+            batch.features.extend(lesson.features);
         }
-        if let Some(lungs) = &example.lungs {
-            batch.lungs.push((batch.labels.len(), geometry.coverage(lungs, cells)));
-        }
-        batch.input.extend(preprocess::tensor(&view, &spec));
-        batch.target.extend(target_of(example, config));
-        batch.labels.push(example.label);
-        batch.features.extend(example.lesson.iter().flat_map(|lesson| &lesson.features));
     }
-    batch
+    Ok(batch)
+}
+
+/// The view of a film in an epoch; with the chance of `config.mixup` it is mixed with one of another film.
+fn view(
+    train: &[Example],
+    film: usize,
+    teacher: Option<&Teacher>,
+    config: &TrainConfig,
+    epoch: usize,
+) -> Result<View, TrainError> {
+    let spec = InputSpec::imagenet(config.size(epoch));
+    let mut rng = rng(config.seed, epoch, film);
+    // Fine enough for both.
+    let side = teacher.map_or(spec.size, |teacher| teacher.side().max(spec.size));
+    let take = |example: &Example, rng: &mut _| {
+        let plate = seen_plate(example, config.photograph_share, rng);
+        match config.augment {
+            true => augment::random_view(&augment::base(plate, side), side, rng),
+            false => (plate.clone(), Geometry::IDENTITY),
+        }
+    };
+    let example = &train[film];
+    let (mut picture, geometry) = take(example, &mut rng);
+    let mut target = target_of(example.label, config);
+    let (mut label, mut lungs) = (example.label, example.lungs.as_ref());
+    // Without mixing nothing is drawn, so that views stay what they were.
+    if config.mixup > 0.0 && rng.random_bool(config.mixup.into()) {
+        let other = &train[rng.random_range(0..train.len())];
+        let share = rng.random_range(0.0..1.0f32);
+        let (other_picture, _) = take(other, &mut rng);
+        augment::mix(&mut picture, &other_picture, share);
+        let other_target = target_of(other.label, config);
+        target = std::array::from_fn(|class| target[class] * (1.0 - share) + other_target[class] * share);
+        label = if share > 0.5 { other.label } else { label };
+        lungs = None;
+    }
+    let lesson = teacher.map(|teacher| teacher.teach(&picture)).transpose();
+    let lesson = lesson.map_err(|error| TrainError::Teacher { reason: format!("{error:#}") })?;
+    if let Some(lesson) = &lesson {
+        let share = config.teacher_share;
+        target = std::array::from_fn(|class| target[class] * (1.0 - share) + lesson.probabilities[class] * share);
+    }
+    let lungs = lungs.map(|lungs| geometry.coverage(lungs, config.cells(epoch)));
+    Ok(View { input: preprocess::tensor(&picture, &spec), target, label, lesson, lungs })
 }
 
 /// What a view starts from: the film, or with a chance of `photograph_share` one of its photographs.
@@ -536,16 +605,11 @@ fn rng(seed: u64, epoch: usize, index: usize) -> impl Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-fn target_of(example: &Example, config: &TrainConfig) -> [f32; 3] {
+/// The label, smoothed.
+fn target_of(label: Class, config: &TrainConfig) -> [f32; 3] {
     std::array::from_fn(|class| {
-        let one_hot = if class == example.label as usize { 1.0 } else { 0.0 };
-        let smoothed = one_hot * (1.0 - config.label_smoothing) + config.label_smoothing / CLASSES as f32;
-        match &example.lesson {
-            Some(lesson) => {
-                smoothed * (1.0 - config.teacher_share) + lesson.probabilities[class] * config.teacher_share
-            }
-            None => smoothed,
-        }
+        let one_hot = if class == label as usize { 1.0 } else { 0.0 };
+        one_hot * (1.0 - config.label_smoothing) + config.label_smoothing / CLASSES as f32
     })
 }
 
@@ -566,11 +630,9 @@ fn forward(student: &Student, batch: Batch, config: &TrainConfig, size: usize, d
         let width = batch.features.len() / films;
         let teacher = Tensor::<2>::from_data(TensorData::new(batch.features, [films, width]), device);
         loss = loss + feature_loss(projector.forward(output.pooled), teacher) * config.feature_weight;
-        if !batch.map_places.is_empty() {
-            let places = batch.map_places.len();
-            let teacher = Tensor::<2>::from_data(TensorData::new(batch.map, [places, width]), device);
-            let wanted = Tensor::<1, Int>::from_data(TensorData::new(batch.map_places, [places]), device);
-            let student = at_places(output.features.clone()).select(0, wanted);
+        if !batch.map.is_empty() {
+            let student = at_places(output.features.clone());
+            let teacher = Tensor::<2>::from_data(TensorData::new(batch.map, [student.dims()[0], width]), device);
             loss = loss + feature_loss(projector.forward(student), teacher) * config.map_weight;
         }
     }
@@ -707,8 +769,7 @@ pub fn config_of(folder: &Path) -> Result<TrainConfig, TrainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::teacher::FeatureMaps;
-    use half::f16;
+    use crate::teacher;
 
     #[test]
     fn balanced_epochs_have_every_class_equally_often() {
@@ -716,7 +777,7 @@ mod tests {
         let train: Vec<Example> = labels
             .into_iter()
             .flat_map(|(label, count)| std::iter::repeat_n(label, count))
-            .map(|label| Example { plate: GrayImage::new(1, 1), label, photographs: vec![], lungs: None, lesson: None })
+            .map(|label| Example { plate: GrayImage::new(1, 1), label, photographs: vec![], lungs: None })
             .collect();
         let count = |config: &TrainConfig| {
             let order = order(&train, config, 0);
@@ -734,7 +795,6 @@ mod tests {
             label: Class::Normal,
             photographs: vec![GrayImage::new(2, 2), GrayImage::new(3, 3)],
             lungs: None,
-            lesson: None,
         };
         let widths = |example: &Example, share| {
             let mut counts = [0; 3];
@@ -755,36 +815,47 @@ mod tests {
     }
 
     #[test]
-    fn a_view_learns_the_teachers_map_where_it_shows_the_film() {
-        let map = |first: f32| (0..4).map(move |place| f16::from_f32(first + place as f32));
-        let example = |first| {
-            let maps = FeatureMaps::new([1, 2, 2], map(first).collect(), map(100.0).collect());
-            let lesson = Lesson { probabilities: [0.0, 0.0, 1.0], features: vec![0.0], maps: Some(maps.into()) };
-            let plate = GrayImage::from_fn(64, 64, |x, _| image::Luma([x as u8]));
-            Example { plate, label: Class::Normal, photographs: vec![], lungs: None, lesson: Some(lesson) }
+    fn the_teacher_looks_at_the_very_view_and_mixed_films_have_mixed_targets() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("teacher.onnx");
+        std::fs::write(&path, teacher::tests::onnx(true)).unwrap();
+        let teacher = Teacher::load(&path).unwrap();
+        let film = |gray, label| {
+            let plate = GrayImage::from_pixel(64, 64, image::Luma([gray]));
+            Example { plate, label, photographs: vec![], lungs: Some(GrayImage::new(1, 1)) }
         };
-        let films = [example(0.0), example(10.0)];
-        let architecture = Architecture::tiny(Attention::None);
-        let stages = vec![Stage { size: 2 * architecture.stride() as u32, epochs: 1 }];
-        let config =
-            TrainConfig { architecture, stages, map_weight: 1.0, augment: false, ..TrainConfig::own(Attention::None) };
-        let taught = batch(&films, &config, 0, 0);
-        assert_eq!(taught.map_places, (0..8).collect::<Vec<i64>>());
-        let (first, second) = taught.map.split_at(4);
-        let mut seen = [first[0], second[0]];
-        seen.sort_by(f32::total_cmp);
-        assert_eq!(seen, [0.0, 10.0]);
-        assert!(
-            [first, second].iter().all(|map| map.windows(2).all(|pair| pair[1] == pair[0] + 1.0)),
-            "{:?}",
-            taught.map
-        );
+        let films = [film(0, Class::Covid19), film(255, Class::Normal)];
+        let labels_alone = TrainConfig {
+            stages: vec![Stage { size: 64, epochs: 1 }],
+            label_smoothing: 0.0,
+            teacher_share: 0.0,
+            augment: false,
+            ..TrainConfig::own(Attention::None)
+        };
+        let look = |config: &TrainConfig, film, epoch| view(&films, film, Some(&teacher), config, epoch).unwrap();
+        for (film, gray) in [(0, 0.0), (1, 1.0)] {
+            let view = look(&labels_alone, film, 0);
+            assert_eq!(view.lesson.unwrap().features, [gray; 3]);
+            assert_eq!((view.target, view.lungs.is_some()), ([1.0 - gray, 0.0, gray], true));
+        }
+        // The teacher's features are the gray, which is the share of the white film.
+        let mixed = TrainConfig { mixup: 1.0, ..labels_alone.clone() };
+        let views: Vec<View> = (0..20).map(|epoch| look(&mixed, 0, epoch)).collect();
+        for view in &views {
+            let white = view.lesson.as_ref().unwrap().features[0];
+            assert!((view.target[2] - white).abs() < 3e-3 && view.target[1] == 0.0, "{:?}, gray {white}", view.target);
+            assert_eq!(view.label, if view.target[2] > 0.5 { Class::Normal } else { Class::Covid19 });
+            assert!(view.lungs.is_none());
+        }
+        assert!(views.iter().any(|view| (0.2..0.8).contains(&view.target[2])), "none is mixed");
 
-        let stages = vec![Stage { size: 4 * config.size(0), epochs: 1 }];
-        let views = TrainConfig { augment: true, stages, ..config.clone() };
-        let beyond = (0..20).any(|epoch| batch(&films, &views, epoch, 0).map_places.len() < 2 * 8 * 8);
-        assert!(beyond, "places beyond the film teach nothing");
-        assert!(batch(&films, &TrainConfig { map_weight: 0.0, ..config }, 0, 0).map.is_empty());
+        let taught = TrainConfig { teacher_share: 1.0, ..labels_alone.clone() };
+        let view = look(&taught, 1, 0);
+        assert_eq!(view.target, view.lesson.unwrap().probabilities);
+        let with_map = TrainConfig { map_weight: 1.0, ..labels_alone.clone() };
+        let places = with_map.cells(0).pow(2);
+        assert_eq!(batch(&films, Some(&teacher), &with_map, 0, 0).unwrap().map.len(), 2 * places * teacher.features());
+        assert!(batch(&films, Some(&teacher), &labels_alone, 0, 0).unwrap().map.is_empty());
     }
 
     #[test]

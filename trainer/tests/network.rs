@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Tensor, TensorData};
-use half::f16;
 use image::{GrayImage, Luma};
 use trainer::ablation;
 use trainer::architecture::{Architecture, Attention};
@@ -13,10 +12,11 @@ use trainer::backend::Backend;
 use trainer::bundle;
 use trainer::compare::Comparison;
 use trainer::dataset::{Film, LabelledPlate};
+use trainer::export::onnx::{Attribute, Model};
 use trainer::formula;
 use trainer::network::Network;
 use trainer::state_dict::StateDict;
-use trainer::teacher::{FeatureMaps, Lesson};
+use trainer::teacher::Teacher;
 use trainer::train::{self, Ended, Example, Films, Schedule, Stage, TrainConfig};
 use xray_triage::pipeline::Options;
 use xray_triage::triage::Class;
@@ -103,21 +103,30 @@ fn examples() -> Vec<Example> {
     (0..12)
         .map(|number| {
             let label = Class::ALL[number as usize % 3];
-            let mut probabilities = [0.1; 3];
-            probabilities[label as usize] = 0.8;
-            let features = vec![number as f32, label as usize as f32];
-            let map: Vec<f16> = (0..8).map(|place| f16::from_f32((number * place % 5) as f32)).collect();
-            let maps = Some(FeatureMaps::new([2, 2, 2], map.clone(), map).into());
-            let lesson = Lesson { probabilities, features, maps };
             Example {
                 plate: film(label, number),
                 label,
                 photographs: vec![],
                 lungs: Some(GrayImage::from_pixel(4, 4, Luma([200]))),
-                lesson: Some(lesson),
             }
         })
         .collect()
+}
+
+/// One whose features are the means of four pixels, and whose logits are 0, once and twice their sum.
+fn teacher(folder: &Path) -> Teacher {
+    let mut model = Model::new("teacher");
+    let image = model.input("image", &[1, 3, 2, 2]);
+    let map = model.node("Relu", "map", &[&image], &[]);
+    let mean = model.node("GlobalAveragePool", "mean", &[&map], &[]);
+    let features = model.node("Flatten", "features", &[&mean], &[("axis", Attribute::Int(1))]);
+    let weight = model.floats("weight".into(), &[3, 3], &[0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 0.0, 1.0, 2.0]);
+    let logits = model.node("MatMul", "logits", &[&features, &weight], &[]);
+    model.output(&logits, &[1, 3]);
+    std::fs::create_dir_all(folder).unwrap();
+    let path = folder.join("teacher.onnx");
+    std::fs::write(&path, model.encode()).unwrap();
+    Teacher::load(&path).unwrap()
 }
 
 fn validation() -> Vec<LabelledPlate> {
@@ -154,6 +163,7 @@ fn config(epochs: usize) -> TrainConfig {
         average_decay: 0.5,
         augment: false,
         photograph_share: 0.0,
+        mixup: 0.5,
         balance_classes: false,
         mixed_precision: false,
         stages: vec![Stage { size: 32, epochs }],
@@ -180,7 +190,8 @@ fn run_from(
     stop: bool,
 ) -> Result<Ended, train::TrainError> {
     let (train, val) = (examples(), validation());
-    let films = Films { train: &train, val: &val };
+    let teacher = teacher(folder);
+    let films = Films { train: &train, val: &val, teacher: Some(&teacher) };
     let _alone = alone();
     train::run(folder, config, resume, &Backend::preferred().device(), initial, &films, &AtomicBool::new(stop))
 }
@@ -350,7 +361,8 @@ fn stored_film() -> Film {
 fn an_ablation_trains_each_kind_once_and_compares_them() {
     let folder = folder("ablation");
     let (train, val) = (examples(), validation());
-    let films = Films { train: &train, val: &val };
+    let teacher = teacher(&folder);
+    let films = Films { train: &train, val: &val, teacher: Some(&teacher) };
     let settings = |attention, seed| TrainConfig { seed, architecture: Architecture::tiny(attention), ..config(1) };
     let run = |stop| {
         let device = Backend::preferred().device();

@@ -11,7 +11,7 @@ use trainer::dataset::Manifest;
 use trainer::train::Films;
 use xray_triage::pipeline::Options;
 
-use super::{AnyError, TrainSettings, initial_weights, stop_on_interrupt, train_config, training_films};
+use super::{AnyError, TrainSettings, initial_weights, stop_on_interrupt, teacher, train_config, training_films};
 
 /// Train networks without attention, with SE and with CBAM alike, and tell whether one is better than another.
 ///
@@ -41,7 +41,8 @@ pub fn ablation(args: AblationArgs) -> Result<(), AnyError> {
     let initial = initial_weights(&settings)?;
     let config = |attention, seed| train_config(&settings, attention, seed, initial.as_ref());
     let (train, val) = training_films(&settings, &config(Attention::None, 0), &out)?;
-    let films = Films { train: &train, val: &val };
+    let teacher = teacher(&settings, &config(Attention::None, 0))?;
+    let films = Films { train: &train, val: &val, teacher: teacher.as_ref() };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();
     let state = initial.as_ref().map(|initial| &initial.state);
     let stop = stop_on_interrupt()?;

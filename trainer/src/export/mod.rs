@@ -16,7 +16,7 @@ mod calibrate;
 mod fold;
 mod graph;
 mod layers;
-pub(crate) mod onnx;
+pub mod onnx;
 mod quantize;
 mod session;
 
