@@ -27,7 +27,7 @@ use trainer::metrics::Judged;
 use trainer::photographs;
 use trainer::snapshot::{self, Effect, Effects};
 use trainer::state_dict::StateDict;
-use trainer::teacher::Teacher;
+use trainer::teacher::{Teacher, TeacherError};
 use trainer::train::{self, Ended, Example, Stage, TrainConfig};
 use xray_triage::bundle::{Bundle, MANIFEST_FILE, sha256_hex};
 use xray_triage::film::Profile;
@@ -354,9 +354,9 @@ pub fn main() -> ExitCode {
 fn train(args: TrainArgs) -> Result<(), AnyError> {
     let TrainArgs { out, resume, attention, seed, settings } = args;
     let initial = initial_weights(&settings)?;
-    let config = train_config(&settings, attention, seed, initial.as_ref());
+    let teacher = teacher(&settings)?;
+    let config = train_config(&settings, attention, seed, initial.as_ref(), teacher.as_ref());
     let (train_films, val) = training_films(&settings, &config, &out)?;
-    let teacher = teacher(&settings, &config)?;
     let films = train::Films { train: &train_films, val: &val, teacher: teacher.as_ref() };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();
     let initial = initial.as_ref().map(|initial| &initial.state);
@@ -396,6 +396,7 @@ fn train_config(
     attention: Attention,
     seed: u64,
     initial: Option<&InitialWeights>,
+    teacher: Option<&Teacher>,
 ) -> TrainConfig {
     let base = match args.preset {
         Preset::Own => TrainConfig::own(attention),
@@ -419,6 +420,7 @@ fn train_config(
         mixed_precision: base.mixed_precision || args.mixed_precision,
         stages: args.stages.clone().unwrap_or(base.stages),
         initial_weights: initial.map(|initial| initial.sha256.clone()),
+        teacher: teacher.map(|teacher| teacher.sha256().into()),
         schedule: base.schedule,
         architecture: base.architecture,
     }
@@ -430,17 +432,8 @@ fn share(text: &str) -> Result<f32, String> {
     share.ok_or_else(|| "write a number from 0 to 1, for instance 0.5".into())
 }
 
-fn teacher(args: &TrainSettings, config: &TrainConfig) -> Result<Option<Teacher>, AnyError> {
-    let Some(path) = &args.teacher else { return Ok(None) };
-    if config.teacher_share == 0.0 {
-        return Err("this preset learns from the labels alone; give --teacher-share with --teacher".into());
-    }
-    let teacher = Teacher::load(path)?;
-    if config.map_weight > 0.0 && !teacher.has_map() {
-        let path = path.display();
-        return Err(format!("{path}: its features are not the mean over a map; leave out --map-weight").into());
-    }
-    Ok(Some(teacher))
+fn teacher(args: &TrainSettings) -> Result<Option<Teacher>, TeacherError> {
+    args.teacher.as_deref().map(Teacher::load).transpose()
 }
 
 /// The films to train on and those to validate with. Photographs are kept in `folder`.

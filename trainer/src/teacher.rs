@@ -7,6 +7,7 @@ use image::GrayImage;
 use image::imageops::{self, FilterType};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
+use xray_triage::bundle::sha256_hex;
 use xray_triage::triage::{self, Class, Scaling};
 
 /// A classifier in ONNX: input `[1, 3, side, side]` of gray in 0..=1 replicated (its normalisation is inside), output
@@ -17,6 +18,7 @@ pub struct Teacher {
     side: u32,
     features: usize,
     has_map: bool,
+    sha256: String,
 }
 
 /// What the teacher says of one view.
@@ -78,8 +80,9 @@ impl Teacher {
     pub fn load(path: &Path) -> Result<Self, TeacherError> {
         let failed = |reason: String| TeacherError { path: path.into(), reason };
         let explain = |error: TractError| failed(format!("{error:#}"));
+        let file = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
         let onnx = tract_onnx::onnx();
-        let proto = onnx.proto_model_for_path(path).map_err(explain)?;
+        let proto = onnx.proto_model_for_read(&mut &file[..]).map_err(explain)?;
         let layers: Vec<&NodeProto> = proto.graph.iter().flat_map(|graph| &graph.node).collect();
         let is_linear = |layer: &&&NodeProto| matches!(layer.op_type.as_str(), "Gemm" | "MatMul");
         let read_by_last_linear = layers.iter().rev().find(is_linear).and_then(|layer| layer.input.first());
@@ -108,7 +111,12 @@ impl Teacher {
         };
         let has_map = outputs.len() > 2;
         let model = model.into_runnable().map_err(explain)?;
-        Ok(Teacher { model, side, features, has_map })
+        Ok(Teacher { model, side, features, has_map, sha256: sha256_hex(&file) })
+    }
+
+    /// Of its file.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// Side of the picture it looks at, pixels.

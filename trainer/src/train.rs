@@ -120,6 +120,9 @@ pub struct TrainConfig {
     pub architecture: Architecture,
     /// SHA-256 of the weights the run started from; `None` for random ones.
     pub initial_weights: Option<String>,
+    /// SHA-256 of the teacher's file.
+    #[serde(default)]
+    pub teacher: Option<String>,
 }
 
 impl TrainConfig {
@@ -150,6 +153,7 @@ impl TrainConfig {
             stages: vec![Stage { size: 224, epochs: 50 }],
             architecture: Architecture::densenet121(attention),
             initial_weights: None,
+            teacher: None,
         }
     }
 
@@ -175,6 +179,7 @@ impl TrainConfig {
             stages: vec![Stage { size: 128, epochs: 60 }, Stage { size: 224, epochs: 12 }],
             architecture: Architecture::densenet121(attention),
             initial_weights: None,
+            teacher: None,
         }
     }
 
@@ -227,7 +232,7 @@ pub enum TrainError {
     OtherSettings { path: PathBuf },
     #[error(transparent)]
     State(#[from] StateDictError),
-    #[error("the teacher fails on a view: {reason}; give another --teacher, or none")]
+    #[error("the teacher is of no use here: {reason}")]
     Teacher { reason: String },
     #[error(
         "epoch {epoch}, step {step}: {what} is not finite; the checkpoint before it is kept. Lower --learning-rate and \
@@ -321,6 +326,15 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<Ended, TrainError> {
     let Films { train, val, teacher } = *films;
+    if let Some(teacher) = teacher {
+        let refused = |reason: &str| Err(TrainError::Teacher { reason: reason.into() });
+        if config.teacher_share == 0.0 && !config.learns_features() {
+            return refused("the settings learn nothing from it; give --teacher-share or --feature-weight");
+        }
+        if config.map_weight > 0.0 && !teacher.has_map() {
+            return refused("its features are not the mean over a map; leave out --map-weight");
+        }
+    }
     std::fs::create_dir_all(folder).map_err(|source| TrainError::Io { path: folder.into(), source })?;
     let training_device = device.clone().autodiff();
     training_device.seed(config.seed);
@@ -559,7 +573,7 @@ fn view(
         lungs = None;
     }
     let lesson = teacher.map(|teacher| teacher.teach(&picture)).transpose();
-    let lesson = lesson.map_err(|error| TrainError::Teacher { reason: format!("{error:#}") })?;
+    let lesson = lesson.map_err(|error| TrainError::Teacher { reason: format!("it fails on a view, {error:#}") })?;
     if let Some(lesson) = &lesson {
         let share = config.teacher_share;
         target = std::array::from_fn(|class| target[class] * (1.0 - share) + lesson.probabilities[class] * share);

@@ -169,6 +169,7 @@ fn config(epochs: usize) -> TrainConfig {
         stages: vec![Stage { size: 32, epochs }],
         architecture: Architecture::tiny(Attention::Cbam),
         initial_weights: None,
+        teacher: None,
     }
 }
 
@@ -204,6 +205,15 @@ fn training_learns_what_there_is_to_learn() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(ended, Ended::Finished(1.0));
     assert_eq!(rows, 41, "a heading and a row an epoch");
+}
+
+#[test]
+fn a_teacher_that_nothing_is_learned_from_is_refused() {
+    let folder = folder("useless-teacher");
+    let deaf = TrainConfig { teacher_share: 0.0, feature_weight: 0.0, map_weight: 0.0, ..config(1) };
+    let error = run(&folder, &deaf, false, false).unwrap_err().to_string();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(error.contains("--teacher-share"), "{error}");
 }
 
 #[test]

@@ -39,9 +39,9 @@ pub fn ablation(args: AblationArgs) -> Result<(), AnyError> {
     seeds.dedup();
     let judged_films = Manifest::read(&settings.manifest)?.split(&split)?;
     let initial = initial_weights(&settings)?;
-    let config = |attention, seed| train_config(&settings, attention, seed, initial.as_ref());
+    let teacher = teacher(&settings)?;
+    let config = |attention, seed| train_config(&settings, attention, seed, initial.as_ref(), teacher.as_ref());
     let (train, val) = training_films(&settings, &config(Attention::None, 0), &out)?;
-    let teacher = teacher(&settings, &config(Attention::None, 0))?;
     let films = Films { train: &train, val: &val, teacher: teacher.as_ref() };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();
     let state = initial.as_ref().map(|initial| &initial.state);
