@@ -63,7 +63,25 @@ enum Command {
     Dump(DumpArgs),
 }
 
-/// Make a bundle of a run's best weights: int8 network, manifest, and the activation ranges in calibration/.
+/// A run's weights, averaged.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Weights {
+    /// Of the epoch with the best validation accuracy at the last size.
+    Best,
+    /// Of the newest epoch: `val` has not chosen it, so that what is calibrated on `val` is not too sure.
+    Newest,
+}
+
+impl Weights {
+    fn file(self) -> &'static str {
+        match self {
+            Weights::Best => train::BEST_FILE,
+            Weights::Newest => train::NEWEST_FILE,
+        }
+    }
+}
+
+/// Make a bundle of a run's weights: int8 network, manifest, and the activation ranges in calibration/.
 ///
 /// Run `trainer calibrate` next.
 #[derive(Args)]
@@ -71,6 +89,8 @@ struct ExportArgs {
     /// The run's folder.
     #[arg(long)]
     run: PathBuf,
+    #[arg(long, value_enum, default_value_t = Weights::Best)]
+    weights: Weights,
     #[arg(long)]
     manifest: PathBuf,
     /// The bundle's folder.
@@ -486,6 +506,7 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
     let config = train::config_of(&args.run)?;
     let mut training = toml::Table::try_from(&config)?;
     training.insert("films".into(), toml::Value::Integer(films.len() as i64));
+    training.insert("weights".into(), args.weights.file().into());
     let every = films.len().div_ceil(args.calibration_films.max(1));
     films = films.into_iter().step_by(every).collect();
     let quantization = args.quantization.unwrap_or_else(|| calibration_file(&args.out, "quantization.toml"));
@@ -496,7 +517,7 @@ fn export(args: ExportArgs) -> Result<(), AnyError> {
         size: args.size,
         estimator: args.estimator,
     };
-    let (float, int8) = bundle::export(&args.run.join(train::BEST_FILE), &target, &films, training)?;
+    let (float, int8) = bundle::export(&args.run.join(args.weights.file()), &target, &films, training)?;
     if let Some(path) = &args.float {
         std::fs::write(path, &float)?;
     }

@@ -200,13 +200,14 @@ impl Evaluation {
 
 impl std::fmt::Display for Evaluation {
     /// Tables in Markdown: all groups; then, of all films (level by level, if there are levels), each class with 95 %
-    /// intervals and the confusion matrix.
+    /// intervals, the confusion matrix and the calibration error.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.groups_table())?;
         let of_all_films =
             |group: &&Group| group.name == ALL_FILMS || group.name.ends_with(&format!("{LEVEL_END}{ALL_FILMS}"));
         for Group { name, metrics } in self.groups.iter().filter(of_all_films) {
             write!(f, "\n{name}, with 95 % intervals:\n\n{}\n{}", metrics.classes_table(), metrics.confusion_table())?;
+            writeln!(f, "\n{}", metrics.calibration_error())?;
         }
         Ok(())
     }

@@ -54,12 +54,17 @@ impl Estimate {
                 statistic(&drawn)
             })
             .collect();
-        resampled.sort_by(f64::total_cmp);
+        Some(Estimate::among(value, &mut resampled))
+    }
+
+    /// `value` with the interval that 95 % of `drawn` lie in.
+    fn among(value: f64, drawn: &mut [f64]) -> Self {
+        drawn.sort_by(f64::total_cmp);
         let at = |share: f64| {
-            let place = share * resampled.len().saturating_sub(1) as f64;
-            resampled.get(place.round() as usize).copied().unwrap_or(value)
+            let place = share * drawn.len().saturating_sub(1) as f64;
+            drawn.get(place.round() as usize).copied().unwrap_or(value)
         };
-        Some(Estimate { value, low: at(0.025), high: at(0.975) })
+        Estimate { value, low: at(0.025), high: at(0.975) }
     }
 
     /// A share in percent with its interval, such as `70.3 (65.6-75.1)`.
@@ -113,6 +118,9 @@ pub struct Metrics {
     pub macro_auroc: Option<Estimate>,
     /// Mean gap between confidence and accuracy over bins of confidence.
     pub expected_calibration_error: f64,
+    /// What that error would be if the probabilities were right and chance alone decided which films are, see
+    /// [`error_by_chance`]; none without films, and in records older than it.
+    pub calibration_error_by_chance: Option<Estimate>,
     /// Equal bins of confidence from 0 to 1, empty ones included.
     pub reliability: Vec<ReliabilityBin>,
     /// Rows: the true class; columns: the most probable class, then refused.
@@ -153,12 +161,27 @@ impl Metrics {
             accuracy: Estimate::of(films, |films| share(films, |_| true, Judged::is_right))?,
             macro_auroc: Estimate::of(films, macro_auroc),
             expected_calibration_error: expected_calibration_error(&reliability),
+            calibration_error_by_chance: error_by_chance(films),
             reliability,
             classes,
             confusion,
             decided: share(films, |_| true, decided)?,
             accuracy_of_decided: share(films, decided, |film| film.outcome.class() == Some(film.truth)),
         })
+    }
+
+    /// The calibration error beside what chance alone would make of it, a sentence.
+    pub fn calibration_error(&self) -> String {
+        let error = format!(
+            "Expected calibration error {:.3}, over films that were not refused",
+            self.expected_calibration_error
+        );
+        match &self.calibration_error_by_chance {
+            Some(chance) => {
+                format!("{error}; were the probabilities right, so few films would still show {}.", chance.number())
+            }
+            None => format!("{error}."),
+        }
     }
 
     /// Every figure of every class with its interval, a table in Markdown.
@@ -268,20 +291,45 @@ pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 /// Refused films are left out.
 fn reliability(films: &[Judged]) -> Vec<ReliabilityBin> {
+    let seen = films.iter().filter_map(|film| Some((confidence(film)?, film.is_right())));
+    bins(seen)
+}
+
+/// The probability of the most probable class.
+fn confidence(film: &Judged) -> Option<f64> {
+    film.probabilities.map(|probabilities| probabilities.of(probabilities.top()))
+}
+
+/// Of confidences, each with whether it was right.
+fn bins(films: impl Iterator<Item = (f64, bool)>) -> Vec<ReliabilityBin> {
     let mut bins = vec![ReliabilityBin::default(); CALIBRATION_BINS];
-    for film in films {
-        let Some(probabilities) = film.probabilities else { continue };
-        let confidence = probabilities.of(probabilities.top());
+    for (confidence, is_right) in films {
         let bin = &mut bins[((confidence * CALIBRATION_BINS as f64) as usize).min(CALIBRATION_BINS - 1)];
         bin.films += 1;
         bin.confidence += confidence;
-        bin.accuracy += f64::from(u8::from(film.is_right()));
+        bin.accuracy += f64::from(u8::from(is_right));
     }
     for bin in bins.iter_mut().filter(|bin| bin.films > 0) {
         bin.confidence /= bin.films as f64;
         bin.accuracy /= bin.films as f64;
     }
     bins
+}
+
+/// The expected calibration error if each film is right with the probability of its most probable class: mean, and what 95 %
+/// of the draws lie between. A gap in a bin has no sign, so the error of few films is never near nothing (Vaicenavicius et
+/// al. 2019, "Evaluating model calibration in classification", who test calibration by such resampling). The seed is fixed.
+fn error_by_chance(films: &[Judged]) -> Option<Estimate> {
+    let confidences: Vec<f64> = films.iter().filter_map(confidence).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut errors: Vec<f64> = (0..BOOTSTRAP_RESAMPLES)
+        .map(|_| {
+            let drawn = confidences.iter().map(|confidence| (*confidence, rng.random::<f64>() < *confidence));
+            expected_calibration_error(&bins(drawn))
+        })
+        .collect();
+    let mean = mean(errors.iter().copied()).filter(|_| !confidences.is_empty())?;
+    Some(Estimate::among(mean, &mut errors))
 }
 
 fn expected_calibration_error(bins: &[ReliabilityBin]) -> f64 {
@@ -367,6 +415,25 @@ mod tests {
         let area: f64 = points.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0).sum();
         assert!((area - auroc(&films, Class::Covid19).unwrap()).abs() < 1e-12, "{area}");
         assert_eq!(roc(&films, Class::Pneumonia), None);
+    }
+
+    #[test]
+    fn few_films_have_a_calibration_error_by_chance_alone() {
+        let films = |count, confidence| vec![judged(Class::Covid19, [confidence, 1.0 - confidence, 0.0]); count];
+        // One film at 0.8 is off by 0.2 or by 0.8: 0.8 * 0.2 + 0.2 * 0.8 on average.
+        let one = error_by_chance(&films(1, 0.8)).unwrap();
+        assert!((one.value - 0.32).abs() < 0.02, "{one:?}");
+        assert!((one.low - 0.2).abs() < 1e-9 && (one.high - 0.8).abs() < 1e-9, "{one:?}");
+        // A hundred films: the mean of a normal's absolute value, its deviation 0.04.
+        let hundred = error_by_chance(&films(100, 0.8)).unwrap();
+        assert!((hundred.value - 0.04 * (2.0 / std::f64::consts::PI).sqrt()).abs() < 0.002, "{hundred:?}");
+        assert!(error_by_chance(&films(100, 1.0)).unwrap().high < 1e-9);
+        assert!(error_by_chance(&[]).is_none());
+        let sentence = Metrics::of(&films(100, 0.8)).unwrap().calibration_error();
+        assert!(
+            sentence.starts_with("Expected calibration error 0.200") && sentence.contains("show 0.03"),
+            "{sentence}"
+        );
     }
 
     #[test]

@@ -40,6 +40,8 @@ use crate::teacher::{Lesson, Teacher};
 
 /// The averaged weights with the best validation accuracy, in a run's folder.
 pub const BEST_FILE: &str = "best.safetensors";
+/// The averaged weights of the newest epoch.
+pub const NEWEST_FILE: &str = "averaged.safetensors";
 const METRICS_FILE: &str = "metrics.csv";
 
 const CLASSES: usize = Class::ALL.len();
@@ -456,7 +458,7 @@ pub fn run(
             "architecture".into(),
             serde_json::to_string(&config.architecture).expect("an architecture is plain data"),
         );
-        state.average.save(&folder.join("averaged.safetensors"), Precision::Single)?;
+        state.average.save(&folder.join(NEWEST_FILE), Precision::Single)?;
         if val_accuracy >= state.progress.best_accuracy || first_of_size {
             state.progress.best_accuracy = val_accuracy;
             state.average.save(&folder.join(BEST_FILE), Precision::Single)?;

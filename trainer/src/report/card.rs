@@ -230,7 +230,6 @@ impl Facts<'_> {
 
     fn calibration(&self) -> Result<Vec<Part>, ReportError> {
         let Some(metrics) = self.all() else { return Ok(vec![self.not_measured("evaluate", "")]) };
-        let error = metrics.expected_calibration_error;
         let bins = metrics.reliability.iter().enumerate().filter(|(_, bin)| bin.films > 0).map(|(index, bin)| {
             let edge = |index: usize| index as f64 / metrics.reliability.len() as f64;
             vec![
@@ -243,7 +242,7 @@ impl Facts<'_> {
         let caption = "Reliability: accuracy over confidence, a dot a bin, the larger the more films. Below the diagonal \
                        the model is too sure, above it not sure enough";
         Ok(vec![
-            Part::Text(format!("Expected calibration error {error:.3}, over films that were not refused.")),
+            Part::Text(metrics.calibration_error()),
             Part::table(&["confidence", "films", "mean confidence", "accuracy"], bins),
             Part::Figure { svg: plots::reliability(&metrics.reliability)?, caption: caption.into() },
         ])
