@@ -194,6 +194,12 @@ pub mod tests {
     }
 
     #[test]
+    fn the_file_that_training_is_tested_with_is_this_teacher() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/teacher.onnx");
+        assert_eq!(std::fs::read(file).unwrap(), onnx(true));
+    }
+
+    #[test]
     fn a_lesson_is_the_softmax_and_what_the_last_linear_layer_reads() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("teacher.onnx");

@@ -12,7 +12,6 @@ use trainer::backend::Backend;
 use trainer::bundle;
 use trainer::compare::Comparison;
 use trainer::dataset::{Film, LabelledPlate};
-use trainer::export::onnx::{Attribute, Model};
 use trainer::formula;
 use trainer::network::Network;
 use trainer::state_dict::StateDict;
@@ -114,19 +113,8 @@ fn examples() -> Vec<Example> {
 }
 
 /// One whose features are the means of four pixels, and whose logits are 0, once and twice their sum.
-fn teacher(folder: &Path) -> Teacher {
-    let mut model = Model::new("teacher");
-    let image = model.input("image", &[1, 3, 2, 2]);
-    let map = model.node("Relu", "map", &[&image], &[]);
-    let mean = model.node("GlobalAveragePool", "mean", &[&map], &[]);
-    let features = model.node("Flatten", "features", &[&mean], &[("axis", Attribute::Int(1))]);
-    let weight = model.floats("weight".into(), &[3, 3], &[0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 0.0, 1.0, 2.0]);
-    let logits = model.node("MatMul", "logits", &[&features, &weight], &[]);
-    model.output(&logits, &[1, 3]);
-    std::fs::create_dir_all(folder).unwrap();
-    let path = folder.join("teacher.onnx");
-    std::fs::write(&path, model.encode()).unwrap();
-    Teacher::load(&path).unwrap()
+fn teacher() -> Teacher {
+    Teacher::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/teacher.onnx")).unwrap()
 }
 
 fn validation() -> Vec<LabelledPlate> {
@@ -191,7 +179,7 @@ fn run_from(
     stop: bool,
 ) -> Result<Ended, train::TrainError> {
     let (train, val) = (examples(), validation());
-    let teacher = teacher(folder);
+    let teacher = teacher();
     let films = Films { train: &train, val: &val, teacher: Some(&teacher) };
     let _alone = alone();
     train::run(folder, config, resume, &Backend::preferred().device(), initial, &films, &AtomicBool::new(stop))
@@ -212,8 +200,7 @@ fn a_teacher_that_nothing_is_learned_from_is_refused() {
     let folder = folder("useless-teacher");
     let deaf = TrainConfig { teacher_share: 0.0, feature_weight: 0.0, map_weight: 0.0, ..config(1) };
     let error = run(&folder, &deaf, false, false).unwrap_err().to_string();
-    std::fs::remove_dir_all(&folder).unwrap();
-    assert!(error.contains("--teacher-share"), "{error}");
+    assert!(error.contains("--teacher-share") && !folder.exists(), "{error}");
 }
 
 #[test]
@@ -371,7 +358,7 @@ fn stored_film() -> Film {
 fn an_ablation_trains_each_kind_once_and_compares_them() {
     let folder = folder("ablation");
     let (train, val) = (examples(), validation());
-    let teacher = teacher(&folder);
+    let teacher = teacher();
     let films = Films { train: &train, val: &val, teacher: Some(&teacher) };
     let settings = |attention, seed| TrainConfig { seed, architecture: Architecture::tiny(attention), ..config(1) };
     let run = |stop| {

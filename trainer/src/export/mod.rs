@@ -16,7 +16,7 @@ mod calibrate;
 mod fold;
 mod graph;
 mod layers;
-pub mod onnx;
+pub(crate) mod onnx;
 mod quantize;
 mod session;
 
