@@ -291,8 +291,7 @@ pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 /// Refused films are left out.
 fn reliability(films: &[Judged]) -> Vec<ReliabilityBin> {
-    let seen = films.iter().filter_map(|film| Some((confidence(film)?, film.is_right())));
-    bins(seen)
+    bins(films.iter().filter_map(|film| Some((confidence(film)?, film.is_right()))))
 }
 
 /// The probability of the most probable class.
@@ -321,6 +320,9 @@ fn bins(films: impl Iterator<Item = (f64, bool)>) -> Vec<ReliabilityBin> {
 /// al. 2019, "Evaluating model calibration in classification", who test calibration by such resampling). The seed is fixed.
 fn error_by_chance(films: &[Judged]) -> Option<Estimate> {
     let confidences: Vec<f64> = films.iter().filter_map(confidence).collect();
+    if confidences.is_empty() {
+        return None;
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut errors: Vec<f64> = (0..BOOTSTRAP_RESAMPLES)
         .map(|_| {
@@ -328,7 +330,7 @@ fn error_by_chance(films: &[Judged]) -> Option<Estimate> {
             expected_calibration_error(&bins(drawn))
         })
         .collect();
-    let mean = mean(errors.iter().copied()).filter(|_| !confidences.is_empty())?;
+    let mean = mean(errors.iter().copied())?;
     Some(Estimate::among(mean, &mut errors))
 }
 

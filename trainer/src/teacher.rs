@@ -17,7 +17,8 @@ pub struct Teacher {
     model: Arc<TypedRunnableModel>,
     side: u32,
     features: usize,
-    has_map: bool,
+    /// Channels, rows and columns of the map whose mean the features are; `None` if they are no mean over a map.
+    map_shape: Option<[usize; 3]>,
     sha256: String,
 }
 
@@ -109,9 +110,13 @@ impl Teacher {
             [1, features] => features,
             ref other => return Err(failed(format!("what its last linear layer reads is {other:?}"))),
         };
-        let has_map = outputs.len() > 2;
+        let map_shape = outputs.get(2).map(|_| shape(model.output_fact(2))).transpose()?;
+        let map_shape = match map_shape.as_deref() {
+            Some(&[1, channels, rows, columns]) => Some([channels, rows, columns]),
+            _ => None,
+        };
         let model = model.into_runnable().map_err(explain)?;
-        Ok(Teacher { model, side, features, has_map, sha256: sha256_hex(&file) })
+        Ok(Teacher { model, side, features, map_shape, sha256: sha256_hex(&file) })
     }
 
     /// Of its file.
@@ -131,7 +136,7 @@ impl Teacher {
 
     /// Whether its lessons have a map.
     pub fn has_map(&self) -> bool {
-        self.has_map
+        self.map_shape.is_some()
     }
 
     /// What it says of a view, of any size.
@@ -150,11 +155,9 @@ impl Teacher {
         let logits: [f32; 3] = values(&outputs[0])?.as_slice().try_into()?;
         let probabilities = triage::probabilities(&logits, &Scaling::NONE);
         let probabilities = Class::ALL.map(|class| probabilities.of(class) as f32);
-        let map = match outputs.get(2).map(|map| (map, map.shape())) {
-            Some((map, &[1, channels, rows, columns])) => {
-                Some(FeatureMap { shape: [channels, rows, columns], values: values(map)? })
-            }
-            _ => None,
+        let map = match self.map_shape {
+            Some(shape) => Some(FeatureMap { shape, values: values(&outputs[2])? }),
+            None => None,
         };
         Ok(Lesson { probabilities, features: values(&outputs[1])?, map })
     }
@@ -172,13 +175,13 @@ fn map_of_mean<'a>(layers: &[&'a NodeProto], features: &str) -> Option<&'a str> 
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
     use crate::export::onnx::{Attribute, Model};
 
     /// A teacher of two pixels each way whose features are the means of the channels, and whose logits are 0, once and
     /// twice their sum.
-    pub fn onnx(with_linear_layer: bool) -> Vec<u8> {
+    fn onnx(with_linear_layer: bool) -> Vec<u8> {
         let mut model = Model::new("teacher");
         let image = model.input("image", &[1, 3, 2, 2]);
         let map = model.node("Relu", "map", &[&image], &[]);

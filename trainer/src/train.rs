@@ -380,9 +380,7 @@ pub fn run(
             let first = state.progress.step;
             scope.spawn(move || {
                 for step in first..steps_per_epoch {
-                    let batch = batch(train, teacher, config, epoch, step);
-                    let failed = batch.is_err();
-                    if sender.send(batch).is_err() || failed {
+                    if sender.send(batch(train, teacher, config, epoch, step)).is_err() {
                         return;
                     }
                 }
@@ -569,16 +567,14 @@ fn view(
         let share = rng.random_range(0.0..1.0f32);
         let (other_picture, _) = take(other, &mut rng);
         augment::mix(&mut picture, &other_picture, share);
-        let other_target = target_of(other.label, config);
-        target = std::array::from_fn(|class| target[class] * (1.0 - share) + other_target[class] * share);
+        target = mixed(target, target_of(other.label, config), share);
         label = if share > 0.5 { other.label } else { label };
         lungs = None;
     }
     let lesson = teacher.map(|teacher| teacher.teach(&picture)).transpose();
     let lesson = lesson.map_err(|error| TrainError::Teacher { reason: format!("it fails on a view, {error:#}") })?;
     if let Some(lesson) = &lesson {
-        let share = config.teacher_share;
-        target = std::array::from_fn(|class| target[class] * (1.0 - share) + lesson.probabilities[class] * share);
+        target = mixed(target, lesson.probabilities, config.teacher_share);
     }
     let lungs = lungs.map(|lungs| geometry.coverage(lungs, config.cells(epoch)));
     Ok(View { input: preprocess::tensor(&picture, &spec), target, label, lesson, lungs })
@@ -627,6 +623,11 @@ fn target_of(label: Class, config: &TrainConfig) -> [f32; 3] {
         let one_hot = if class == label as usize { 1.0 } else { 0.0 };
         one_hot * (1.0 - config.label_smoothing) + config.label_smoothing / CLASSES as f32
     })
+}
+
+/// `share` (0..=1) of other probabilities mixed into some.
+fn mixed(probabilities: [f32; 3], other: [f32; 3], share: f32) -> [f32; 3] {
+    std::array::from_fn(|class| probabilities[class] * (1.0 - share) + other[class] * share)
 }
 
 /// The loss of a batch, and how many films' most probable class is the label: mean cross-entropy against the target
@@ -785,7 +786,6 @@ pub fn config_of(folder: &Path) -> Result<TrainConfig, TrainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::teacher;
 
     #[test]
     fn balanced_epochs_have_every_class_equally_often() {
@@ -832,10 +832,7 @@ mod tests {
 
     #[test]
     fn the_teacher_looks_at_the_very_view_and_mixed_films_have_mixed_targets() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("teacher.onnx");
-        std::fs::write(&path, teacher::tests::onnx(true)).unwrap();
-        let teacher = Teacher::load(&path).unwrap();
+        let teacher = Teacher::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/teacher.onnx")).unwrap();
         let film = |gray, label| {
             let plate = GrayImage::from_pixel(64, 64, image::Luma([gray]));
             Example { plate, label, photographs: vec![], lungs: Some(GrayImage::new(1, 1)) }

@@ -11,6 +11,7 @@ batch at once; all of them are mixed (Zhang et al. 2018, "mixup", alpha 0.4).
 """
 
 import argparse
+import copy
 import csv
 import importlib
 import math
@@ -24,7 +25,7 @@ from torch import nn
 from torch.nn import functional as F
 
 CLASSES = ["covid19", "pneumonia", "normal"]
-"""Epochs at input sizes."""
+# Epochs at input sizes.
 STAGES = [(160, 18), (224, 6)]
 EPOCHS = sum(epochs for _, epochs in STAGES)
 BATCH = 32
@@ -33,7 +34,7 @@ WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.1
 MIXUP_ALPHA = 0.4
 AVERAGE_DECAY = 0.99
-"""The side films are kept at: a fifth larger than the largest input."""
+# The side films are kept at: a fifth larger than the largest input.
 SIDE = 272
 
 
@@ -106,8 +107,8 @@ def views(films, side, random):
 
 
 def normalise(gray):
-    """What the published weights expect: three channels, `(gray * 255 - 127) / 128`."""
-    return (gray.expand(-1, 3, -1, -1) * 255 - 127) / 128
+    """What the published weights expect of a gray in 0..1; they want it three times, as channels."""
+    return (gray * 255 - 127) / 128
 
 
 def pretrained(number):
@@ -125,7 +126,7 @@ def validate(network, val):
     grays, classes = val
     side = STAGES[-1][0]
     pixels = F.interpolate(grays[:, None].float() / 255, (side, side), mode="bilinear", antialias=True)
-    logits = torch.cat([network(normalise(some)) for some in pixels.split(BATCH)])
+    logits = torch.cat([network(normalise(some).expand(-1, 3, -1, -1)) for some in pixels.split(BATCH)])
     return (logits.argmax(1) == classes).float().mean().item(), F.cross_entropy(logits, classes).item()
 
 
@@ -164,7 +165,7 @@ def fine_tune(number, train, val, file):
             share = np.random.default_rng([number, done]).beta(MIXUP_ALPHA, MIXUP_ALPHA)
             view = share * view + (1 - share) * view.flip(0)
             target = share * target + (1 - share) * target.flip(0)
-            view = normalise(view).contiguous(memory_format=torch.channels_last)
+            view = normalise(view).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits = network(view)
             loss = -(target * F.log_softmax(logits.float(), 1)).sum(1).mean()
@@ -179,8 +180,7 @@ def fine_tune(number, train, val, file):
         torch.save(kept | {"random": random.get_state(), "epochs": epoch + 1}, file)
         print(f"lite{number} epoch {epoch + 1}/{EPOCHS}: loss {loss_sum / steps:.3f}", flush=True)
         if epoch % 4 == 3:
-            averaged = EfficientNet.from_name(f"efficientnet-lite{number}")
-            averaged._fc = nn.Linear(averaged._fc.in_features, len(CLASSES))
+            averaged = copy.deepcopy(network)
             averaged.load_state_dict(average)
             accuracy, loss = validate(averaged, val)
             print(f"    val: accuracy {100 * accuracy:.1f} %, cross-entropy {loss:.3f}", flush=True)
@@ -200,7 +200,7 @@ class Teacher(nn.Module):
         self.linear.bias.data = torch.stack([layer.bias.data for layer in layers]).mean(0)
 
     def forward(self, image):
-        image = (image * 255 - 127) / 128
+        image = normalise(image)
         features = torch.cat([network.extract_features(image) for network in self.networks], 1)
         return self.linear(F.adaptive_avg_pool2d(features, 1).flatten(1))
 
