@@ -1,0 +1,271 @@
+//! What the network sees of the films, and what it is to learn from each.
+
+use image::GrayImage;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use xray_triage::preprocess::{self, InputSpec};
+use xray_triage::triage::Class;
+
+use super::{CLASSES, TrainConfig, TrainError};
+use crate::augment::{self, Geometry};
+use crate::teacher::{Lesson, Teacher};
+
+/// A training film.
+pub struct Example {
+    pub plate: GrayImage,
+    pub label: Class,
+    /// Plates of photographs of it ([`crate::photographs`]); there need not be any.
+    pub photographs: Vec<GrayImage>,
+    /// White inside the lungs, of the plate's shape and any size.
+    pub lungs: Option<GrayImage>,
+}
+
+/// The films of one step.
+#[derive(Default)]
+pub struct Batch {
+    /// `[batch, 3, size, size]`
+    pub input: Vec<f32>,
+    /// Probabilities `[batch, classes]`.
+    pub target: Vec<f32>,
+    pub labels: Vec<Class>,
+    /// The teacher's features `[batch, features]`; empty without a teacher.
+    pub features: Vec<f32>,
+    /// The teacher's features at the places of the network's last map, `[batch * cells * cells, features]`; empty where its
+    /// map is not learned.
+    pub map: Vec<f32>,
+    /// Of each film with a lung mask, its place in the batch and how much of each cell of its activation map is lung,
+    /// `[cells * cells]`.
+    pub lungs: Vec<(usize, Vec<f32>)>,
+}
+
+/// A view of a film, as the network sees it, and what it is to learn from it.
+struct View {
+    /// `[3, size, size]`
+    input: Vec<f32>,
+    target: [f32; 3],
+    label: Class,
+    lesson: Option<Lesson>,
+    /// How much of each cell of the activation map is lung, `[cells * cells]`.
+    lungs: Option<Vec<f32>>,
+}
+
+/// The views of a step of an epoch, both counted from 0.
+///
+/// # Errors
+/// [`TrainError::Teacher`].
+pub fn batch(
+    train: &[Example],
+    teacher: Option<&Teacher>,
+    config: &TrainConfig,
+    epoch: usize,
+    step: usize,
+) -> Result<Batch, TrainError> {
+    let order = order(train, config, epoch);
+    let films: Vec<usize> = order.into_iter().skip(step * config.batch_size).take(config.batch_size).collect();
+    let views: Result<Vec<View>, TrainError> =
+        films.into_par_iter().map(|film| view(train, film, teacher, config, epoch)).collect();
+    let cells = config.cells(epoch);
+    let mut batch = Batch::default();
+    for view in views? {
+        if let Some(coverage) = view.lungs {
+            batch.lungs.push((batch.labels.len(), coverage));
+        }
+        batch.input.extend(view.input);
+        batch.target.extend(view.target);
+        batch.labels.push(view.label);
+        if let Some(lesson) = view.lesson {
+            if let Some(map) = lesson.map.filter(|_| config.map_weight > 0.0) {
+                batch.map.extend(map.at_cells(cells));
+            }
+            batch.features.extend(lesson.features);
+        }
+    }
+    Ok(batch)
+}
+
+/// The view of a film in an epoch; with the chance of `config.mixup` it is mixed with one of another film.
+fn view(
+    train: &[Example],
+    film: usize,
+    teacher: Option<&Teacher>,
+    config: &TrainConfig,
+    epoch: usize,
+) -> Result<View, TrainError> {
+    let spec = InputSpec::imagenet(config.size(epoch));
+    let mut rng = rng(config.seed, epoch, film);
+    // Fine enough for both.
+    let side = teacher.map_or(spec.size, |teacher| teacher.side().max(spec.size));
+    let take = |example: &Example, rng: &mut _| {
+        let plate = seen_plate(example, config.photograph_share, rng);
+        match config.augment {
+            true => augment::random_view(&augment::base(plate, side), side, rng),
+            false => (plate.clone(), Geometry::IDENTITY),
+        }
+    };
+    let example = &train[film];
+    let (mut picture, geometry) = take(example, &mut rng);
+    let mut target = target_of(example.label, config);
+    let (mut label, mut lungs) = (example.label, example.lungs.as_ref());
+    // Without mixing nothing is drawn, so that views stay what they were.
+    if config.mixup > 0.0 && rng.random_bool(config.mixup.into()) {
+        let other = &train[rng.random_range(0..train.len())];
+        let share = rng.random_range(0.0..1.0f32);
+        let (other_picture, _) = take(other, &mut rng);
+        augment::mix(&mut picture, &other_picture, share);
+        target = mixed(target, target_of(other.label, config), share);
+        label = if share > 0.5 { other.label } else { label };
+        lungs = None;
+    }
+    let lesson = teacher.map(|teacher| teacher.teach(&picture)).transpose();
+    let lesson = lesson.map_err(|error| TrainError::Teacher { reason: format!("it fails on a view, {error:#}") })?;
+    if let Some(lesson) = &lesson {
+        target = mixed(target, lesson.probabilities, config.teacher_share);
+    }
+    let lungs = lungs.map(|lungs| geometry.coverage(lungs, config.cells(epoch)));
+    Ok(View { input: preprocess::tensor(&picture, &spec), target, label, lesson, lungs })
+}
+
+/// What a view starts from: the film, or with a chance of `photograph_share` one of its photographs.
+fn seen_plate<'a>(example: &'a Example, photograph_share: f32, rng: &mut impl Rng) -> &'a GrayImage {
+    // Without photographs nothing is drawn, so that views stay what they were.
+    match example.photographs.len() {
+        count if count > 0 && rng.random_bool(photograph_share.into()) => {
+            &example.photographs[rng.random_range(0..count)]
+        }
+        _ => &example.plate,
+    }
+}
+
+/// The films of an epoch by their place in `train`, as many as there are, in random order. With balanced classes every
+/// class comes equally often: the films of the smaller ones more than once, some of the larger ones not at all.
+fn order(train: &[Example], config: &TrainConfig, epoch: usize) -> Vec<usize> {
+    let mut rng = rng(config.seed, epoch, usize::MAX);
+    let mut order: Vec<usize> = (0..train.len()).collect();
+    order.shuffle(&mut rng);
+    if config.balance_classes {
+        let of_class = |class: Class| order.iter().copied().filter(move |film| train[*film].label == class);
+        let mut drawn: [_; CLASSES] = Class::ALL.map(|class| of_class(class).cycle());
+        // A class without films gives none.
+        let mut balanced: Vec<usize> =
+            (0..train.len()).filter_map(|place| drawn[(place + epoch) % CLASSES].next()).collect();
+        balanced.shuffle(&mut rng);
+        return balanced;
+    }
+    order
+}
+
+fn rng(seed: u64, epoch: usize, index: usize) -> impl Rng {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&(epoch as u64).to_le_bytes());
+    key[16..24].copy_from_slice(&(index as u64).to_le_bytes());
+    ChaCha8Rng::from_seed(key)
+}
+
+/// The label, smoothed.
+fn target_of(label: Class, config: &TrainConfig) -> [f32; 3] {
+    std::array::from_fn(|class| {
+        let one_hot = if class == label as usize { 1.0 } else { 0.0 };
+        one_hot * (1.0 - config.label_smoothing) + config.label_smoothing / CLASSES as f32
+    })
+}
+
+/// `share` (0..=1) of other probabilities mixed into some.
+fn mixed(probabilities: [f32; 3], other: [f32; 3], share: f32) -> [f32; 3] {
+    std::array::from_fn(|class| probabilities[class] * (1.0 - share) + other[class] * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::architecture::Attention;
+    use crate::train::Stage;
+
+    #[test]
+    fn balanced_epochs_have_every_class_equally_often() {
+        let labels = [(Class::Covid19, 2), (Class::Pneumonia, 9), (Class::Normal, 4)];
+        let train: Vec<Example> = labels
+            .into_iter()
+            .flat_map(|(label, count)| std::iter::repeat_n(label, count))
+            .map(|label| Example { plate: GrayImage::new(1, 1), label, photographs: vec![], lungs: None })
+            .collect();
+        let count = |config: &TrainConfig| {
+            let order = order(&train, config, 0);
+            Class::ALL.map(|class| order.iter().filter(|film| train[**film].label == class).count())
+        };
+        let plain = TrainConfig::own(Attention::None);
+        assert_eq!(count(&plain), [2, 9, 4]);
+        assert_eq!(count(&TrainConfig { balance_classes: true, ..plain }), [5, 5, 5]);
+    }
+
+    #[test]
+    fn views_start_from_photographs_as_often_as_asked() {
+        let mut example = Example {
+            plate: GrayImage::new(1, 1),
+            label: Class::Normal,
+            photographs: vec![GrayImage::new(2, 2), GrayImage::new(3, 3)],
+            lungs: None,
+        };
+        let widths = |example: &Example, share| {
+            let mut counts = [0; 3];
+            for index in 0..1000 {
+                counts[seen_plate(example, share, &mut rng(1, 0, index)).width() as usize - 1] += 1;
+            }
+            counts
+        };
+        assert!(
+            widths(&example, 0.5)
+                .iter()
+                .zip([500, 250, 250])
+                .all(|(count, expected): (&i32, _)| (count - expected).abs() < 60)
+        );
+        assert_eq!(widths(&example, 0.0), [1000, 0, 0]);
+        example.photographs.clear();
+        assert_eq!(widths(&example, 1.0), [1000, 0, 0]);
+    }
+
+    #[test]
+    fn the_teacher_looks_at_the_very_view_and_mixed_films_have_mixed_targets() {
+        let teacher = Teacher::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/teacher.onnx")).unwrap();
+        let film = |gray, label| {
+            let plate = GrayImage::from_pixel(64, 64, image::Luma([gray]));
+            Example { plate, label, photographs: vec![], lungs: Some(GrayImage::new(1, 1)) }
+        };
+        let films = [film(0, Class::Covid19), film(255, Class::Normal)];
+        let labels_alone = TrainConfig {
+            stages: vec![Stage { size: 64, epochs: 1 }],
+            label_smoothing: 0.0,
+            teacher_share: 0.0,
+            augment: false,
+            ..TrainConfig::own(Attention::None)
+        };
+        let look = |config: &TrainConfig, film, epoch| view(&films, film, Some(&teacher), config, epoch).unwrap();
+        for (film, gray) in [(0, 0.0), (1, 1.0)] {
+            let view = look(&labels_alone, film, 0);
+            assert_eq!(view.lesson.unwrap().features, [gray; 3]);
+            assert_eq!((view.target, view.lungs.is_some()), ([1.0 - gray, 0.0, gray], true));
+        }
+        // The teacher's features are the gray, which is the share of the white film.
+        let mixed = TrainConfig { mixup: 1.0, ..labels_alone.clone() };
+        let views: Vec<View> = (0..20).map(|epoch| look(&mixed, 0, epoch)).collect();
+        for view in &views {
+            let white = view.lesson.as_ref().unwrap().features[0];
+            assert!((view.target[2] - white).abs() < 3e-3 && view.target[1] == 0.0, "{:?}, gray {white}", view.target);
+            assert_eq!(view.label, if view.target[2] > 0.5 { Class::Normal } else { Class::Covid19 });
+            assert!(view.lungs.is_none());
+        }
+        assert!(views.iter().any(|view| (0.2..0.8).contains(&view.target[2])), "none is mixed");
+
+        let taught = TrainConfig { teacher_share: 1.0, ..labels_alone.clone() };
+        let view = look(&taught, 1, 0);
+        assert_eq!(view.target, view.lesson.unwrap().probabilities);
+        let with_map = TrainConfig { map_weight: 1.0, ..labels_alone.clone() };
+        let places = with_map.cells(0).pow(2);
+        assert_eq!(batch(&films, Some(&teacher), &with_map, 0, 0).unwrap().map.len(), 2 * places * teacher.features());
+        assert!(batch(&films, Some(&teacher), &labels_alone, 0, 0).unwrap().map.is_empty());
+    }
+}
