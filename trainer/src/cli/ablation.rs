@@ -11,7 +11,8 @@ use trainer::dataset::Manifest;
 use trainer::train::Films;
 use xray_triage::pipeline::Options;
 
-use super::{AnyError, TrainSettings, initial_weights, stop_on_interrupt, teacher, train_config, training_films};
+use super::AnyError;
+use super::train::{TrainSettings, initial_weights, stop_on_interrupt, teacher, train_config, training_films};
 
 /// Train networks without attention, with SE and with CBAM alike, and tell whether one is better than another.
 ///

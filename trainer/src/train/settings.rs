@@ -52,13 +52,13 @@ pub struct TrainConfig {
     pub label_smoothing: f32,
     /// Share of the teacher's probabilities in the target; the rest is the smoothed label.
     pub teacher_share: f32,
-    /// Weight of the distance to the teacher's features in the loss, see [`super::loss::feature_loss`].
+    /// Weight of the distance to the teacher's features in the loss, see `feature_loss` in `train/loss.rs`.
     #[serde(default)]
     pub feature_weight: f32,
     /// Weight of the distance to the teacher's feature map, place by place, in the loss.
     #[serde(default)]
     pub map_weight: f32,
-    /// Weight of the activation maps' part outside the lungs in the loss, see [`super::loss::lung_loss`].
+    /// Weight of the activation maps' part outside the lungs in the loss, see `lung_loss` in `train/loss.rs`.
     #[serde(default)]
     pub lung_weight: f32,
     /// Decay per step of the average over the weights that is evaluated and kept.

@@ -1,0 +1,55 @@
+//! `trainer calibrate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use trainer::bundle::{self, Arithmetic};
+use trainer::calibration;
+use trainer::dataset::{self, Manifest};
+use trainer::film_space::FilmDescriptions;
+use xray_triage::bundle::profile_name;
+
+use super::{AnyError, calibration_file};
+
+/// Fit the film space on `train`, and scaling, operating points and the threshold of unfamiliarity of each capture profile
+/// on `val`, and write them into the bundle.
+#[derive(Args)]
+pub struct CalibrateArgs {
+    /// The bundle's folder.
+    #[arg(long)]
+    bundle: PathBuf,
+    #[arg(long)]
+    manifest: PathBuf,
+    /// Where they also go with their origin; calibration/BUNDLE/operating-points.toml, with the name of the bundle's folder,
+    /// if it is not given.
+    #[arg(long)]
+    operating_points: Option<PathBuf>,
+    /// The network whose logits are fitted. The float one is many times faster on processors without int8
+    /// instructions, and its probabilities are close to the int8 one's (see docs/design/export.md).
+    #[arg(long, value_enum, default_value_t = Arithmetic::Int8)]
+    network: Arithmetic,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+pub fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
+    let manifest = Manifest::read(&args.manifest)?;
+    let training_films = FilmDescriptions::of(&dataset::read_plates(manifest.split("train")?)?.0);
+    let (films, _) = dataset::read_plates(manifest.split("val")?)?;
+    dataset::check_classes("val", &films)?;
+    let origin = args.operating_points.unwrap_or_else(|| calibration_file(&args.bundle, "operating-points.toml"));
+    let manifest = bundle::calibrate(&args.bundle, &origin, &training_films, &films, args.network, args.threads)?;
+    for (profile, calibration) in manifest.profiles.iter() {
+        println!(
+            "{}: temperature {:.3}, bias {}, unfamiliar above {:.4}",
+            profile_name(profile),
+            calibration.scaling.temperature,
+            calibration::shown_bias(&calibration.scaling),
+            calibration.unfamiliar_above
+        );
+        for (name, point) in &calibration.operating_points {
+            println!("  {name}: {point}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! `trainer export` and `trainer dump`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use trainer::bundle;
+use trainer::dataset::{self, LabelledPlate, Manifest};
+use trainer::export::{Estimator, agreement};
+use trainer::train;
+use xray_triage::bundle::Bundle;
+use xray_triage::infer::Network;
+use xray_triage::preprocess::{self, InputSpec};
+use xray_triage::triage::{self, Scaling};
+
+use super::{AnyError, calibration_file};
+
+/// A run's weights, averaged.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Weights {
+    /// Of the epoch with the best validation accuracy at the last size.
+    Best,
+    /// Of the newest epoch: `val` has not chosen it, so that what is calibrated on `val` is not too sure.
+    Newest,
+}
+
+impl Weights {
+    fn file(self) -> &'static str {
+        match self {
+            Weights::Best => train::BEST_FILE,
+            Weights::Newest => train::NEWEST_FILE,
+        }
+    }
+}
+
+/// Make a bundle of a run's weights: int8 network, manifest, and the activation ranges in calibration/.
+///
+/// Run `trainer calibrate` next.
+#[derive(Args)]
+pub struct ExportArgs {
+    /// The run's folder.
+    #[arg(long)]
+    run: PathBuf,
+    #[arg(long, value_enum, default_value_t = Weights::Best)]
+    weights: Weights,
+    #[arg(long)]
+    manifest: PathBuf,
+    /// The bundle's folder.
+    #[arg(long)]
+    out: PathBuf,
+    /// Short name with version, shown beside every verdict.
+    #[arg(long)]
+    id: String,
+    /// Side of the input, pixels.
+    #[arg(long, default_value_t = bundle::DEFAULT_SIZE)]
+    size: u32,
+    /// How activation ranges are chosen.
+    #[arg(long, value_enum, default_value_t = Estimator::Mse)]
+    estimator: Estimator,
+    /// Films of the training split to take ranges from, spread evenly over it.
+    #[arg(long, default_value_t = 128)]
+    calibration_films: usize,
+    /// Where the ranges go with their origin; calibration/BUNDLE/quantization.toml, with the name of the bundle's folder,
+    /// if it is not given.
+    #[arg(long)]
+    quantization: Option<PathBuf>,
+    /// Also write the float network here.
+    #[arg(long)]
+    float: Option<PathBuf>,
+    /// Also measure what each quantized layer loses, and write it here as CSV.
+    #[arg(long)]
+    layers: Option<PathBuf>,
+    /// Print the accuracy on `val` of the float and of the int8 network; takes minutes.
+    #[arg(long)]
+    compare: bool,
+}
+
+/// Write what another runtime needs to be compared with tract: the preprocessed inputs (inputs.f32), float.onnx and
+/// int8.onnx.
+#[derive(Args)]
+pub struct DumpArgs {
+    /// The bundle's folder.
+    #[arg(long)]
+    bundle: PathBuf,
+    /// A folder of pictures.
+    #[arg(long)]
+    films: PathBuf,
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Layers that `export --layers` prints; the table has all.
+const WORST_LAYERS: usize = 10;
+
+pub fn export(args: ExportArgs) -> Result<(), AnyError> {
+    let manifest = Manifest::read(&args.manifest)?;
+    let train = manifest.split("train")?;
+    let (mut films, _) = dataset::read_plates(train)?;
+    let config = train::config_of(&args.run)?;
+    let mut training = toml::Table::try_from(&config)?;
+    training.insert("films".into(), toml::Value::Integer(films.len() as i64));
+    training.insert("weights".into(), args.weights.file().into());
+    let every = films.len().div_ceil(args.calibration_films.max(1));
+    films = films.into_iter().step_by(every).collect();
+    let quantization = args.quantization.unwrap_or_else(|| calibration_file(&args.out, "quantization.toml"));
+    let target = bundle::Target {
+        folder: &args.out,
+        quantization_file: &quantization,
+        id: &args.id,
+        size: args.size,
+        estimator: args.estimator,
+    };
+    let (float, int8) = bundle::export(&args.run.join(args.weights.file()), &target, &films, training)?;
+    if let Some(path) = &args.float {
+        std::fs::write(path, &float)?;
+    }
+    if let Some(table) = &args.layers {
+        let layers = bundle::write_layer_errors(&args.out, &quantization, &films, table)?;
+        println!("layers that lose most to int8, signal-to-quantization-noise ratio:");
+        for layer in layers.iter().take(WORST_LAYERS) {
+            println!("{:6.1} dB  {}", layer.sqnr_db, layer.layer);
+        }
+    }
+    if !args.compare {
+        return Ok(());
+    }
+    let (val, _) = dataset::read_plates(manifest.split("val")?)?;
+    let spec = InputSpec::imagenet(args.size);
+    let (float, int8) = (accuracy(&float, &spec, &val)?, accuracy(&int8, &spec, &val)?);
+    println!("val accuracy over {} films: float {:.1} %, int8 {:.1} %", val.len(), 100.0 * float, 100.0 * int8);
+    Ok(())
+}
+
+/// Accuracy (0..=1) of a network on plates.
+fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f64, AnyError> {
+    let network = Network::load(model, spec.size, 2)?;
+    let mut right = 0;
+    for film in films {
+        let prediction = network.run(&preprocess::tensor(&film.plate, spec))?;
+        right += usize::from(triage::probabilities(&prediction.logits, &Scaling::NONE).top() == film.film.label);
+    }
+    Ok(right as f64 / films.len() as f64)
+}
+
+pub fn dump(args: DumpArgs) -> Result<(), AnyError> {
+    let bundle = Bundle::load(&args.bundle)?;
+    let inputs = agreement::inputs(&args.films, &bundle.manifest.input)?;
+    std::fs::create_dir_all(&args.out)?;
+    agreement::write_inputs(&args.out.join("inputs.f32"), inputs.iter().map(Vec::as_slice))?;
+    std::fs::write(args.out.join("float.onnx"), bundle::float_model(&args.bundle)?)?;
+    std::fs::write(args.out.join("int8.onnx"), &bundle.model)?;
+    Ok(())
+}
