@@ -35,7 +35,7 @@ pub fn shown_bias(scaling: &Scaling) -> String {
 /// - `screening`: the highest one at which 95 % of the COVID-19 films are caught, but not above `balanced`. A film is
 ///   caught if it is called COVID-19 or referred to a reader: it is not sent home.
 /// - `balanced`: the one with most right verdicts.
-/// - `confirm`: the lowest one at which 97.5 % of the other films are not called COVID-19.
+/// - `confirm`: the lowest one at which 97.5 % of the other films are not called COVID-19, but not below `balanced`.
 pub fn fit(films: &[Scored], unfamiliar_above: f64) -> Calibration {
     let scaling = fit_scaling(films);
     let confidence = films.iter().map(|film| {
@@ -55,10 +55,32 @@ pub fn fit(films: &[Scored], unfamiliar_above: f64) -> Calibration {
     let caught = thresholds.partition_point(|&at| share(at, true, &is_caught) >= SCREENING_CAUGHT);
     let screening = thresholds[caught.saturating_sub(1)].min(balanced);
     let is_specific = |at: f64| share(at, false, &|outcome| outcome != Outcome::Covid19) >= CONFIRM_SPECIFICITY;
-    let confirm = thresholds.get(thresholds.partition_point(|&at| !is_specific(at))).copied().unwrap_or(1.0);
+    let confirm =
+        thresholds.get(thresholds.partition_point(|&at| !is_specific(at))).copied().unwrap_or(1.0).max(balanced);
     let thresholds = [("screening", screening), ("balanced", balanced), ("confirm", confirm)];
     let operating_points = thresholds.map(|(name, threshold)| (name.to_string(), point(threshold))).into();
     Calibration { scaling, default_operating_point: "balanced".into(), unfamiliar_above, operating_points }
+}
+
+/// For which operating points `films` are too few, in a sentence each: of fewer than 20 films 95 % are all of them, and of
+/// fewer than 40 so are 97.5 %.
+pub fn too_few(films: impl ExactSizeIterator<Item = Class>) -> Vec<String> {
+    let all = films.len();
+    let covid19 = films.filter(|truth| *truth == Class::Covid19).count();
+    let complaint = |count: usize, what: &str, share: f64, point: &str| {
+        let needed = (1.0 / (1.0 - share)).round() as usize;
+        (count < needed).then(|| {
+            format!(
+                "{count} {what} are too few to tell {} % of them; do not rely on `{point}`, which wants {needed}",
+                100.0 * share
+            )
+        })
+    };
+    let complaints = [
+        complaint(covid19, "COVID-19 films", SCREENING_CAUGHT, "screening"),
+        complaint(all - covid19, "other films", CONFIRM_SPECIFICITY, "confirm"),
+    ];
+    complaints.into_iter().flatten().collect()
 }
 
 /// Whether a COVID-19 film with this outcome is not sent home: it is called COVID-19, or referred to a reader.
@@ -251,7 +273,7 @@ mod tests {
             let at = |name: &str| points[name].covid19_at_least;
             assert!(shares(&films, &calibration, "screening").0 >= SCREENING_CAUGHT);
             assert!(shares(&films, &calibration, "confirm").1 >= CONFIRM_SPECIFICITY);
-            assert!(at("screening") <= at("balanced"), "{points:?}");
+            assert!(at("screening") <= at("balanced") && at("balanced") <= at("confirm"), "{points:?}");
             // None is stricter than it must be.
             let moved = |name: &str, by: f64| {
                 let mut calibration = calibration.clone();
@@ -259,8 +281,21 @@ mod tests {
                 shares(&films, &calibration, name)
             };
             assert!(at("screening") == at("balanced") || moved("screening", 1e-4).0 < SCREENING_CAUGHT, "{points:?}");
-            assert!(moved("confirm", -1e-4).1 < CONFIRM_SPECIFICITY, "{points:?}");
+            assert!(at("confirm") == at("balanced") || moved("confirm", -1e-4).1 < CONFIRM_SPECIFICITY, "{points:?}");
         }
+    }
+
+    #[test]
+    fn too_few_films_for_an_operating_point_are_named() {
+        let complaints = |covid19, others| {
+            let classes = [vec![Class::Covid19; covid19], vec![Class::Normal; others]];
+            too_few(classes.concat().into_iter())
+        };
+        assert_eq!(complaints(20, 40), Vec::<String>::new());
+        let complaints = complaints(19, 39);
+        assert_eq!(complaints.len(), 2);
+        assert!(complaints[0].contains("19 COVID-19 films") && complaints[0].contains("screening"), "{complaints:?}");
+        assert!(complaints[1].contains("39 other films") && complaints[1].contains("confirm"), "{complaints:?}");
     }
 
     /// A film that is referred needs no low threshold to be caught.
