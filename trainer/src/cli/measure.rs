@@ -205,7 +205,8 @@ pub fn foreign(args: ForeignArgs) -> Result<(), AnyError> {
         sha256: manifest.sha256,
         film_space_sha256: manifest.film_space.sha256,
         split: args.on.split,
-        separation: Separation::of(&films, &foreign, threshold).ok_or("no picture could be read")?,
+        separation: Separation::of(&films, &foreign, threshold)
+            .ok_or("no picture could be read; name the folder they lie in, folders in it are not looked into")?,
     };
     match args.json {
         true => println!("{}", serde_json::to_string(&test)?),
