@@ -10,7 +10,7 @@ use xray_triage::triage::Class;
 
 use super::{CLASSES, TrainConfig, TrainError};
 use crate::augment::{self, Geometry};
-use crate::teacher::{Lesson, Teacher};
+use crate::teacher::Teacher;
 
 /// A training film.
 pub struct Example {
@@ -46,7 +46,11 @@ struct View {
     input: Vec<f32>,
     target: [f32; 3],
     label: Class,
-    lesson: Option<Lesson>,
+    /// The teacher's; empty without one.
+    features: Vec<f32>,
+    /// The teacher's features at the places of the network's last map, `[cells * cells, features]`; empty where its map is not
+    /// learned.
+    map: Vec<f32>,
     /// How much of each cell of the activation map is lung, `[cells * cells]`.
     lungs: Option<Vec<f32>>,
 }
@@ -66,7 +70,6 @@ pub fn batch(
     let films: Vec<usize> = order.into_iter().skip(step * config.batch_size).take(config.batch_size).collect();
     let views: Result<Vec<View>, TrainError> =
         films.into_par_iter().map(|film| view(train, film, teacher, config, epoch)).collect();
-    let cells = config.cells(epoch);
     let mut batch = Batch::default();
     for view in views? {
         if let Some(coverage) = view.lungs {
@@ -75,12 +78,8 @@ pub fn batch(
         batch.input.extend(view.input);
         batch.target.extend(view.target);
         batch.labels.push(view.label);
-        if let Some(lesson) = view.lesson {
-            if let Some(map) = lesson.map.filter(|_| config.map_weight > 0.0) {
-                batch.map.extend(map.at_cells(cells));
-            }
-            batch.features.extend(lesson.features);
-        }
+        batch.features.extend(view.features);
+        batch.map.extend(view.map);
     }
     Ok(batch)
 }
@@ -120,11 +119,15 @@ fn view(
     }
     let lesson = teacher.map(|teacher| teacher.teach(&picture)).transpose();
     let lesson = lesson.map_err(|error| TrainError::Teacher { reason: format!("it fails on a view, {error:#}") })?;
-    if let Some(lesson) = &lesson {
+    let cells = config.cells(epoch);
+    let (mut features, mut map) = (Vec::new(), Vec::new());
+    if let Some(lesson) = lesson {
         target = mixed(target, lesson.probabilities, config.teacher_share);
+        features = lesson.features;
+        map = lesson.map.filter(|_| config.map_weight > 0.0).map_or(map, |map| map.at_cells(cells));
     }
-    let lungs = lungs.map(|lungs| geometry.coverage(lungs, config.cells(epoch)));
-    Ok(View { input: preprocess::tensor(&picture, &spec), target, label, lesson, lungs })
+    let lungs = lungs.map(|lungs| geometry.coverage(lungs, cells));
+    Ok(View { input: preprocess::tensor(&picture, &spec), target, label, features, map, lungs })
 }
 
 /// What a view starts from: the film, or with a chance of `photograph_share` one of its photographs.
@@ -246,14 +249,14 @@ mod tests {
         let look = |config: &TrainConfig, film, epoch| view(&films, film, Some(&teacher), config, epoch).unwrap();
         for (film, gray) in [(0, 0.0), (1, 1.0)] {
             let view = look(&labels_alone, film, 0);
-            assert_eq!(view.lesson.unwrap().features, [gray; 3]);
+            assert_eq!(view.features, [gray; 3]);
             assert_eq!((view.target, view.lungs.is_some()), ([1.0 - gray, 0.0, gray], true));
         }
         // The teacher's features are the gray, which is the share of the white film.
         let mixed = TrainConfig { mixup: 1.0, ..labels_alone.clone() };
         let views: Vec<View> = (0..20).map(|epoch| look(&mixed, 0, epoch)).collect();
         for view in &views {
-            let white = view.lesson.as_ref().unwrap().features[0];
+            let white = view.features[0];
             assert!((view.target[2] - white).abs() < 3e-3 && view.target[1] == 0.0, "{:?}, gray {white}", view.target);
             assert_eq!(view.label, if view.target[2] > 0.5 { Class::Normal } else { Class::Covid19 });
             assert!(view.lungs.is_none());
@@ -261,8 +264,7 @@ mod tests {
         assert!(views.iter().any(|view| (0.2..0.8).contains(&view.target[2])), "none is mixed");
 
         let taught = TrainConfig { teacher_share: 1.0, ..labels_alone.clone() };
-        let view = look(&taught, 1, 0);
-        assert_eq!(view.target, view.lesson.unwrap().probabilities);
+        assert_eq!(look(&taught, 1, 0).target, teacher.teach(&films[1].plate).unwrap().probabilities);
         let with_map = TrainConfig { map_weight: 1.0, ..labels_alone.clone() };
         let places = with_map.cells(0).pow(2);
         assert_eq!(batch(&films, Some(&teacher), &with_map, 0, 0).unwrap().map.len(), 2 * places * teacher.features());
