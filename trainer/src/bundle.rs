@@ -230,9 +230,9 @@ pub fn calibrate(
     arithmetic: Arithmetic,
     threads: usize,
 ) -> Result<Manifest, AnyError> {
-    calibration::too_few(films.iter().map(|film| film.film.label))
-        .iter()
-        .for_each(|complaint| log::warn!("{complaint}"));
+    for complaint in calibration::too_few(films.iter().map(|film| film.film.label)) {
+        log::warn!("{complaint}");
+    }
     let Bundle { mut manifest, model, .. } = Bundle::load(folder)?;
     let model = match arithmetic {
         Arithmetic::Int8 => model.into_owned(),

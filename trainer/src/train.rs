@@ -27,7 +27,7 @@ use xray_triage::triage::Class;
 
 use self::checkpoint::Checkpoint;
 use self::loss::{forward, validate};
-pub use self::metrics::EpochMetrics;
+use self::metrics::EpochMetrics;
 use self::pace::Pace;
 pub use self::settings::{Schedule, Stage, TrainConfig};
 pub use self::views::Example;

@@ -119,13 +119,18 @@ def pretrained(number):
     return network
 
 
+def as_they_are(grays):
+    """Films as they are `[films, 1, side, side]` in 0..1, at the largest input."""
+    side = STAGES[-1][0]
+    return F.interpolate(grays[:, None].float() / 255, (side, side), mode="bilinear", antialias=True)
+
+
 @torch.no_grad()
 def validate(network, val):
     """Accuracy and cross-entropy on films as they are."""
     network.eval()
     grays, classes = val
-    side = STAGES[-1][0]
-    pixels = F.interpolate(grays[:, None].float() / 255, (side, side), mode="bilinear", antialias=True)
+    pixels = as_they_are(grays)
     logits = torch.cat([network(normalise(some).expand(-1, 3, -1, -1)) for some in pixels.split(BATCH)])
     return (logits.argmax(1) == classes).float().mean().item(), F.cross_entropy(logits, classes).item()
 

@@ -11,13 +11,12 @@ for each share by itself. A minute or two.
 
 import argparse
 import csv
-import math
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from efficientnet_lite import BATCH, CLASSES, STAGES, films, normalise, pretrained
+from efficientnet_lite import BATCH, CLASSES, as_they_are, films, normalise, pretrained
 
 SHARES = [0.125, 0.25, 0.5, 1.0]
 DRAWS = 8
@@ -27,10 +26,9 @@ PENALTIES = [0.03, 0.1, 0.3, 1.0]
 @torch.no_grad()
 def features(network, grays):
     """Means over the last map `[2, films, features]` of films and their mirror images, grays stretched as on the device."""
-    side = STAGES[-1][0]
     found = []
     for some in grays.split(BATCH):
-        pixels = F.interpolate(some[:, None].float() / 255, (side, side), mode="bilinear", antialias=True)
+        pixels = as_they_are(some)
         low, high = (pixels.flatten(1).quantile(share, 1)[:, None, None, None] for share in (0.005, 0.995))
         pixels = normalise(((pixels - low) / (high - low)).clamp(0, 1)).expand(-1, 3, -1, -1)
         found.append(torch.stack([network.extract_features(view).mean((2, 3)) for view in (pixels, pixels.flip(-1))]))
@@ -88,7 +86,7 @@ def main():
         chosen = [torch.from_numpy(np.flatnonzero(np.isin(patients, some))) for some in draws]
         rows = [[judge(train[:, some], classes[some], val, val_classes, penalty) for some in chosen] for penalty in PENALTIES]
         entropy, accuracy, recall, area = min(np.mean(rows, 1), key=lambda row: row[0])
-        count = math.fsum(map(len, chosen)) / len(chosen)
+        count = np.mean([len(some) for some in chosen])
         print(
             f"{count:.0f} films: cross-entropy {entropy:.3f}, accuracy {100 * accuracy:.1f} %, "
             f"COVID-19: recall {100 * recall:.1f} %, AUROC {area:.3f}"

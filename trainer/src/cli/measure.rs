@@ -208,9 +208,5 @@ pub fn foreign(args: ForeignArgs) -> Result<(), AnyError> {
         separation: Separation::of(&films, &foreign, threshold)
             .ok_or("no picture could be read; name the folder they lie in, folders in it are not looked into")?,
     };
-    match args.json {
-        true => println!("{}", serde_json::to_string(&test)?),
-        false => print!("{test}"),
-    }
-    Ok(())
+    print_figures(&test, args.json)
 }

@@ -54,7 +54,7 @@ fn at_places(map: Tensor<4>) -> Tensor<2> {
 
 /// One minus the mean cosine between the student's and the teacher's features `[films or places, width]`, both less their
 /// mean over all: 0 where they vary alike from one to the next, 1 where they have nothing to do with each other.
-pub fn feature_loss(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
+fn feature_loss(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
     let direction = |features: Tensor<2>| {
         let centred = features.clone() - features.mean_dim(0);
         let length = (centred.clone() * centred.clone()).sum_dim(1).sqrt();
@@ -68,7 +68,7 @@ pub fn feature_loss(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
 /// softmax over all places of the activation map of the film's true class. The softmax takes no notice of how high a map
 /// is as a whole, so that a film's evidence is moved and not taken away. `maps`: `[batch, classes, side, side]`; `lungs` as
 /// in [`Batch`].
-pub fn lung_loss(maps: Tensor<4>, labels: &[Class], lungs: Vec<(usize, Vec<f32>)>, device: &Device) -> Tensor<1> {
+fn lung_loss(maps: Tensor<4>, labels: &[Class], lungs: Vec<(usize, Vec<f32>)>, device: &Device) -> Tensor<1> {
     let [films, classes, side, _] = maps.dims();
     let (masked, cells) = (lungs.len(), side * side);
     // Rows of `films * classes` maps.
