@@ -31,7 +31,7 @@ use self::metrics::EpochMetrics;
 use self::pace::Pace;
 pub use self::settings::{Schedule, Stage, TrainConfig};
 pub use self::views::Example;
-use self::views::batch;
+use self::views::{batch, order};
 use crate::dataset::LabelledPlate;
 use crate::network::Network;
 use crate::state_dict::{Precision, StateDict, StateDictError};
@@ -174,12 +174,13 @@ pub fn run(
         let epoch_started = Instant::now();
         let epoch = state.progress.epoch;
         let size = config.size(epoch);
+        let order = order(train, config, epoch);
         let stopped = std::thread::scope(|scope| -> Result<bool, TrainError> {
             let (sender, batches) = mpsc::sync_channel(2);
-            let first = state.progress.step;
+            let steps = order.chunks(config.batch_size).skip(state.progress.step);
             scope.spawn(move || {
-                for step in first..steps_per_epoch {
-                    if sender.send(batch(train, teacher, config, epoch, step)).is_err() {
+                for films in steps {
+                    if sender.send(batch(train, films, teacher, config, epoch)).is_err() {
                         return;
                     }
                 }

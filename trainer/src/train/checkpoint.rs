@@ -7,6 +7,8 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
+use burn::store::ModuleRecord;
+use burn::tensor::Bytes;
 use xray_triage::whole;
 
 use super::{Progress, Student, TrainConfig, TrainError};
@@ -14,6 +16,10 @@ use crate::state_dict::{Precision, StateDict};
 
 /// The checkpoint's folder in a run's.
 pub const FOLDER: &str = "checkpoint";
+const STUDENT: &str = "student.bpk";
+const OPTIMIZER: &str = "optimizer.bpk";
+const AVERAGE: &str = "average.safetensors";
+const PROGRESS: &str = "progress.json";
 
 /// What a checkpoint holds.
 pub struct Checkpoint {
@@ -34,11 +40,11 @@ impl Checkpoint {
             std::fs::remove_dir_all(&next).map_err(io)?;
         }
         std::fs::create_dir_all(&next).map_err(io)?;
-        self.student.clone().save_file(next.join("student")).map_err(|error| failed(error.to_string()))?;
-        self.optimizer.to_record().save(next.join("optimizer")).map_err(|error| failed(error.to_string()))?;
-        self.average.save(&next.join("average.safetensors"), Precision::Single)?;
+        self.student.clone().save_file(next.join(STUDENT)).map_err(|error| failed(error.to_string()))?;
+        self.optimizer.to_record().save(next.join(OPTIMIZER)).map_err(|error| failed(error.to_string()))?;
+        self.average.save(&next.join(AVERAGE), Precision::Single)?;
         let text = serde_json::to_string_pretty(&self.progress).map_err(|error| failed(error.to_string()))?;
-        std::fs::write(next.join("progress.json"), text).map_err(io)?;
+        std::fs::write(next.join(PROGRESS), text).map_err(io)?;
         sync(&next).map_err(io)?;
         if folder.exists() {
             if last.exists() {
@@ -66,15 +72,14 @@ impl Checkpoint {
             Err(TrainError::OtherSettings { path }) => Err(TrainError::OtherSettings { path }),
             Err(error) if last.exists() => {
                 log::warn!("{error}; trying the checkpoint before, {}", last.display());
-                if Self::read(&last, student, optimizer, config).is_err() {
+                let Ok(before) = Self::read(&last, student, optimizer, config) else {
                     // The first error is the one to report.
                     return Err(error);
-                }
+                };
                 let io = |source| TrainError::Io { path: last.clone(), source };
                 std::fs::remove_dir_all(folder).map_err(io)?;
                 std::fs::rename(&last, folder).map_err(io)?;
-                // Once more, from its place: Burn reads a tensor's file when the tensor is first needed.
-                Self::read(folder, student, optimizer, config)
+                Ok(before)
             }
             outcome => outcome,
         }
@@ -90,11 +95,17 @@ impl Checkpoint {
         let mut progress = progress(folder)?;
         check_settings(folder, &progress, config)?;
         progress.config = config.clone();
-        let student =
-            student.clone().try_load_file(folder.join("student")).map_err(|error| failed(error.to_string()))?;
-        let record = OptimizerRecord::load(folder.join("optimizer")).map_err(|error| failed(error.to_string()))?;
+        // From memory: of a record's file Burn reads a tensor when it is first needed, when the file may be gone.
+        let bytes = |name| {
+            let path = folder.join(name);
+            std::fs::read(&path).map(Bytes::from_bytes_vec).map_err(|source| TrainError::Io { path, source })
+        };
+        let student = ModuleRecord::from_bytes(bytes(STUDENT)?)
+            .and_then(|record| student.clone().try_load_record(record))
+            .map_err(|error| failed(error.to_string()))?;
+        let record = OptimizerRecord::from_bytes(bytes(OPTIMIZER)?).map_err(|error| failed(error.to_string()))?;
         let optimizer = optimizer.clone().load_record(record);
-        let average = StateDict::load(&folder.join("average.safetensors"))?;
+        let average = StateDict::load(&folder.join(AVERAGE))?;
         Ok(Checkpoint { student, optimizer, average, progress })
     }
 }
@@ -115,7 +126,7 @@ fn check_settings(folder: &Path, progress: &Progress, config: &TrainConfig) -> R
 
 /// Where the run of a checkpoint stands.
 pub fn progress(folder: &Path) -> Result<Progress, TrainError> {
-    let path = folder.join("progress.json");
+    let path = folder.join(PROGRESS);
     let text = std::fs::read_to_string(&path).map_err(|source| TrainError::Io { path: path.clone(), source })?;
     serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint { path, reason: error.to_string() })
 }

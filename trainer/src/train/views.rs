@@ -55,21 +55,37 @@ struct View {
     lungs: Option<Vec<f32>>,
 }
 
-/// The views of a step of an epoch, both counted from 0.
+/// The films of an epoch by their place in `train`, as many as there are, in random order. With balanced classes every
+/// class comes equally often: the films of the smaller ones more than once, some of the larger ones not at all.
+pub fn order(train: &[Example], config: &TrainConfig, epoch: usize) -> Vec<usize> {
+    let mut rng = rng(config.seed, epoch, usize::MAX);
+    let mut order: Vec<usize> = (0..train.len()).collect();
+    order.shuffle(&mut rng);
+    if config.balance_classes {
+        let of_class = |class: Class| order.iter().copied().filter(move |film| train[*film].label == class);
+        let mut drawn: [_; CLASSES] = Class::ALL.map(|class| of_class(class).cycle());
+        // A class without films gives none.
+        let mut balanced: Vec<usize> =
+            (0..train.len()).filter_map(|place| drawn[(place + epoch) % CLASSES].next()).collect();
+        balanced.shuffle(&mut rng);
+        return balanced;
+    }
+    order
+}
+
+/// The views of films, given by their place in `train`, in an epoch, counted from 0.
 ///
 /// # Errors
 /// [`TrainError::Teacher`].
 pub fn batch(
     train: &[Example],
+    films: &[usize],
     teacher: Option<&Teacher>,
     config: &TrainConfig,
     epoch: usize,
-    step: usize,
 ) -> Result<Batch, TrainError> {
-    let order = order(train, config, epoch);
-    let films: Vec<usize> = order.into_iter().skip(step * config.batch_size).take(config.batch_size).collect();
     let views: Result<Vec<View>, TrainError> =
-        films.into_par_iter().map(|film| view(train, film, teacher, config, epoch)).collect();
+        films.par_iter().map(|film| view(train, *film, teacher, config, epoch)).collect();
     let mut batch = Batch::default();
     for view in views? {
         if let Some(coverage) = view.lungs {
@@ -139,24 +155,6 @@ fn seen_plate<'a>(example: &'a Example, photograph_share: f32, rng: &mut impl Rn
         }
         _ => &example.plate,
     }
-}
-
-/// The films of an epoch by their place in `train`, as many as there are, in random order. With balanced classes every
-/// class comes equally often: the films of the smaller ones more than once, some of the larger ones not at all.
-fn order(train: &[Example], config: &TrainConfig, epoch: usize) -> Vec<usize> {
-    let mut rng = rng(config.seed, epoch, usize::MAX);
-    let mut order: Vec<usize> = (0..train.len()).collect();
-    order.shuffle(&mut rng);
-    if config.balance_classes {
-        let of_class = |class: Class| order.iter().copied().filter(move |film| train[*film].label == class);
-        let mut drawn: [_; CLASSES] = Class::ALL.map(|class| of_class(class).cycle());
-        // A class without films gives none.
-        let mut balanced: Vec<usize> =
-            (0..train.len()).filter_map(|place| drawn[(place + epoch) % CLASSES].next()).collect();
-        balanced.shuffle(&mut rng);
-        return balanced;
-    }
-    order
 }
 
 fn rng(seed: u64, epoch: usize, index: usize) -> impl Rng {
@@ -267,7 +265,8 @@ mod tests {
         assert_eq!(look(&taught, 1, 0).target, teacher.teach(&films[1].plate).unwrap().probabilities);
         let with_map = TrainConfig { map_weight: 1.0, ..labels_alone.clone() };
         let places = with_map.cells(0).pow(2);
-        assert_eq!(batch(&films, Some(&teacher), &with_map, 0, 0).unwrap().map.len(), 2 * places * teacher.features());
-        assert!(batch(&films, Some(&teacher), &labels_alone, 0, 0).unwrap().map.is_empty());
+        let of_all = |config: &TrainConfig| batch(&films, &[0, 1], Some(&teacher), config, 0).unwrap();
+        assert_eq!(of_all(&with_map).map.len(), 2 * places * teacher.features());
+        assert!(of_all(&labels_alone).map.is_empty());
     }
 }
