@@ -189,8 +189,11 @@ pub struct Manifest {
 impl Manifest {
     /// Parses and checks a manifest; `origin` names it in errors.
     pub fn parse(text: &str, origin: &str) -> Result<Manifest, BundleError> {
-        let invalid =
-            |error: toml::de::Error| BundleError::Manifest { origin: origin.into(), message: error.to_string() };
+        // The parser ends its message with a line break.
+        let invalid = |error: toml::de::Error| BundleError::Manifest {
+            origin: origin.into(),
+            message: error.to_string().trim_end().into(),
+        };
         // The version first: a newer manifest has entries the strict parser below would complain about.
         let table: toml::Table = text.parse().map_err(invalid)?;
         if let Some(found) = table.get("format_version").and_then(toml::Value::as_integer)
@@ -417,7 +420,8 @@ mod tests {
     #[test]
     fn unknown_entries_and_other_text_are_refused() {
         for text in ["new_entry = 1\n".to_string() + EMBEDDED_MANIFEST, "no manifest".into(), String::new()] {
-            assert!(matches!(parse(&text), Err(BundleError::Manifest { .. })));
+            let error = parse(&text).unwrap_err();
+            assert!(matches!(error, BundleError::Manifest { .. }) && !error.to_string().contains("\n."), "{error}");
         }
     }
 
@@ -437,6 +441,18 @@ mod tests {
                 matches!(error, BundleError::Entry { .. }) && error.to_string().contains("film-space.json"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn the_operating_point_asked_for_holds_in_every_profile() {
+        let manifest = Bundle::embedded().unwrap().manifest;
+        let rules = manifest.rules(Some("confirm")).unwrap();
+        for (profile, calibration) in manifest.profiles.iter() {
+            let point = calibration.operating_points["confirm"];
+            assert_ne!(point, calibration.operating_points[&calibration.default_operating_point]);
+            let Calibration { scaling, unfamiliar_above, .. } = *calibration;
+            assert_eq!(rules.get(profile), &Rule { name: "confirm".into(), scaling, unfamiliar_above, point });
         }
     }
 

@@ -62,7 +62,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}. Name another file with --config", path.display())]
+    #[error("cannot read {}: {source}. Check its name and permissions, or name another settings file", path.display())]
     Read {
         /// The file.
         path: PathBuf,

@@ -85,16 +85,20 @@ impl Quality {
     }
 }
 
-/// See [`Quality::sharpness`]; 0 for a plate without any gradient or of fewer than 3 x 3 pixels.
+/// See [`Quality::sharpness`]; 0 for a plate without any gradient, or of fewer than 3 x 3 pixels when it is reduced.
 fn sharpness(plate: &GrayImage) -> f32 {
     let scale = f64::from(SHARPNESS_SIDE) / f64::from(plate.width().max(plate.height()));
     let side = |length: u32| ((f64::from(length) * scale.min(1.0)).round() as u32).max(1);
-    let small = imageops::resize(plate, side(plate.width()), side(plate.height()), FilterType::Triangle);
-    let (width, height) = small.dimensions();
+    let (width, height) = (side(plate.width()), side(plate.height()));
+    if width.min(height) < 3 {
+        // Nothing could be measured, and to reduce such a strip takes 16 bytes for each pixel of its length.
+        return 0.0;
+    }
+    let small = imageops::resize(plate, width, height, FilterType::Triangle);
     let gray = |x: u32, y: u32| f64::from(small.get_pixel(x, y).0[0]);
     let (mut laplacian, mut gradient) = (0.0, 0.0);
-    for y in 1..height.saturating_sub(1) {
-        for x in 1..width.saturating_sub(1) {
+    for y in 1..height - 1 {
+        for x in 1..width - 1 {
             let (left, right, above, below) = (gray(x - 1, y), gray(x + 1, y), gray(x, y - 1), gray(x, y + 1));
             laplacian += (left + right + above + below - 4.0 * gray(x, y)).powi(2);
             gradient += (right - left).powi(2) / 4.0 + (below - above).powi(2) / 4.0;

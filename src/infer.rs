@@ -1,12 +1,16 @@
 //! The network on the CPU: an ONNX graph loaded, optimised and run by tract.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::prelude::multithread::Executor;
 use tract_onnx::prelude::{
-    Datum, DatumExt, Framework, InferenceModelExt, IntoTValue, RunOptions, Tensor, TypedFact, TypedSimplePlan, tvec,
+    Datum, DatumExt, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoTValue, RunOptions, Tensor,
+    TractError, TypedFact, TypedSimplePlan, tvec,
 };
+use tract_onnx::tract_hir::infer::GenericFactoid;
 
 use crate::cam::Cam;
 use crate::triage::Class;
@@ -73,12 +77,11 @@ impl Network {
     /// `model` is the ONNX file, `size` the side of its square input in pixels. With `threads` above 1, tract spreads
     /// matrix products and large element-wise operations over that many threads; the result does not depend on it.
     ///
-    /// The graph must have one input `image`, float32 `[1, 3, size, size]` (its batch axis may be symbolic), and the
+    /// The graph must have one input `image`, float32 `[1, 3, size, size]` (a symbolic axis fits any size), and the
     /// outputs `logits`, float32 `[1, 3]`, and `cam`, float32 `[1, 3, side, side]`.
     pub fn load(model: &[u8], size: u32, threads: usize) -> Result<Network, InferError> {
         let size = size as usize;
-        let mut graph =
-            tract_onnx::onnx().model_for_read(&mut &*model).map_err(|error| InferError::Load(format!("{error:#}")))?;
+        let mut graph = parse(model)?;
 
         let inputs: Vec<&str> = graph.inputs.iter().map(|outlet| graph.node(outlet.node).name.as_str()).collect();
         if inputs != [INPUT] {
@@ -86,6 +89,14 @@ impl Network {
                 what: "list of inputs".into(),
                 found: format!("{inputs:?}"),
                 wanted: format!("{:?}", [INPUT]),
+            });
+        }
+        let declared = graph.input_fact(0).map_err(load_error)?;
+        if !fits(declared, [1, 3, size, size]) {
+            return Err(InferError::Interface {
+                what: format!("input `{INPUT}`"),
+                found: format!("{declared:?}"),
+                wanted: format!("float32 [1, 3, {size}, {size}]"),
             });
         }
         let outputs: Vec<String> = graph
@@ -105,7 +116,6 @@ impl Network {
         };
         graph.outputs = vec![graph.outputs[logits], graph.outputs[cam]];
 
-        let load_error = |error| InferError::Load(format!("{error:#}"));
         let graph = graph
             .with_input_fact(0, f32::fact([1, 3, size, size]).into())
             .and_then(|graph| graph.into_optimized())
@@ -147,7 +157,46 @@ impl Network {
     }
 }
 
-fn values(tensor: &Tensor) -> Result<Vec<f32>, tract_onnx::prelude::TractError> {
+fn load_error(error: TractError) -> InferError {
+    InferError::Load(format!("{error:#}"))
+}
+
+/// The graph of an ONNX file, as it is declared.
+fn parse(model: &[u8]) -> Result<InferenceModel, InferError> {
+    let onnx = tract_onnx::onnx();
+    let proto: ModelProto = onnx.proto_model_for_read(&mut &*model).map_err(load_error)?;
+    if let Some(output) = proto.graph.as_ref().and_then(unmade_output) {
+        return Err(InferError::Load(format!("nothing makes its output `{output}`")));
+    }
+    onnx.model_for_proto_model(&proto).map_err(load_error)
+}
+
+/// An output of a graph, or of one within it, that nothing in that graph makes; tract would panic over it.
+fn unmade_output(graph: &GraphProto) -> Option<&str> {
+    let inputs = graph.input.iter().map(|input| input.name.as_str());
+    let initializers = graph.initializer.iter().map(|initializer| initializer.name.as_str());
+    // What a node reads and nothing here makes comes from the graph around this one.
+    let nodes = graph.node.iter().flat_map(|node| node.input.iter().chain(&node.output)).map(String::as_str);
+    let known: HashSet<&str> = inputs.chain(initializers).chain(nodes).collect();
+    let outputs = graph.output.iter().map(|output| output.name.as_str());
+    let attributes = graph.node.iter().flat_map(|node| &node.attribute);
+    let mut within = attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+    // An empty name means that there is none.
+    let mut unmade = outputs.filter(|name| name.is_empty() || !known.contains(name));
+    unmade.next().or_else(|| within.find_map(unmade_output))
+}
+
+/// Whether an input takes a float32 tensor of this shape. An axis that has no number fits any size.
+fn fits(declared: &InferenceFact, shape: [usize; 4]) -> bool {
+    declared.datum_type == GenericFactoid::Only(f32::datum_type())
+        && declared.shape.rank() == GenericFactoid::Only(shape.len() as i64)
+        && declared.shape.dims().zip(shape).all(|(axis, size)| match axis {
+            GenericFactoid::Only(axis) => axis.as_i64().is_none_or(|axis| axis == size as i64),
+            GenericFactoid::Any => true,
+        })
+}
+
+fn values(tensor: &Tensor) -> Result<Vec<f32>, TractError> {
     Ok(tensor.to_plain_array_view::<f32>()?.iter().copied().collect())
 }
 
@@ -174,6 +223,8 @@ fn wrong_shape(name: &str, found: &[usize], wanted: &str) -> InferError {
 
 #[cfg(test)]
 mod tests {
+    use tract_onnx::prelude::SymbolScope;
+
     use super::*;
     use crate::bundle::Bundle;
 
@@ -204,6 +255,47 @@ mod tests {
             let logit_change = a.logits[class as usize] - b.logits[class as usize];
             let cam_change = mean(&a.cam) - mean(&b.cam);
             assert!((logit_change - cam_change).abs() < 1e-3, "{class:?}: {logit_change} {cam_change}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_another_input_size_is_refused() {
+        let error = Network::load(&Bundle::embedded().unwrap().model, 112, 1).unwrap_err();
+        assert!(matches!(error, InferError::Interface { .. }), "{error}");
+        assert!(
+            ["`image`", "1,3,224,224", "112, 112"].iter().all(|words| error.to_string().contains(words)),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_input_fits_by_its_numbers() {
+        let symbols = SymbolScope::default();
+        for (declared, fit) in [
+            ("1,3,224,224,f32", true),
+            ("N,3,224,224,f32", true),
+            ("_,3,_,_,f32", true),
+            ("1,3,224,112,f32", false),
+            ("1,224,224,3,f32", false),
+            ("1,3,224,f32", false),
+            ("1,3,224,224,u8", false),
+            ("1,3,224,224", false),
+            ("", false),
+        ] {
+            let fact = InferenceFact::from_spec(&symbols, declared).unwrap();
+            assert_eq!(fits(&fact, [1, 3, 224, 224]), fit, "{declared}");
+        }
+    }
+
+    /// An ONNX file's graph, and one that is an attribute of a node.
+    #[test]
+    fn an_output_that_nothing_makes_is_an_error() {
+        for (model, output) in [
+            (&b"\x3A\x0A\x62\x08\x0A\x06logits"[..], "`logits`"),
+            (&b"\x3A\x0B\x0A\x09\x2A\x07\x32\x05\x62\x03\x0A\x01a"[..], "`a`"),
+        ] {
+            let error = Network::load(model, 224, 1).unwrap_err();
+            assert!(matches!(&error, InferError::Load(reason) if reason.contains(output)), "{error}");
         }
     }
 

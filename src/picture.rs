@@ -48,10 +48,13 @@ pub enum Fault {
     /// The path leads to a folder.
     #[error("this is a folder, not a picture: name the files in it")]
     Directory,
+    /// The path leads to a pipe or a device.
+    #[error("this is a pipe or a device, not a picture file: copy the picture to a file first")]
+    NotAFile,
     /// The operating system would not read the file.
     #[error("the file cannot be read ({0}): check its permissions and the card or disk it lies on")]
     Unreadable(std::io::Error),
-    /// The file has no bytes, or its header promises no pixels.
+    /// The file has no bytes.
     #[error("the picture is empty: take or copy it again")]
     Empty,
     /// The bytes are not a picture of a format the device reads.
@@ -81,7 +84,7 @@ impl Fault {
             Fault::Directory => "directory",
             Fault::Unreadable(_) => "unreadable",
             Fault::Empty => "empty",
-            Fault::NotAnImage => "not_an_image",
+            Fault::NotAFile | Fault::NotAnImage => "not_an_image",
             Fault::TooLarge { .. } | Fault::TooManyBytes => "too_large",
             Fault::Truncated => "truncated",
             Fault::Damaged(_) => "damaged",
@@ -128,6 +131,7 @@ pub fn decode(bytes: &[u8]) -> Result<GrayImage, Fault> {
     let mut decoder = reader.into_decoder().map_err(Fault::Damaged)?;
     let (width, height) = decoder.dimensions();
     match u64::from(width) * u64::from(height) {
+        // Only a safeguard: the decoders call such a header damaged.
         0 => return Err(Fault::Empty),
         1..=MAX_PIXELS => {}
         _ => return Err(Fault::TooLarge { width, height }),
@@ -150,8 +154,8 @@ pub(crate) fn load(path: &Path) -> Result<Vec<u8>, Fault> {
         return Err(Fault::Directory);
     }
     if !kind.is_file() {
-        // A pipe or a device: opening it could wait for ever, reading it never end.
-        return Err(Fault::NotAnImage);
+        // Opening it could wait for ever, reading it never end.
+        return Err(Fault::NotAFile);
     }
     let mut bytes = Vec::new();
     File::open(path).map_err(io)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
@@ -236,6 +240,9 @@ mod tests {
         let error = read(&here.join("no-such-film.jpg")).unwrap_err();
         assert_eq!(error.code(), "missing");
         assert!(error.to_string().contains("no-such-film.jpg: there is no such file"), "{error}");
+        let error = read(Path::new("/dev/null")).unwrap_err();
+        assert_eq!(error.code(), "not_an_image");
+        assert!(error.to_string().ends_with("copy the picture to a file first"), "{error}");
         assert_eq!(code(b""), "empty");
         assert_eq!(code(b"P5 1 1 255 x"), "not_an_image");
         assert_eq!(code(b"\xFF\xD8\xFF"), "truncated");

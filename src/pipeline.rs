@@ -212,7 +212,9 @@ impl Triage {
         clock.lap("gate");
         let mut refusals = quality.refusals();
         let unfamiliarity = refusals.is_empty().then(|| self.film_space.distance(&plate));
-        clock.lap("film_space");
+        if unfamiliarity.is_some() {
+            clock.lap("film_space");
+        }
         if unfamiliarity.is_some_and(|distance| distance > self.rule(profile).unfamiliar_above) {
             refusals.push(Reason::Unfamiliar);
         }

@@ -22,7 +22,7 @@ pub struct InputSpec {
 }
 
 impl InputSpec {
-    /// The input of the DESIGN: `size` x `size` pixels, ImageNet mean and standard deviation (torchvision's
+    /// The network's usual input: `size` x `size` pixels, ImageNet mean and standard deviation (torchvision's
     /// published values), gray stretched between the 0.5th and the 99.5th percentile.
     pub fn imagenet(size: u32) -> Self {
         InputSpec { size, stretch_percentiles: [0.5, 99.5], mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }

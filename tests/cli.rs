@@ -106,6 +106,8 @@ fn check_record(record: &Value) {
     assert!(record["film"]["found"].is_boolean(), "{record}");
     assert_eq!(record["film"]["corners"].as_array().map(Vec::len), Some(4), "{record}");
     assert!(record["timings_ms"]["total"].as_f64().expect("a time") > 0.0, "{record}");
+    let has_distance = record["unfamiliarity"].is_number();
+    assert_eq!(record["timings_ms"].get("film_space").is_some(), has_distance, "the stages that ran: {record}");
     assert_eq!(record["version"], env!("CARGO_PKG_VERSION"));
     if outcome == "refused" {
         assert!(record["probabilities"].is_null() && record["top"].is_null(), "{record}");
@@ -270,6 +272,9 @@ fn profiles_and_operating_points_are_obeyed() {
         assert_eq!(code(&output), 0);
         assert_eq!(records(&output)[0]["profile"], profile);
     }
+    let output = run(&["triage", "--json", "--operating-point", "confirm", &film]);
+    assert_eq!(code(&output), 0);
+    assert_eq!(records(&output)[0]["operating_point"], "confirm");
     let output = run(&["triage", "--operating-point", "no-such-point", &film]);
     assert_eq!(code(&output), 2);
     assert!(stdout(&output).is_empty());
@@ -304,11 +309,12 @@ fn version_and_help_carry_the_disclaimer() {
 #[test]
 fn bundles_that_do_not_verify_are_refused() {
     type Edit = fn(String) -> String;
-    let edits: [(Edit, &str); 6] = [
+    let edits: [(Edit, &str); 7] = [
         (|text| text.replace("format_version = 4", "format_version = 99"), "format version 99"),
         (|text| text.replacen("sha256 = \"", "sha256 = \"0", 1), "sha256"),
         (|text| text.replace("film-space.json", "../film-space.json"), "film_space.file"),
         (|text| text.replacen("\"covid19\"", "\"influenza\"", 1), "labels"),
+        (|text| text.replacen("size = 224", "size = 112", 1), "input `image`"),
         (|text| text + "\n[surplus]\n", "surplus"),
         (|_| "not a manifest".into(), "manifest is not valid"),
     ];
@@ -349,13 +355,15 @@ fn bundles_that_do_not_verify_are_refused() {
     assert_eq!(code(&run(&["triage", "--model", &dir, &film])), 2);
     assert_eq!(code(&run(&["triage", "--model", &films.text("nowhere"), &film])), 2);
 
-    // A network that is none, with the right hash.
-    let folder = Folder::new();
+    // Networks that are none, with the right hash; one is an ONNX graph with an output that nothing makes.
     let old = fs::read(built_in_bundle().join("model.onnx")).expect("the model");
     let hash = |bytes: &[u8]| xray_triage::bundle::sha256_hex(bytes);
-    let dir = bundle(&folder, |text| text.replace(&hash(&old), &hash(b"no network")));
-    folder.file("model.onnx", b"no network");
-    assert_eq!(code(&run(&["model", "verify", &dir])), 2);
+    for network in [&b"no network"[..], b"\x3A\x0A\x62\x08\x0A\x06logits"] {
+        let folder = Folder::new();
+        let dir = bundle(&folder, |text| text.replace(&hash(&old), &hash(network)));
+        folder.file("model.onnx", network);
+        assert_eq!(code(&run(&["model", "verify", &dir])), 2);
+    }
 }
 
 #[test]
@@ -586,6 +594,7 @@ fn the_simulated_box_judges_a_film_at_each_press_and_outlives_a_camera_fault() {
     assert_eq!(code(&output), 0, "{log}");
     let records = records(&output);
     assert_eq!(records.len(), 2, "a capture without a frame is no case: {log}");
+    records.iter().for_each(check_record);
     assert!(records[0]["file"].as_str().is_some_and(|file| file.ends_with("b.png")), "{}", records[0]);
     assert_eq!(records[0]["profile"], "film");
     assert!(records[0]["quality"].is_object());
@@ -627,7 +636,7 @@ fn settings_that_cannot_be_used_are_shown_until_the_box_is_ended() {
     let missing = folder.text("missing.toml");
     for (settings, words, language, signal, exit_code) in [
         (&mistyped, ["config.toml", "line 2", "widht"], "fr", Some("TERM"), 143),
-        (&missing, ["missing.toml", "No such file", "--config"], "en", None, 2),
+        (&missing, ["missing.toml", "No such file", "name another settings file"], "en", None, 2),
     ] {
         let mut child = start_simulated(&folder, &["--config", settings]);
         let mut button = child.stdin.take().expect("a pipe");
@@ -697,7 +706,7 @@ fn a_box_whose_output_nobody_reads_goes_on_and_ends_as_it_is_told() {
 #[test]
 fn settings_are_checked_and_shown() {
     let folder = Folder::new();
-    let good = folder.file("good.toml", b"[camera]\nexposure = 80\n");
+    let good = folder.file("good.toml", b"[camera]\nexposure = 80\n[triage]\noperating_point = \"confirm\"\n");
     assert_eq!(code(&run(&["config", "check", &good])), 0);
     let shown = run(&["config", "show", &good]);
     assert_eq!(code(&shown), 0);
@@ -711,6 +720,14 @@ fn settings_are_checked_and_shown() {
         assert_eq!(code(&output), 2);
         assert!(String::from_utf8_lossy(&output.stderr).contains(args[2]));
     }
+
+    // An operating point that the model does not have; of a model that is not there nothing can be said.
+    let unknown = "[triage]\noperating_point = \"balancd\"\n";
+    let output = run(&["config", "check", &folder.file("unknown.toml", unknown.as_bytes())]);
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no operating point `balancd`"));
+    let elsewhere = folder.file("elsewhere.toml", format!("{unknown}model = \"/no/such/bundle\"\n").as_bytes());
+    assert_eq!(code(&run(&["config", "check", &elsewhere])), 0);
 }
 
 #[test]

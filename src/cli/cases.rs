@@ -82,7 +82,7 @@ pub fn run(command: &CasesCommand, out: &mut impl Write) -> Result<ExitCode, Fai
 
 fn line(case: &Case, out: &mut impl Write) -> io::Result<()> {
     let why = case.reasons.join(", ");
-    let text = format!("{}  {}  {:<9}  {:>7}  {why}", case.id, taken(case), case.outcome, top_share(case));
+    let text = format!("{}  {}  {:<9}  {:>16}  {why}", case.id, taken(case), case.outcome, share(case));
     writeln!(out, "{}", text.trim_end())
 }
 
@@ -92,12 +92,13 @@ fn taken(case: &Case) -> String {
     format!("{}{doubt}", case.taken)
 }
 
-/// The probability of the most probable class.
-fn top_share(case: &Case) -> String {
-    let top = Class::ALL.into_iter().find(|class| case.top.as_deref() == Some(class.label()));
-    match (top, case.probabilities) {
-        (Some(top), Some(probabilities)) => format!("{:.1} %", 100.0 * probabilities.of(top)),
-        _ => String::new(),
+/// The probability of the class that the outcome is; of a referred film the most probable class and its probability.
+fn share(case: &Case) -> String {
+    let Some(probabilities) = case.probabilities else { return String::new() };
+    let percent = |class| format!("{:.1} %", 100.0 * probabilities.of(class));
+    match Class::ALL.into_iter().find(|class| class.label() == case.outcome) {
+        Some(class) => percent(class),
+        None => format!("{} {}", probabilities.top().label(), percent(probabilities.top())),
     }
 }
 
@@ -127,7 +128,38 @@ fn report(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{problem}")?;
     }
     for file in &findings.unfinished {
-        writeln!(out, "{}: of an unfinished capture; removed when the box starts", file.display())?;
+        writeln!(out, "{}: of an unfinished capture; removed or set aside when the box starts", file.display())?;
     }
     writeln!(out, "{} cases, {} problems", findings.cases, findings.problems.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::caselog::CaseLog;
+    use crate::caselog::tests::assessment;
+    use crate::triage::{Outcome, Probabilities};
+
+    #[test]
+    fn a_line_has_the_probability_of_its_outcome_and_names_the_class_of_another() {
+        let folder = TempDir::new().unwrap();
+        let mut log = CaseLog::open(folder.path()).unwrap();
+        // From its threshold on the outcome is COVID-19, also where pneumonia is more probable.
+        for outcome in [Outcome::Covid19, Outcome::Refer] {
+            let mut film = assessment(0);
+            film.record.outcome = outcome;
+            film.record.probabilities = Some(Probabilities { covid19: 0.375, pneumonia: 0.5, normal: 0.125 });
+            log.record(&film, Timestamp::UNIX_EPOCH).unwrap();
+        }
+        let mut list = Vec::new();
+        for case in CaseReader::open(folder.path()).unwrap().cases().unwrap() {
+            line(&case, &mut list).unwrap();
+        }
+        let list = String::from_utf8(list).unwrap();
+        let after_time: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().skip(2).collect()).collect();
+        assert_eq!(after_time, [vec!["refer", "pneumonia", "50.0", "%"], vec!["covid19", "37.5", "%"]]);
+    }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::Failure;
+use super::{Failure, load};
 use crate::config::Config;
 
 #[derive(Subcommand)]
@@ -28,7 +28,11 @@ pub fn run(command: &ConfigCommand, out: &mut impl Write) -> Result<ExitCode, Fa
     match command {
         ConfigCommand::Check { file } => {
             let path = file.as_deref().unwrap_or(Config::default_path());
-            Config::read(path)?;
+            let settings = Config::read(path)?.triage;
+            // Whether the model itself can be used is for `doctor` to say: it may be on the box only.
+            if let Ok(bundle) = load(settings.model.as_deref()) {
+                bundle.manifest.rules(settings.operating_point.as_deref())?;
+            }
             writeln!(out, "{}: good", path.display())
         }
         ConfigCommand::Show { file } => {
