@@ -322,6 +322,7 @@ fn serve(
         storage,
         report,
         report_fails: false,
+        storage_trouble: String::new(),
         taken: Timestamp::now(),
         preview: None,
         case: None,
@@ -355,6 +356,7 @@ fn serve(
         if new_result {
             // Pressed before the operator could see the result, these would wipe it. The LEDs say that it is there.
             shared.events.forget_presses();
+            desk.machine.result_drawn(Instant::now());
             desk.light(&mut lights);
         }
         if state == State::ShuttingDown {
@@ -378,7 +380,7 @@ fn serve(
                 _ if desk.machine.previews() => Demand::Preview,
                 _ => Demand::Nothing,
             };
-            slots.attentive = desk.machine.attentive() && !shared.events.has_press();
+            slots.attentive = desk.machine.attentive(now) && !shared.events.has_press();
             shared.changed.notify_all();
         }
         if let Some(event) = shared.events.pop(desk.machine.next_look(now)) {
@@ -406,6 +408,8 @@ struct Desk<'a, Open, Report> {
     storage: Storage<Open>,
     report: Report,
     report_fails: bool,
+    /// The newest reason of a storage fault. The screen may still have an older one.
+    storage_trouble: String,
     /// When the film in hand was taken.
     taken: Timestamp,
     preview: Option<Preview>,
@@ -490,15 +494,16 @@ where
         self.take(event);
     }
 
-    /// Keeps the reason for the screen, and logs it if it is a new one.
-    fn storage_failed(&self, trouble: String) -> Event {
-        let mut slots = self.shared.lock();
-        let before = slots.troubles.of(Fault::Storage);
-        let known = self.machine.state() == State::Fault(Fault::Storage) && *before == trouble;
+    /// Keeps the reason for the screen, unless that tells of a lost film, and logs it if it is a new one.
+    fn storage_failed(&mut self, trouble: String) -> Event {
+        let known = self.machine.state() == State::Fault(Fault::Storage) && self.storage_trouble == trouble;
         if !known {
             log::error!("{trouble}");
         }
-        *before = trouble;
+        if !self.machine.shows_loss(Instant::now()) {
+            self.shared.lock().troubles.of(Fault::Storage).clone_from(&trouble);
+        }
+        self.storage_trouble = trouble;
         Event::Failed(Fault::Storage)
     }
 
@@ -735,6 +740,7 @@ mod tests {
             storage: Storage::new(open, 0),
             report,
             report_fails: false,
+            storage_trouble: String::new(),
             taken: Timestamp::UNIX_EPOCH,
             preview: None,
             case: None,
@@ -775,6 +781,8 @@ mod tests {
             desk.take(verdict(&shared));
             assert_eq!(desk.machine.state(), State::Verdict { refer: false });
             assert_eq!(desk.case.as_ref().map(|case| case.number.as_str()), Some(number));
+            // The result's time is over.
+            desk.machine.expire(Instant::now() + Duration::from_secs(300));
         }
     }
 
@@ -793,6 +801,26 @@ mod tests {
         std::fs::remove_file(&cases).unwrap();
         desk.check_storage();
         assert_eq!(desk.machine.state(), State::Ready);
+    }
+
+    #[test]
+    fn a_lost_film_is_told_whatever_else_is_wrong_with_the_storage_meanwhile() {
+        let (shared, folder) = (Shared::default(), TempDir::new().unwrap());
+        let cases = folder.path().join("cases");
+        let mut desk = desk(&shared, || CaseLog::open(&cases), |_| Ok(()));
+        desk.take(Event::Press(Press::Short));
+        desk.take(film(&shared));
+        std::fs::remove_dir_all(&cases).unwrap();
+        std::fs::write(&cases, "no folder").unwrap();
+        desk.take(verdict(&shared));
+        assert_eq!(desk.machine.state(), State::Fault(Fault::Storage));
+        desk.check_storage();
+        let told = trouble(&shared, Fault::Storage);
+        assert!(told.starts_with("the film has no case, take it again: "), "{told}");
+        assert!(!desk.storage_trouble.contains("take it again"), "{}", desk.storage_trouble);
+        // The operator has tried again.
+        desk.take(Event::Press(Press::Short));
+        assert_eq!(trouble(&shared, Fault::Storage), desk.storage_trouble);
     }
 
     #[test]

@@ -8,12 +8,13 @@
 //! the files beside their places, each on the disk before it is renamed; puts the folder on the disk; and commits. The
 //! journal is a write-ahead log with `synchronous = FULL`: a commit is one flush of one file, after which it survives a
 //! loss of power, and readers never hold up the box. (A rollback journal would be durable only with `EXTRA`, three
-//! flushes, and a reader could block a commit.) Power lost before the commit leaves files without a row. Their number was
-//! never shown; [`CaseLog::open`] removes them, and the number is given to the next case.
+//! flushes, and a reader could block a commit.) Power lost before the commit leaves files without a row.
+//! [`CaseLog::open`] removes half written ones, sets whole ones aside in `aside/`, and skips their number.
 
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -35,10 +36,16 @@ use films::{FOLDER, Kind};
 
 /// The database's file name in the case log's folder.
 pub const DATABASE_FILE: &str = "cases.sqlite";
+/// SQLite's write-ahead log, beside the database.
+const WAL_FILE: &str = "cases.sqlite-wal";
+/// The folder, within the case log's, of whole films that were found without a row.
+const ASIDE: &str = "aside";
 /// The layout this program writes; `user_version` in the database.
 const SCHEMA_VERSION: i64 = 1;
-/// Before this moment the clock was never set: the program is younger. 2025-01-01T00:00:00Z.
-const EARLIEST_CLOCK: Timestamp = Timestamp::constant(1_735_689_600, 0);
+/// The day of this version's release, 2026-11-27T00:00:00Z; it moves with each release. A clock before it was not set.
+/// Nothing earlier would do: on a board without a clock chip systemd sets a clock that is behind to the day of its own
+/// build, Debian 12's to one in May 2025.
+const EARLIEST_CLOCK: Timestamp = Timestamp::constant(1_795_737_600, 0);
 
 /// AUTOINCREMENT: the number of a case that was kept is never given again, even if its row is deleted.
 const SCHEMA: &str = "
@@ -64,7 +71,7 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
-/// Whether a clock that says `now` cannot have been set: boards without a clock chip start in 1970.
+/// Whether a clock that says `now` cannot have been set: this program was not there yet.
 pub fn clock_unset(now: Timestamp) -> bool {
     now < EARLIEST_CLOCK
 }
@@ -112,7 +119,10 @@ impl Serialize for CaseId {
 #[non_exhaustive]
 pub enum CaseLogError {
     /// There is not enough room. Nothing of the case was kept; once there is room again, later cases are.
-    #[error("{}: no room for more cases ({detail}). Move old cases to another disk, or put in a larger card", folder.display())]
+    #[error(
+        "{}: no room for more cases ({detail}). Stop the box and move all that is in the folder to another disk, or put in \
+         a larger card", folder.display()
+    )]
     Full {
         /// The case log's folder.
         folder: PathBuf,
@@ -196,15 +206,18 @@ impl CaseLogError {
 pub struct CaseLog {
     folder: PathBuf,
     database: Connection,
+    /// Device and inode of the database's file.
+    file: (u64, u64),
 }
 
 impl CaseLog {
-    /// Opens the case log in `folder`, makes it if there is none, and removes what an interrupted capture left.
+    /// Opens the case log in `folder`, makes it if there is none, and tidies up what an interrupted capture left.
     ///
     /// # Errors
     /// [`CaseLogError::Newer`] and [`CaseLogError::Damaged`] leave everything untouched.
     pub fn open(folder: &Path) -> Result<CaseLog, CaseLogError> {
         let films = folder.join(FOLDER);
+        refuse_parted(folder)?;
         fs::create_dir_all(&films).map_err(|error| CaseLogError::file(folder, &films, error))?;
         let mut database = connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         prepare(folder, &mut database).map_err(|error| match error {
@@ -213,7 +226,14 @@ impl CaseLog {
         })?;
         // The names of `films` and of the database, which SQLite may just have made.
         whole::sync_folder(folder).map_err(|error| CaseLogError::file(folder, folder, error))?;
-        Ok(CaseLog { folder: folder.into(), database })
+        let file = identity(folder).map_err(|error| CaseLogError::file(folder, &folder.join(DATABASE_FILE), error))?;
+        Ok(CaseLog { folder: folder.into(), database, file })
+    }
+
+    /// Whether the database that is open still lies in the folder, and `films` beside it. SQLite writes on into a file that
+    /// was moved away or removed, without an error.
+    pub fn in_place(&self) -> bool {
+        self.folder.join(FOLDER).is_dir() && identity(&self.folder).is_ok_and(|file| file == self.file)
     }
 
     /// Whether there is room for another case: the folder may be written, and at least `reserve_mb` megabytes (10^6 bytes)
@@ -266,6 +286,23 @@ impl CaseLog {
     }
 }
 
+/// Device and inode of the database's file in the folder.
+fn identity(folder: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::metadata(folder.join(DATABASE_FILE))?;
+    Ok((file.dev(), file.ino()))
+}
+
+/// Refuses a folder from which the database alone was moved away, maybe just now. Its newest cases are in the write-ahead
+/// log, which SQLite would remove beside a new database.
+fn refuse_parted(folder: &Path) -> Result<(), CaseLogError> {
+    let path = folder.join(DATABASE_FILE);
+    let has_wal = fs::metadata(folder.join(WAL_FILE)).is_ok_and(|wal| wal.len() > 0);
+    if has_wal && matches!(path.try_exists(), Ok(false)) {
+        return Err(CaseLogError::Damaged { path, detail: format!("it is not there, but {WAL_FILE} is") });
+    }
+    Ok(())
+}
+
 /// Opens the database file itself.
 fn connect(folder: &Path, flags: OpenFlags) -> Result<Connection, CaseLogError> {
     // No SQLITE_OPEN_URI: a folder's name is no query.
@@ -316,8 +353,23 @@ fn last_number(database: &Connection) -> rusqlite::Result<i64> {
     Ok(last.optional()?.unwrap_or(0))
 }
 
-/// Removes the files of an interrupted capture: they have the number that comes next. Files of later numbers, or any in
-/// a new database, belong to a database that was lost: they stay, and new cases get numbers after theirs.
+/// When the newest case was taken, of those whose clock was set, as it stands in the database.
+fn newest_taken(database: &Connection) -> rusqlite::Result<Option<String>> {
+    let newest = "SELECT taken FROM cases WHERE NOT clock_unset ORDER BY id DESC LIMIT 1";
+    database.query_row(newest, [], |row| row.get(0)).optional()
+}
+
+/// Lets the numbers of new cases begin after this one.
+fn number_after(database: &Connection, last: i64) -> rusqlite::Result<()> {
+    database.execute("DELETE FROM sqlite_sequence WHERE name = 'cases'", [])?;
+    database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('cases', ?1)", [last])?;
+    Ok(())
+}
+
+/// Tidies up after an interrupted capture, whose files have the number that comes next: half written ones are removed,
+/// whole ones set aside, and their number is skipped. They may also be of a case that an older copy of the database, put
+/// back, lacks. Files of later numbers, or any in a new database, belong to a database that was lost: they stay, and new
+/// cases get numbers after theirs.
 fn tidy(folder: &Path, database: &Connection, new: bool) -> Result<(), Unusable> {
     let films = folder.join(FOLDER);
     let there = films::list(folder).map_err(|error| Unusable::Log(CaseLogError::file(folder, &films, error)))?;
@@ -332,13 +384,23 @@ fn tidy(folder: &Path, database: &Connection, new: bool) -> Result<(), Unusable>
             CaseId(last),
             CaseId(highest + 1)
         );
-        database.execute("DELETE FROM sqlite_sequence WHERE name = 'cases'", [])?;
-        database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('cases', ?1)", [highest])?;
+        number_after(database, highest)?;
         return Ok(());
     }
-    for film in there.iter().filter(|film| film.partial || film.id == Some(CaseId(last + 1))) {
-        fs::remove_file(&film.path).map_err(|error| Unusable::Log(CaseLogError::file(folder, &film.path, error)))?;
-        log::info!("removed {}, left by an interrupted capture", film.path.display());
+    let mut set_aside = false;
+    for film in &there {
+        let failed = |error| Unusable::Log(CaseLogError::file(folder, &film.path, error));
+        if film.partial {
+            fs::remove_file(&film.path).map_err(failed)?;
+            log::info!("removed {}, left by an interrupted capture", film.path.display());
+        } else if film.id == Some(CaseId(last + 1)) {
+            let place = films::set_aside(&folder.join(ASIDE), &film.path).map_err(failed)?;
+            log::warn!("{}: belongs to no case. It is {} now", film.path.display(), place.display());
+            set_aside = true;
+        }
+    }
+    if set_aside {
+        number_after(database, last + 1)?;
     }
     Ok(())
 }
@@ -349,14 +411,17 @@ fn insert(database: &Connection, assessment: &Assessment, taken: Timestamp) -> r
     let record = serde_json::to_value(&assessment.record).map_err(json)?;
     let text = |value: &Value| value.as_str().map(String::from);
     let object = |value: &Value| (!value.is_null()).then(|| value.to_string());
+    let moment = format!("{taken:.3}");
+    // Of one form and in UTC, moments are in the order of their texts.
+    let unset = clock_unset(taken) || newest_taken(database)?.is_some_and(|newest| moment < newest);
     // The number is known once the row is there; the files' names follow.
     database.execute(
         "INSERT INTO cases (taken, clock_unset, outcome, top, covid19, pneumonia, normal, reasons, profile,
              operating_point, model_id, model_sha256, version, quality, record)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         params![
-            format!("{taken:.3}"),
-            clock_unset(taken),
+            moment,
+            unset,
             text(&record["outcome"]),
             text(&record["top"]),
             record["probabilities"]["covid19"].as_f64(),

@@ -346,7 +346,7 @@ fn model(config: &config::Triage) -> Vec<Check> {
 /// Whether the clock can be right. The box works without, but its cases then have no date.
 fn clock(now: Timestamp, storage: &config::Storage) -> Check {
     const NAME: &str = "clock";
-    let advice = "Set it with `timedatectl set-time`, and fit a battery-backed clock";
+    let advice = "Set it with `sudo date --set \"YYYY-MM-DD hh:mm\"`, and fit a battery-backed clock";
     let found = format!("{now:.0}");
     if caselog::clock_unset(now) {
         return Check::warning(NAME, format!("{found}: never set"), advice);

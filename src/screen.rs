@@ -82,7 +82,7 @@ impl Fault {
     /// All of them.
     pub const ALL: [Fault; 5] = [Fault::Camera, Fault::Storage, Fault::Model, Fault::Panel, Fault::Settings];
 
-    /// The stable name, used in records and on the screen.
+    /// The stable name, which stands before the error's own words on the screen.
     pub fn code(self) -> &'static str {
         match self {
             Fault::Camera => "camera_fault",

@@ -99,6 +99,9 @@ const GRABS: u32 = 4;
 const ANALYSIS_LIMIT: Duration = Duration::from_secs(240);
 /// How long a result stays on the screen before the preview comes back.
 const RESULT_LIMIT: Duration = Duration::from_secs(300);
+/// For how long a result takes no press but one that switches off. A short one is told when it is released, 0.8 s after it
+/// began at most: perhaps before the result was on the screen, which it would wipe unseen.
+const RESULT_STANDS: Duration = Duration::from_secs(1);
 /// How often a case log that failed is looked at again.
 const STORAGE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a storage fault is shown at least if a film was judged in vain: its operator waits for a verdict.
@@ -179,6 +182,12 @@ impl Machine {
         self.enter(state, now);
     }
 
+    /// The result is on the screen now: its time begins.
+    pub fn result_drawn(&mut self, now: Instant) {
+        self.since = now;
+        self.limited_since = now;
+    }
+
     /// Takes an event in; returns what has to be done.
     pub fn handle(&mut self, event: Event, now: Instant) -> Option<Action> {
         use State::{Analysing, Booting, Capturing, Ready, Refused, ShuttingDown, Verdict};
@@ -212,6 +221,7 @@ impl Machine {
             (Ready, Event::Preview) | (State::Fault(Fault::Camera), Event::Failed(Fault::Camera)) => {
                 self.limited_since = now;
             }
+            (Verdict { .. } | Refused, Event::Press(_)) if self.elapsed(now) < RESULT_STANDS => {}
             (Booting | Ready | Verdict { .. } | Refused | State::Fault(_), Event::Press(Press::Short)) => {
                 self.enter(Capturing, now);
                 return Some(Action::Capture);
@@ -230,11 +240,7 @@ impl Machine {
                 self.film_lost = self.state == Analysing;
                 self.enter(State::Fault(Fault::Storage), now);
             }
-            (State::Fault(Fault::Storage), Event::StorageWorks)
-                if !self.film_lost || self.elapsed(now) >= LOSS_SHOWN =>
-            {
-                self.enter(Ready, now);
-            }
+            (State::Fault(Fault::Storage), Event::StorageWorks) if !self.shows_loss(now) => self.enter(Ready, now),
             (Verdict { .. }, Event::Press(Press::Long)) => self.heat_map = !self.heat_map,
             (Ready, Event::Press(Press::Long)) => {
                 if let Some(shown) = self.last {
@@ -295,8 +301,17 @@ impl Machine {
     }
 
     /// Whether a press of the button would be taken.
-    pub fn attentive(&self) -> bool {
-        !matches!(self.state, State::Booting | State::Capturing | State::Analysing)
+    pub fn attentive(&self, now: Instant) -> bool {
+        match self.state {
+            State::Booting | State::Capturing | State::Analysing => false,
+            State::Verdict { .. } | State::Refused => self.elapsed(now) >= RESULT_STANDS,
+            State::Ready | State::Fault(_) | State::ShuttingDown => true,
+        }
+    }
+
+    /// Whether the storage fault still has to tell of a film that was judged in vain.
+    pub fn shows_loss(&self, now: Instant) -> bool {
+        self.state == State::Fault(Fault::Storage) && self.film_lost && self.elapsed(now) < LOSS_SHOWN
     }
 
     /// Whether a result is shown.
@@ -373,12 +388,33 @@ mod tests {
             machine.handle(event, now);
         }
         assert!(machine.heat_map);
-        machine.handle(Event::Press(Press::Long), now);
+        machine.handle(Event::Press(Press::Long), now + RESULT_STANDS);
         assert!(!machine.heat_map);
         assert_eq!(machine.expire(now + RESULT_LIMIT), None);
         assert_eq!(machine.state(), State::Ready);
         machine.handle(Event::Press(Press::Long), now);
         assert_eq!(machine.state(), State::Verdict { refer: false });
+    }
+
+    #[test]
+    fn a_press_that_began_before_the_result_was_seen_does_not_wipe_it() {
+        let now = Instant::now();
+        for shown in [Shown::Class, Shown::Refer, Shown::Refused] {
+            let mut machine = ready(now);
+            for event in [short(), Event::Captured, Event::Judged, Event::Recorded(shown)] {
+                machine.handle(event, now);
+            }
+            let drawn = now + Duration::from_secs(3);
+            machine.result_drawn(drawn);
+            let early = drawn + RESULT_STANDS - Duration::from_millis(1);
+            for press in [Press::Short, Press::Long] {
+                assert_eq!(machine.handle(Event::Press(press), early), None);
+            }
+            assert!(machine.shows_result() && machine.heat_map && !machine.attentive(early), "{shown:?}");
+            let late = drawn + RESULT_STANDS;
+            assert!(machine.attentive(late));
+            assert_eq!(machine.handle(short(), late), Some(Action::Capture));
+        }
     }
 
     #[test]
@@ -507,6 +543,7 @@ mod tests {
             let mut at = now;
             while at < now + wait {
                 assert_eq!(machine.state(), State::Fault(Fault::Storage), "{events:?}");
+                assert_eq!(machine.shows_loss(at), wait == LOSS_SHOWN, "{events:?}");
                 at += STORAGE_LIMIT;
                 assert_eq!(machine.expire(at), Some(Expired::CheckStorage));
                 machine.handle(Event::StorageWorks, at);

@@ -33,13 +33,77 @@ impl<Open: FnMut() -> Result<CaseLog, CaseLogError>> Storage<Open> {
     /// # Errors
     /// The case log cannot be opened or written.
     pub fn record(&mut self, assessment: &Assessment, taken: Timestamp) -> Result<CaseId, CaseLogError> {
-        self.cases()?.record(assessment, taken)
+        let kept = self.cases()?.record(assessment, taken);
+        if kept.is_err() {
+            // Whatever it was: the log is opened anew for the next case.
+            self.cases = None;
+        }
+        kept
     }
 
+    /// The open case log; another one where that was moved away.
     fn cases(&mut self) -> Result<&mut CaseLog, CaseLogError> {
+        if self.cases.take_if(|cases| !cases.in_place()).is_some() {
+            log::warn!("the case log was moved away while the box runs. It is opened anew");
+        }
         Ok(match &mut self.cases {
             Some(cases) => cases,
             closed => closed.insert((self.open)()?),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::caselog::CaseReader;
+    use crate::caselog::tests::assessment;
+
+    fn cases(folder: &Path) -> usize {
+        CaseReader::open(folder).unwrap().cases().unwrap().len()
+    }
+
+    fn record(storage: &mut Storage<impl FnMut() -> Result<CaseLog, CaseLogError>>) -> String {
+        storage.record(&assessment(1), Timestamp::UNIX_EPOCH).unwrap().to_string()
+    }
+
+    #[test]
+    fn no_case_goes_to_a_log_that_was_moved_away() {
+        let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let mut storage = Storage::new(|| CaseLog::open(folder.path()), 0);
+        assert_eq!(record(&mut storage), "000001");
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            fs::rename(entry.path(), elsewhere.path().join(entry.file_name())).unwrap();
+        }
+        storage.check().unwrap();
+        assert_eq!(record(&mut storage), "000001", "an empty log begins again");
+        assert_eq!([folder.path(), elsewhere.path()].map(cases), [1, 1]);
+        // Of the films alone the box learns as it writes the next case.
+        fs::remove_dir_all(folder.path().join("films")).unwrap();
+        assert_eq!(record(&mut storage), "000002");
+    }
+
+    #[test]
+    fn a_log_that_failed_is_opened_anew() {
+        let folder = TempDir::new().unwrap();
+        let opened = Cell::new(0);
+        let open = || {
+            opened.set(opened.get() + 1);
+            CaseLog::open(folder.path())
+        };
+        let mut storage = Storage::new(open, 0);
+        storage.check().unwrap();
+        // Where the film belongs.
+        fs::create_dir(folder.path().join("films/000001.plate.png")).unwrap();
+        storage.record(&assessment(1), Timestamp::UNIX_EPOCH).unwrap_err();
+        record(&mut storage);
+        assert_eq!((opened.get(), cases(folder.path())), (2, 1));
     }
 }

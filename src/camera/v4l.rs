@@ -312,14 +312,12 @@ fn node_of_card(name: &str) -> Result<PathBuf, Fault> {
     nodes.sort();
     let mut others = Vec::new();
     for (_, path) in nodes {
-        let Ok(abilities) = Device::with_path(&path).and_then(|device| device.query_caps()) else { continue };
         // One card has several nodes, not all of which take pictures.
-        if abilities.capabilities.contains(Flags::VIDEO_CAPTURE) {
-            if abilities.card == name {
-                return Ok(path);
-            }
-            others.push(abilities.card);
+        let Some(card) = capturing_card(&path) else { continue };
+        if card == name {
+            return Ok(path);
         }
+        others.push(card);
     }
     let others = if others.is_empty() { "there is no camera at all".into() } else { others.join(", ") };
     Err(Fault::Camera(format!(
@@ -329,8 +327,14 @@ fn node_of_card(name: &str) -> Result<PathBuf, Fault> {
 
 /// Whether a node takes pictures, one plane each, so that [`open`] would look at it.
 pub fn captures(node: &Path) -> bool {
+    capturing_card(node).is_some()
+}
+
+/// The card's name of a node that [`captures`]. A node whose answer is [`NOT_UNDERSTOOD`] is passed over as another is.
+fn capturing_card(node: &Path) -> Option<String> {
     let asked = || Device::with_path(node).and_then(|device| device.query_caps());
-    matches!(catch_unwind(asked), Ok(Ok(abilities)) if abilities.capabilities.contains(Flags::VIDEO_CAPTURE))
+    let abilities = catch_unwind(asked).ok()?.ok()?;
+    abilities.capabilities.contains(Flags::VIDEO_CAPTURE).then_some(abilities.card)
 }
 
 /// What a device offers.

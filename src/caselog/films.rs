@@ -78,12 +78,20 @@ pub fn remove(folder: &Path, id: CaseId) {
         let path = folder.join(name(id, kind));
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                // The next case gets the same number and writes over it.
+                // The next case writes over it, or the next opening sets it aside.
                 log::warn!("{}: cannot be removed: {error}", path.display());
             }
             _ => {}
         }
     }
+}
+
+/// Moves a film's file into the folder `aside`, which is made; returns where it is then.
+pub fn set_aside(aside: &Path, path: &Path) -> io::Result<PathBuf> {
+    fs::create_dir_all(aside)?;
+    let place = aside.join(path.file_name().unwrap_or_default());
+    fs::rename(path, &place)?;
+    Ok(place)
 }
 
 /// A file in [`FOLDER`].

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+use rusqlite::{Connection, OpenFlags, Row};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::films::{self, FOLDER};
-use super::{CaseId, CaseLogError, DATABASE_FILE, SCHEMA_VERSION, connect, last_number, layout};
+use super::{CaseId, CaseLogError, DATABASE_FILE, SCHEMA_VERSION, connect, last_number, layout, newest_taken};
 use crate::picture;
 use crate::triage::Probabilities;
 
@@ -24,7 +24,7 @@ pub struct Case {
     pub id: CaseId,
     /// When it was taken by the box's clock: UTC, RFC 3339.
     pub taken: String,
-    /// Whether that clock had not been set (it was before 2025).
+    /// Whether that clock cannot have been set: it was before this program's release, or before an earlier case.
     pub clock_unset: bool,
     /// `covid19`, `pneumonia`, `normal`, `refer` or `refused`.
     pub outcome: String,
@@ -59,8 +59,8 @@ pub struct Findings {
     pub cases: u64,
     /// What is wrong, with the file each; empty for a sound log.
     pub problems: Vec<String>,
-    /// Files of a capture that was interrupted, or is being recorded now. They are no fault: the box removes leftovers
-    /// when it starts.
+    /// Files of a capture that was interrupted, or is being recorded now. They are no fault: the box removes leftovers, or
+    /// sets them aside, when it starts.
     pub unfinished: Vec<PathBuf>,
 }
 
@@ -170,10 +170,7 @@ impl CaseReader {
     /// # Errors
     /// The database cannot be read.
     pub fn newest(&self) -> Result<Option<String>, CaseLogError> {
-        self.database
-            .query_row("SELECT taken FROM cases WHERE NOT clock_unset ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
-            .optional()
-            .map_err(|error| CaseLogError::database(&self.folder, error))
+        newest_taken(&self.database).map_err(|error| CaseLogError::database(&self.folder, error))
     }
 }
 

@@ -14,7 +14,8 @@ use crate::pipeline::{ModelName, Record};
 use crate::triage::{Class, Outcome, Probabilities};
 use crate::{gate, picture};
 
-const NOON: Timestamp = Timestamp::constant(1_772_366_400, 0);
+/// Later than any release's day: 2050-03-01T12:00:00Z.
+const NOON: Timestamp = Timestamp::constant(2_529_748_800, 0);
 
 fn plate(seed: u32) -> GrayImage {
     GrayImage::from_fn(200, 240, |x, y| Luma([(x * 7 + y * 13 + seed * 29) as u8]))
@@ -49,7 +50,7 @@ pub(crate) fn assessment(seed: u32) -> Assessment {
     }
 }
 
-/// What the appliance records when the camera gives no frame.
+/// All is missing that can be. The box makes no case of such a fault.
 fn fault() -> Assessment {
     let mut fault = assessment(0);
     fault.record.outcome = Outcome::Refused;
@@ -88,7 +89,7 @@ fn a_case_comes_back_as_it_was_recorded() {
 
     let reader = CaseReader::open(folder.path()).unwrap();
     let case = reader.case(id).unwrap();
-    assert_eq!((case.taken.as_str(), case.clock_unset), ("2026-03-01T12:00:00.000Z", false));
+    assert_eq!((case.taken.as_str(), case.clock_unset), ("2050-03-01T12:00:00.000Z", false));
     assert_eq!((case.outcome.as_str(), case.top.as_deref()), ("pneumonia", Some("pneumonia")));
     assert_eq!(case.probabilities, recorded.record.probabilities);
     assert_eq!((case.profile.as_deref(), case.operating_point.as_deref()), (Some("film"), Some("balanced")));
@@ -104,9 +105,23 @@ fn a_case_comes_back_as_it_was_recorded() {
     assert!(case.clock_unset && case.plate.is_none() && case.cam.is_none() && case.probabilities.is_none());
     assert_eq!(case.reasons, ["camera_fault"]);
     assert_eq!(ids(folder.path()), [2, 1], "the newest first");
-    assert_eq!(reader.newest().unwrap().as_deref(), Some("2026-03-01T12:00:00.000Z"));
+    assert_eq!(reader.newest().unwrap().as_deref(), Some("2050-03-01T12:00:00.000Z"));
     assert!(matches!(reader.case(CaseId(3)), Err(CaseLogError::NoCase(CaseId(3)))));
     assert_sound(folder.path(), 2);
+}
+
+#[test]
+fn a_clock_before_the_release_or_before_an_earlier_case_was_not_set() {
+    // The day of the build of Debian 12's systemd, which sets a clock that is behind to it.
+    assert!(clock_unset(Timestamp::constant(1_748_476_800, 0)));
+    assert!(!clock_unset(EARLIEST_CLOCK));
+    let folder = TempDir::new().unwrap();
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    let after = |seconds| Timestamp::from_second(NOON.as_second() + seconds).unwrap();
+    for (taken, unset) in [(NOON, false), (after(-1), true), (NOON, false), (after(-1), true), (after(1), false)] {
+        let id = log.record(&fault(), taken).unwrap();
+        assert_eq!(CaseReader::open(folder.path()).unwrap().case(id).unwrap().clock_unset, unset, "case {id}");
+    }
 }
 
 #[test]
@@ -135,7 +150,7 @@ fn numbers_are_read_with_and_without_zeros() {
 }
 
 #[test]
-fn leftovers_of_a_crash_are_removed_and_their_number_is_given_anew() {
+fn half_leftovers_of_a_crash_are_removed_and_whole_ones_set_aside_with_their_number() {
     let folder = TempDir::new().unwrap();
     let mut log = CaseLog::open(folder.path()).unwrap();
     log.record(&assessment(1), NOON).unwrap();
@@ -145,11 +160,47 @@ fn leftovers_of_a_crash_are_removed_and_their_number_is_given_anew() {
     fs::write(folder.path().join("films/000002.plate.png.part"), b"half").unwrap();
     let before = CaseReader::open(folder.path()).unwrap().check().unwrap();
     assert_eq!((before.problems.len(), before.unfinished.len()), (0, 3));
+    let film = fs::read(folder.path().join("films/000002.plate.png")).unwrap();
 
     let mut log = CaseLog::open(folder.path()).unwrap();
     assert_eq!(film_files(folder.path()), ["000001.cam.json", "000001.plate.png"]);
-    assert_eq!(log.record(&assessment(3), NOON).unwrap(), CaseId(2));
+    assert_eq!(fs::read(folder.path().join("aside/000002.plate.png")).unwrap(), film);
+    assert_eq!(fs::read_dir(folder.path().join("aside")).unwrap().count(), 2);
+    assert_eq!(log.record(&assessment(3), NOON).unwrap(), CaseId(3), "as if an older database had been put back");
     assert_sound(folder.path(), 2);
+}
+
+#[test]
+fn a_log_that_was_moved_away_is_noticed() {
+    let folder = TempDir::new().unwrap();
+    for name in [DATABASE_FILE, FOLDER] {
+        let log = CaseLog::open(folder.path()).unwrap();
+        assert!(log.in_place());
+        let [here, away] = [name, "away"].map(|name| folder.path().join(name));
+        fs::rename(&here, &away).unwrap();
+        assert!(!log.in_place(), "{name} is gone");
+        fs::rename(&away, &here).unwrap();
+        assert!(log.in_place(), "{name} is back");
+    }
+    let log = CaseLog::open(folder.path()).unwrap();
+    let [here, away] = [DATABASE_FILE, "away"].map(|name| folder.path().join(name));
+    fs::rename(&here, &away).unwrap();
+    fs::copy(&away, &here).unwrap();
+    assert!(!log.in_place(), "a copy is another file");
+}
+
+#[test]
+fn a_database_that_is_moved_away_before_its_write_ahead_log_costs_no_case() {
+    let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut log = CaseLog::open(folder.path()).unwrap();
+    log.record(&assessment(1), NOON).unwrap();
+    let move_away = |name: &str| fs::rename(folder.path().join(name), elsewhere.path().join(name)).unwrap();
+    move_away(DATABASE_FILE);
+    assert!(matches!(CaseLog::open(folder.path()), Err(CaseLogError::Damaged { .. })));
+    drop(log);
+    move_away(WAL_FILE);
+    assert_eq!(ids(elsewhere.path()), [1]);
+    CaseLog::open(folder.path()).unwrap();
 }
 
 #[test]
@@ -370,7 +421,7 @@ fn a_kill_between_files_and_row_leaves_the_log_as_before() {
     assert_eq!(film_files(folder.path()).len(), 4, "the second case's files are there");
     let mut log = CaseLog::open(folder.path()).unwrap();
     assert_sound(folder.path(), 1);
-    assert_eq!(log.record(&assessment(3), NOON).unwrap(), CaseId(2));
+    assert_eq!(log.record(&assessment(3), NOON).unwrap(), CaseId(3));
     assert_sound(folder.path(), 2);
 }
 
