@@ -23,6 +23,7 @@ use xray_triage::triage::Class;
 use crate::dataset::Film;
 use crate::evaluate;
 use crate::metrics::{Estimate, Judged, mean};
+use crate::report::document::plain;
 
 /// What a model said of some films.
 pub struct Answers {
@@ -153,9 +154,7 @@ impl Network {
 
 fn share_right(films: &[Rights]) -> Option<Estimate> {
     let films: Vec<&Rights> = films.iter().collect();
-    Estimate::of(&films, |films| {
-        mean(films.iter().flat_map(|film| film.iter()).map(|&right| f64::from(u8::from(right))))
-    })
+    Estimate::of_share(&films, |film| mean(film.iter().map(|&right| f64::from(u8::from(right)))))
 }
 
 impl Difference {
@@ -249,7 +248,7 @@ impl std::fmt::Display for Comparison {
         let percent = |estimate: &Estimate| {
             format!("{:.1} ({:.1} to {:.1})", 100.0 * estimate.value, 100.0 * estimate.low, 100.0 * estimate.high)
         };
-        writeln!(f, "{} films of split {}; 95 % intervals\n", self.films, self.split)?;
+        writeln!(f, "{} films of split {}; 95 % intervals\n", self.films, plain(&self.split))?;
         writeln!(f, "| model | accuracy | recall COVID-19 | accuracy by seed |")?;
         writeln!(f, "|---|---|---|---|")?;
         for model in &self.models {
@@ -260,7 +259,7 @@ impl std::fmt::Display for Comparison {
                 .filter_map(|network| Some(format!("{}: {:.1}", network.seed?, 100.0 * network.accuracy)))
                 .collect();
             let by_seed = if by_seed.is_empty() { "-".into() } else { by_seed.join(", ") };
-            writeln!(f, "| {} | {} | {recall} | {by_seed} |", model.model, percent(&model.accuracy))?;
+            writeln!(f, "| {} | {} | {recall} | {by_seed} |", plain(&model.model), percent(&model.accuracy))?;
         }
         writeln!(f, "\n| of | second less first | difference | right only first | only second | p |")?;
         writeln!(f, "|---|---|---|---|---|---|")?;
@@ -271,8 +270,8 @@ impl std::fmt::Display for Comparison {
                 writeln!(
                     f,
                     "| {figure} | {} less {} | {} | {} | {} | {:.4} |",
-                    pair.second,
-                    pair.first,
+                    plain(&pair.second),
+                    plain(&pair.first),
                     percent(&difference.difference),
                     difference.only_first,
                     difference.only_second,

@@ -1,11 +1,12 @@
 //! Labelled films: the manifest, and the pictures in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use csv::StringRecord;
 use image::GrayImage;
 use serde::{Deserialize, Serialize};
-use xray_triage::picture;
+use xray_triage::picture::{self, PictureError};
 use xray_triage::triage::Class;
 
 /// One row of a manifest.
@@ -84,6 +85,11 @@ pub enum DatasetError {
     #[error("{path}, film {image_id}: label `{label}` is none of covid19, pneumonia, normal")]
     Label { path: PathBuf, image_id: String, label: String },
     #[error(
+        "{path}: rows {first} and {second} have the same image_id, {image_id}; give each film one of its own, for masks \
+         and boxes are found by it"
+    )]
+    FilmTwice { path: PathBuf, image_id: String, first: usize, second: usize },
+    #[error(
         "{path}: patient {patient_id} is in the splits `{first}` and `{second}`; give each patient one split, or the \
          evaluation sees films of patients it was trained on"
     )]
@@ -150,16 +156,25 @@ impl Manifest {
 /// Reads the rows of a CSV manifest with their classes.
 ///
 /// # Errors
-/// A needed column is missing, a label is no class, or a patient is in two splits.
+/// A needed column is missing, a label is no class, an `image_id` is there twice, or a patient is in two splits. A letter
+/// that is not UTF-8 is replaced.
 pub fn read_rows(path: &Path) -> Result<Vec<(Row, Class)>, DatasetError> {
     let manifest = |source| DatasetError::Manifest { path: path.into(), source };
     let mut rows = Vec::new();
+    let mut ids: HashMap<String, usize> = HashMap::new();
     let mut splits: BTreeMap<String, String> = BTreeMap::new();
-    for row in csv::Reader::from_path(path).map_err(manifest)?.deserialize() {
-        let row: Row = row.map_err(manifest)?;
+    let mut reader = csv::Reader::from_path(path).map_err(manifest)?;
+    let names = StringRecord::from_byte_record_lossy(reader.byte_headers().map_err(manifest)?.clone());
+    // The header line is the first row.
+    for (number, record) in (2..).zip(reader.byte_records()) {
+        let record = StringRecord::from_byte_record_lossy(record.map_err(manifest)?);
+        let row: Row = record.deserialize(Some(&names)).map_err(manifest)?;
         let Some(class) = row.class() else {
             return Err(DatasetError::Label { path: path.into(), image_id: row.image_id, label: row.label });
         };
+        if let Some(first) = ids.insert(row.image_id.clone(), number) {
+            return Err(DatasetError::FilmTwice { path: path.into(), image_id: row.image_id, first, second: number });
+        }
         if !row.patient_id.is_empty() {
             let first = splits.entry(row.patient_id.clone()).or_insert_with(|| row.split.clone());
             if *first != row.split {
@@ -199,13 +214,34 @@ pub fn read_plates(films: Vec<Film>) -> Result<(Vec<LabelledPlate>, usize), Data
         }
     }
     match unreadable.first() {
-        Some((film, error)) if plates.is_empty() => Err(DatasetError::NoReadableFilm {
-            split: film.split.clone(),
-            films: unreadable.len(),
-            first: error.to_string(),
-        }),
+        Some((film, error)) if plates.is_empty() => Err(none_readable(film, unreadable.len(), error)),
         _ => Ok((plates, unreadable.len())),
     }
+}
+
+/// Checks that at least one picture of a split can be read.
+///
+/// # Errors
+/// None can.
+pub fn check_readable(films: &[Film]) -> Result<(), DatasetError> {
+    let mut first = None;
+    for film in films {
+        match picture::read(&film.path) {
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                first.get_or_insert((film, error));
+            }
+        }
+    }
+    match first {
+        Some((film, error)) => Err(none_readable(film, films.len(), &error)),
+        None => Ok(()),
+    }
+}
+
+/// That of so many films of a split none can be read: the first one, and why it cannot.
+fn none_readable(first: &Film, films: usize, error: &PictureError) -> DatasetError {
+    DatasetError::NoReadableFilm { split: first.split.clone(), films, first: error.to_string() }
 }
 
 /// Checks that a split has films of every class.
@@ -223,9 +259,9 @@ pub fn check_classes(split: &str, plates: &[LabelledPlate]) -> Result<(), Datase
 mod tests {
     use super::*;
 
-    fn manifest(name: &str, rows: &str) -> Result<Manifest, DatasetError> {
+    fn manifest(name: &str, rows: impl AsRef<[u8]>) -> Result<Manifest, DatasetError> {
         let path = std::env::temp_dir().join(format!("manifest-{name}-{}.csv", std::process::id()));
-        std::fs::write(&path, format!("image_id,file,label,patient_id,split\n{rows}")).unwrap();
+        std::fs::write(&path, [&b"image_id,file,label,patient_id,split\n"[..], rows.as_ref()].concat()).unwrap();
         let manifest = Manifest::read(&path);
         std::fs::remove_file(&path).unwrap();
         manifest
@@ -235,6 +271,20 @@ mod tests {
     fn a_patient_in_two_splits_is_refused() {
         let error = manifest("patient", "a,a.jpg,normal,p1,train\nb,b.jpg,normal,p1,test\n").err().unwrap();
         assert!(matches!(error, DatasetError::PatientInTwoSplits { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_film_that_is_there_twice_is_refused_with_both_rows() {
+        let error = manifest("twice", "a,a.jpg,normal,,train\nb,b.jpg,normal,,train\na,c.jpg,normal,,train\n");
+        let error = error.err().unwrap().to_string();
+        assert!(error.contains("rows 2 and 4 have the same image_id, a;"), "{error}");
+    }
+
+    #[test]
+    fn a_letter_that_is_not_utf_8_costs_no_film() {
+        let manifest = manifest("latin", b"a,a.jpg,normal,M\xFCller,train\nb,b.jpg,normal,p2,train\n").unwrap();
+        let patients: Vec<String> = manifest.split("train").unwrap().into_iter().map(|film| film.patient_id).collect();
+        assert_eq!(patients, ["M\u{FFFD}ller", "p2"]);
     }
 
     #[test]
@@ -250,12 +300,16 @@ mod tests {
         GrayImage::new(8, 8).save(&there).unwrap();
         let rows =
             format!("a,{},normal,p1,train\nb,gone.jpg,normal,p2,train\nc,gone.jpg,normal,p3,val\n", there.display());
-        let manifest = manifest("unreadable", &rows).unwrap();
+        let manifest = manifest("unreadable", rows).unwrap();
         let (plates, skipped) = read_plates(manifest.split("train").unwrap()).unwrap();
         assert_eq!((plates.len(), skipped), (1, 1));
         assert!(check_classes("train", &plates).unwrap_err().to_string().contains("covid19"));
-        let error = read_plates(manifest.split("val").unwrap()).err().unwrap().to_string();
-        assert!(error.contains("none of the 1 films of split `val`") && error.contains("gone.jpg"), "{error}");
+        assert!(check_readable(&manifest.split("train").unwrap()).is_ok());
+        let val = manifest.split("val").unwrap();
+        for error in [check_readable(&val).err(), read_plates(val).err()] {
+            let error = error.unwrap().to_string();
+            assert!(error.contains("none of the 1 films of split `val`") && error.contains("gone.jpg"), "{error}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use xray_triage::pipeline::{Record, Triage};
 
 use crate::dataset::Film;
 use crate::metrics::{Judged, Metrics};
-use crate::report::document::table;
+use crate::report::document::{plain, table};
 
 /// The name of the group of all films.
 const ALL_FILMS: &str = "all";
@@ -29,6 +29,12 @@ pub struct Evaluation {
     /// What was shown of the films with a lung mask, if only those were judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lungs: Option<LungView>,
+    /// The capture profile that was given. Without it each film's was found out; with `lungs` it is the digital one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// The operating point that was given. Without it each film's profile has its default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operating_point: Option<String>,
     pub groups: Vec<Group>,
     /// Every film with what was said of it.
     #[serde(default)]
@@ -131,6 +137,8 @@ fn evaluation(triage: &Triage, split: &str, groups: Vec<Group>) -> Evaluation {
         split: split.into(),
         photographs: None,
         lungs: None,
+        profile: None,
+        operating_point: None,
         groups,
         films: Vec::new(),
     }
@@ -170,11 +178,11 @@ impl Evaluation {
         let share = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.1}", 100.0 * share));
         let rows = self.groups.iter().map(|Group { name, metrics: m }| {
             let recalls = m.classes.iter().map(|class| share(class.recall.map(|recall| recall.value)));
-            let mut cells = vec![name.clone(), m.films.to_string(), m.accuracy.percent()];
+            let mut cells = vec![plain(name), m.films.to_string(), m.accuracy.percent()];
             cells.extend(recalls);
             cells.extend([
                 m.macro_auroc.map_or("-".into(), |auroc| format!("{:.3}", auroc.value)),
-                format!("{:.3}", m.expected_calibration_error),
+                m.expected_calibration_error.map_or("-".into(), |error| format!("{error:.3}")),
                 m.refused.to_string(),
                 share(Some(m.decided)),
                 share(m.accuracy_of_decided),
@@ -194,7 +202,7 @@ impl Evaluation {
             "decided",
             "right when decided",
         ];
-        format!("model {} on split {}\n\n{}", self.model, self.split, table(&header, rows))
+        format!("model {} on split {}\n\n{}", plain(&self.model), plain(&self.split), table(&header, rows))
     }
 }
 
@@ -216,7 +224,7 @@ impl std::fmt::Display for Evaluation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xray_triage::triage::{Class, Probabilities};
+    use xray_triage::triage::{Class, Outcome, Probabilities};
 
     #[test]
     fn hidden_is_one_gray_and_the_rest_stays() {
@@ -237,6 +245,20 @@ mod tests {
             view: view.into(),
             split: "val".into(),
             protocol: String::new(),
+        }
+    }
+
+    fn evaluation(groups: Vec<Group>) -> Evaluation {
+        Evaluation {
+            model: "m".into(),
+            sha256: String::new(),
+            split: "val".into(),
+            photographs: None,
+            lungs: None,
+            profile: None,
+            operating_point: None,
+            groups,
+            films: Vec::new(),
         }
     }
 
@@ -267,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_table_has_precision_intervals_and_the_confusion_matrix() {
-        let films = [film("nih", "PA"), film("nih", "AP")];
+        let films = [film("nih", "PA"), film("a|b_c", "AP")];
         let judged = [Class::Normal, Class::Covid19].map(|top| {
             let share = |class| if class == top { 1.0 } else { 0.0 };
             let [covid19, pneumonia, normal] = Class::ALL.map(share);
@@ -275,26 +297,22 @@ mod tests {
             Judged { truth: Class::Normal, outcome: top.into(), probabilities }
         });
         let groups = [groups("", &films, &judged), groups("level 2, ", &films, &judged)].concat();
-        let evaluation = Evaluation {
-            model: "m".into(),
-            sha256: String::new(),
-            split: "val".into(),
-            photographs: None,
-            lungs: None,
-            groups,
-            films: Vec::new(),
-        };
+        let evaluation = evaluation(groups);
         let text = evaluation.to_string();
         assert!(text.contains("| all | 2 | 50.0 (0.0-100.0) |"), "{text}");
         for name in ["all", "level 2, all"] {
             assert!(text.contains(&format!("\n{name}, with 95 % intervals:\n")), "{text}");
         }
-        assert_eq!(
-            text.matches("| normal | 2 | 50.0 (0.0-100.0) | - | 100.0 (100.0-100.0) | - |").count(),
-            2,
-            "{text}"
-        );
+        assert_eq!(text.matches("| normal | 2 | 50.0 (0.0-100.0) | - | 100.0 (2.5-100.0) | - |").count(), 2, "{text}");
         assert_eq!(text.matches("| normal | 1 | 0 | 1 | 0 |").count(), 2, "{text}");
         assert!(!evaluation.groups_table().contains("intervals"));
+        assert!(text.contains("| source a\\|b\\_c | 1 |"), "what comes from outside stays in its cell: {text}");
+    }
+
+    #[test]
+    fn refused_films_show_a_dash_for_their_calibration_error() {
+        let refused = [Judged { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None }];
+        let text = evaluation(groups("", &[film("", "")], &refused)).to_string();
+        assert!(text.contains("| all | 1 | 0.0 (0.0-97.5) | - | - | 0.0 | - | - | 1 | 0.0 | - |"), "{text}");
     }
 }

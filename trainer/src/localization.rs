@@ -7,7 +7,7 @@
 use image::GrayImage;
 use image::imageops::{self, FilterType};
 use serde::{Deserialize, Serialize};
-use xray_triage::cam::HeatMap;
+use xray_triage::cam::{Cam, HeatMap};
 use xray_triage::infer::InferError;
 use xray_triage::pipeline::Triage;
 use xray_triage::screen::LINE_LEVEL;
@@ -15,7 +15,8 @@ use xray_triage::triage::Class;
 
 use crate::annotations::{AnnotationError, Annotations, FindingBox};
 use crate::dataset::LabelledPlate;
-use crate::metrics::{Estimate, mean};
+use crate::metrics::{Estimate, mean, outcome};
+use crate::report::document::plain;
 
 /// Places along each side of a film at which a map is looked at.
 const GRID: u32 = 224;
@@ -40,7 +41,8 @@ pub struct LungEnergy {
     pub lung_area: f64,
 }
 
-/// The pointing game (Zhang et al. 2016, "Top-down neural attention by excitation backprop"), without a margin.
+/// The pointing game (Zhang et al. 2016, "Top-down neural attention by excitation backprop"), without a margin: whether
+/// the map's maximum, the centre of its strongest cell, lies in a box.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pointing {
     /// Films with boxes and a map that is not empty.
@@ -107,7 +109,7 @@ pub fn localize(
             lung_films.push((film.label, energy, area));
         }
         if !boxes.is_empty() {
-            box_films.push(points_into(&heat, boxes, plate));
+            box_films.push(points_into(strongest_place(&prediction.cam, film.label), boxes, plate));
         }
         if let Some(severity) = severity {
             severity_films.push([line_area(&heat), severity.extent, severity.opacity]);
@@ -127,7 +129,7 @@ pub fn localize(
     let pointing = || {
         Some(Pointing {
             films: box_films.len(),
-            hits: Estimate::of(&box_films, |films| mean(films.iter().map(|film| f64::from(u8::from(film.0)))))?,
+            hits: Estimate::of_share(&box_films, |film| outcome(true, film.0))?,
             boxed_area: mean(box_films.iter().map(|film| film.1))?,
         })
     };
@@ -171,16 +173,24 @@ fn energy_inside(heat: &HeatMap, mask: &GrayImage) -> (f64, f64) {
     (inside / all, area as f64 / f64::from(GRID * GRID))
 }
 
-/// Whether the map's strongest place lies in one of the boxes, and the boxes' share of the film.
-fn points_into(heat: &HeatMap, boxes: &[FindingBox], plate: &GrayImage) -> (bool, f64) {
+/// The centre of the strongest cell of a class's map, from the film's left and upper edge, 0..=1; of equal cells the
+/// first.
+fn strongest_place(cam: &Cam, class: Class) -> (f32, f32) {
+    let cells = cam.map(class).iter().enumerate();
+    let strongest = cells.reduce(|best, cell| if cell.1 > best.1 { cell } else { best });
+    let (index, side) = (strongest.map_or(0, |(index, _)| index), cam.side());
+    let centre = |place: usize| (place as f32 + 0.5) / side as f32;
+    (centre(index % side), centre(index / side))
+}
+
+/// Whether a map's strongest place lies in one of the boxes, and the boxes' share of the film.
+fn points_into((u, v): (f32, f32), boxes: &[FindingBox], plate: &GrayImage) -> (bool, f64) {
     let boxed = |u: f32, v: f32| {
         let (x, y) = (u * plate.width() as f32, v * plate.height() as f32);
         boxes.iter().any(|b| (b.x..b.x + b.width).contains(&x) && (b.y..b.y + b.height).contains(&y))
     };
-    let strongest = places().map(|(_, _, u, v)| (heat.at(u, v), u, v)).max_by(|a, b| a.0.total_cmp(&b.0));
-    let hit = strongest.is_some_and(|(_, u, v)| boxed(u, v));
     let area = places().filter(|&(_, _, u, v)| boxed(u, v)).count();
-    (hit, area as f64 / f64::from(GRID * GRID))
+    (boxed(u, v), area as f64 / f64::from(GRID * GRID))
 }
 
 /// The share of the film inside the heat map's line.
@@ -215,7 +225,12 @@ fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
 impl std::fmt::Display for Localization {
     /// Tables in Markdown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "activation maps of {} on split {}; 95 % intervals in brackets\n", self.model, self.split)?;
+        writeln!(
+            f,
+            "activation maps of {} on split {}; 95 % intervals in brackets\n",
+            plain(&self.model),
+            plain(&self.split)
+        )?;
         writeln!(f, "| map of the true class | films | figure | a map without knowledge |")?;
         writeln!(f, "|---|---|---|---|")?;
         for lungs in &self.lungs {
@@ -254,11 +269,15 @@ impl std::fmt::Display for Localization {
 mod tests {
     use super::*;
     use image::Luma;
-    use xray_triage::cam::Cam;
+
+    /// The same map for every class.
+    fn cam(map: [f32; 4]) -> Cam {
+        Cam::new(2, map.repeat(3))
+    }
 
     /// All weight in one cell of a 2 x 2 map.
     fn upper_right() -> HeatMap {
-        Cam::new(2, [vec![0.0, 1.0, 0.0, 0.0], vec![0.0; 8]].concat()).heat(Class::Covid19)
+        cam([0.0, 1.0, 0.0, 0.0]).heat(Class::Covid19)
     }
 
     #[test]
@@ -273,11 +292,27 @@ mod tests {
     #[test]
     fn pointing_is_judged_in_the_films_own_pixels() {
         let plate = GrayImage::new(200, 100);
+        let place = strongest_place(&cam([0.0, 1.0, 0.0, 0.0]), Class::Normal);
         let inside = FindingBox { x: 150.0, y: 0.0, width: 50.0, height: 50.0 };
         let outside = FindingBox { x: 0.0, y: 50.0, width: 50.0, height: 50.0 };
-        assert_eq!(points_into(&upper_right(), &[inside], &plate), (true, 0.125));
-        assert_eq!(points_into(&upper_right(), &[outside], &plate), (false, 0.125));
-        assert_eq!(points_into(&upper_right(), &[outside, inside], &plate), (true, 0.25));
+        assert_eq!(points_into(place, &[inside], &plate), (true, 0.125));
+        assert_eq!(points_into(place, &[outside], &plate), (false, 0.125));
+        assert_eq!(points_into(place, &[outside, inside], &plate), (true, 0.25));
+    }
+
+    #[test]
+    fn a_mirrored_map_points_to_the_mirrored_place() {
+        let plate = GrayImage::new(200, 200);
+        // Neither box reaches the film's edge.
+        let upper_left = FindingBox { x: 30.0, y: 30.0, width: 40.0, height: 40.0 };
+        let lower_right = FindingBox { x: 130.0, y: 130.0, width: 40.0, height: 40.0 };
+        for (map, place, its_box) in
+            [([2.0, -1.0, 0.5, 1.0], (0.25, 0.25), upper_left), ([1.0, 0.5, -1.0, 2.0], (0.75, 0.75), lower_right)]
+        {
+            let found = strongest_place(&cam(map), Class::Covid19);
+            assert_eq!(found, place);
+            assert!(points_into(found, &[its_box], &plate).0, "{map:?}");
+        }
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Judged {
     }
 }
 
-/// A figure with its bootstrap 95 % interval (percentile method, Efron and Tibshirani 1993).
+/// A figure with its bootstrap 95 % interval (percentile method, Efron and Tibshirani 1993), or the exact one where
+/// resamples cannot differ ([`Estimate::of_share`]).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     pub value: f64,
@@ -55,6 +56,21 @@ impl Estimate {
             })
             .collect();
         Some(Estimate::among(value, &mut resampled))
+    }
+
+    /// The mean outcome, 0..=1, of the films that have one, and its interval; none if no film has. Resamples of outcomes
+    /// that are all 0 or all 1 do not differ, though other films might: these get the exact interval for a share (Clopper
+    /// and Pearson 1934).
+    pub fn of_share<T: Clone>(films: &[T], outcome: impl Fn(&T) -> Option<f64>) -> Option<Self> {
+        let mean_outcome = |films: &[T]| mean(films.iter().filter_map(&outcome));
+        let among = films.iter().filter_map(&outcome).count();
+        // The share with which so many films are alike in one of 40 draws.
+        let bound = 0.025f64.powf(1.0 / among as f64);
+        match mean_outcome(films)? {
+            0.0 => Some(Estimate { value: 0.0, low: 0.0, high: 1.0 - bound }),
+            1.0 => Some(Estimate { value: 1.0, low: bound, high: 1.0 }),
+            _ => Estimate::of(films, mean_outcome),
+        }
     }
 
     /// `value` with the interval that 95 % of `drawn` lie in.
@@ -116,8 +132,8 @@ pub struct Metrics {
     pub accuracy: Estimate,
     pub classes: Vec<ClassMetrics>,
     pub macro_auroc: Option<Estimate>,
-    /// Mean gap between confidence and accuracy over bins of confidence.
-    pub expected_calibration_error: f64,
+    /// Mean gap between confidence and accuracy over bins of confidence; none if all films were refused.
+    pub expected_calibration_error: Option<f64>,
     /// What that error would be if the probabilities were right and chance alone decided which films are, see
     /// [`error_by_chance`]; none without films, and in records older than it.
     pub calibration_error_by_chance: Option<Estimate>,
@@ -146,9 +162,9 @@ impl Metrics {
                 ClassMetrics {
                     class,
                     films: films.iter().filter(|film| is(film)).count(),
-                    recall: Estimate::of(films, |films| share(films, is, called)),
-                    specificity: Estimate::of(films, |films| share(films, |film| !is(film), |film| !called(film))),
-                    precision: Estimate::of(films, |films| share(films, called, is)),
+                    recall: Estimate::of_share(films, |film| outcome(is(film), called(film))),
+                    specificity: Estimate::of_share(films, |film| outcome(!is(film), !called(film))),
+                    precision: Estimate::of_share(films, |film| outcome(called(film), is(film))),
                     auroc: Estimate::of(films, |films| auroc(films, class)),
                 }
             })
@@ -158,24 +174,26 @@ impl Metrics {
         Some(Metrics {
             films: films.len(),
             refused: films.iter().filter(|film| film.probabilities.is_none()).count(),
-            accuracy: Estimate::of(films, |films| share(films, |_| true, Judged::is_right))?,
+            accuracy: Estimate::of_share(films, |film| outcome(true, film.is_right()))?,
             macro_auroc: Estimate::of(films, macro_auroc),
             expected_calibration_error: expected_calibration_error(&reliability),
             calibration_error_by_chance: error_by_chance(films),
             reliability,
             classes,
             confusion,
-            decided: share(films, |_| true, decided)?,
-            accuracy_of_decided: share(films, decided, |film| film.outcome.class() == Some(film.truth)),
+            decided: mean(films.iter().filter_map(|film| outcome(true, decided(film))))?,
+            accuracy_of_decided: mean(
+                films.iter().filter_map(|film| outcome(decided(film), film.outcome.class() == Some(film.truth))),
+            ),
         })
     }
 
     /// The calibration error beside what chance alone would make of it, a sentence.
     pub fn calibration_error(&self) -> String {
-        let error = format!(
-            "Expected calibration error {:.3}, over films that were not refused",
-            self.expected_calibration_error
-        );
+        let Some(error) = self.expected_calibration_error else {
+            return "No calibration error: all films were refused.".into();
+        };
+        let error = format!("Expected calibration error {error:.3}, over films that were not refused");
         match &self.calibration_error_by_chance {
             Some(chance) => {
                 format!("{error}; were the probabilities right, so few films would still show {}.", chance.number())
@@ -209,11 +227,9 @@ impl Metrics {
     }
 }
 
-/// The share of the films `among` that are `counted`; none if there are none.
-fn share(films: &[Judged], among: impl Fn(&Judged) -> bool, counted: impl Fn(&Judged) -> bool) -> Option<f64> {
-    let whole = films.iter().filter(|film| among(film)).count();
-    let part = films.iter().filter(|film| among(film) && counted(film)).count();
-    (whole > 0).then(|| part as f64 / whole as f64)
+/// The outcome of a film for [`Estimate::of_share`]: none if it is not `among` those that are shared.
+pub fn outcome(among: bool, counted: bool) -> Option<f64> {
+    among.then(|| f64::from(u8::from(counted)))
 }
 
 /// Of the class's probability, its films against the others.
@@ -325,7 +341,7 @@ fn error_by_chance(films: &[Judged]) -> Option<Estimate> {
     }
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut errors: Vec<f64> = (0..BOOTSTRAP_RESAMPLES)
-        .map(|_| {
+        .filter_map(|_| {
             let drawn = confidences.iter().map(|confidence| (*confidence, rng.random::<f64>() < *confidence));
             expected_calibration_error(&bins(drawn))
         })
@@ -334,10 +350,11 @@ fn error_by_chance(films: &[Judged]) -> Option<Estimate> {
     Some(Estimate::among(mean, &mut errors))
 }
 
-fn expected_calibration_error(bins: &[ReliabilityBin]) -> f64 {
+/// None if there are no films in the bins.
+fn expected_calibration_error(bins: &[ReliabilityBin]) -> Option<f64> {
     let seen: usize = bins.iter().map(|bin| bin.films).sum();
     let gaps: f64 = bins.iter().map(|bin| bin.films as f64 * (bin.confidence - bin.accuracy).abs()).sum();
-    gaps / seen.max(1) as f64
+    (seen > 0).then(|| gaps / seen as f64)
 }
 
 #[cfg(test)]
@@ -394,9 +411,40 @@ mod tests {
     #[test]
     fn a_sure_and_right_network_is_calibrated() {
         let films = [judged(Class::Covid19, [1.0, 0.0, 0.0]), judged(Class::Normal, [0.0, 0.0, 1.0])];
-        assert_eq!(expected_calibration_error(&reliability(&films)), 0.0);
+        assert_eq!(expected_calibration_error(&reliability(&films)), Some(0.0));
         let films = [judged(Class::Covid19, [0.0, 0.0, 1.0]), judged(Class::Normal, [0.0, 0.0, 1.0])];
-        assert_eq!(expected_calibration_error(&reliability(&films)), 0.5);
+        assert_eq!(expected_calibration_error(&reliability(&films)), Some(0.5));
+    }
+
+    #[test]
+    fn refused_films_have_no_calibration_error() {
+        let refused = Judged { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None };
+        let metrics = Metrics::of(&[refused; 3]).unwrap();
+        assert_eq!(metrics.expected_calibration_error, None);
+        assert!(metrics.calibration_error().contains("all films were refused"));
+        // As a record has it; older ones have a number.
+        let mut record = serde_json::to_value(&metrics).unwrap();
+        assert!(record["expected_calibration_error"].is_null());
+        record["expected_calibration_error"] = serde_json::json!(0.25);
+        let read: Metrics = serde_json::from_value(record).unwrap();
+        assert_eq!(read.expected_calibration_error, Some(0.25));
+    }
+
+    #[test]
+    fn a_share_of_all_or_of_none_has_an_exact_interval() {
+        let share = |outcomes: &[f64]| Estimate::of_share(outcomes, |outcome| Some(*outcome)).unwrap();
+        // Clopper and Pearson: the rule of three's sharper kin, 1 - 0.025^(1/n).
+        for (films, bound) in [(1, 0.975), (3, 0.7076), (10, 0.3085), (100, 0.0362)] {
+            let (none, all) = (share(&vec![0.0; films]), share(&vec![1.0; films]));
+            assert_eq!((none.value, none.low, all.value, all.high), (0.0, 0.0, 1.0, 1.0));
+            assert!((none.high - bound).abs() < 1e-4 && (1.0 - all.low - bound).abs() < 1e-4, "{none:?} {all:?}");
+        }
+        // Films without an outcome do not count.
+        let one = Estimate::of_share(&[1.0, 2.0, 3.0], |film| (*film < 2.0).then_some(0.0)).unwrap();
+        assert!((one.high - 0.975).abs() < 1e-9, "{one:?}");
+        let half = share(&[0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(Some(half), Estimate::of(&[0.0, 1.0, 0.0, 1.0], |films| mean(films.iter().copied())));
+        assert!(Estimate::of_share(&[1.0], |_| None).is_none());
     }
 
     #[test]
@@ -452,7 +500,7 @@ mod tests {
         assert!((bins[9].confidence - 0.63).abs() < 1e-12);
         assert_eq!(bins[14], ReliabilityBin { films: 1, confidence: 1.0, accuracy: 1.0 });
         assert_eq!(bins.iter().map(|bin| bin.films).sum::<usize>(), 3);
-        assert!((expected_calibration_error(&bins) - 2.0 * 0.13 / 3.0).abs() < 1e-12);
+        assert!((expected_calibration_error(&bins).unwrap() - 2.0 * 0.13 / 3.0).abs() < 1e-12);
     }
 
     #[test]

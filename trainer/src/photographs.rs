@@ -1,12 +1,12 @@
 //! Simulated photographs of training films, found and rectified by the device library as at inference, for training to
 //! start views from.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::imageops::{self, FilterType};
-use image::{GrayImage, ImageFormat};
+use image::{GrayImage, ImageError, ImageFormat};
 use rayon::prelude::*;
 use xray_triage::bundle::{profile_name, sha256_hex};
 use xray_triage::film::{self, Profile};
@@ -21,10 +21,11 @@ const PROFILES: [Profile; 2] = [Profile::Film, Profile::Screen];
 const KEPT_SIDE: u32 = 384;
 
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: {source}; delete this file and start again")]
-pub struct PhotographError {
-    path: PathBuf,
-    source: image::ImageError,
+pub enum PhotographError {
+    #[error("{path}: {source}; see that there is room and that it may be read and written, then start again")]
+    Disk { path: PathBuf, source: io::Error },
+    #[error("{path}: {source}; delete this file and start again")]
+    Damaged { path: PathBuf, source: ImageError },
 }
 
 /// The plates of one photograph of each film on a light box and one of it on a screen, with mixed effects; without those
@@ -36,8 +37,7 @@ pub struct PhotographError {
 /// # Errors
 /// A file cannot be written or read.
 pub fn plates(films: &[LabelledPlate], folder: &Path) -> Result<Vec<Vec<GrayImage>>, PhotographError> {
-    let failed = |path: &Path, source| PhotographError { path: path.into(), source };
-    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error.into()))?;
+    std::fs::create_dir_all(folder).map_err(|source| PhotographError::Disk { path: folder.into(), source })?;
     let done = AtomicUsize::new(0);
     let of_film = |film: &LabelledPlate| -> Result<Vec<GrayImage>, PhotographError> {
         let mut plates = Vec::new();
@@ -45,7 +45,7 @@ pub fn plates(films: &[LabelledPlate], folder: &Path) -> Result<Vec<Vec<GrayImag
             let name = format!("{}-{}", film.film.image_id, profile_name(profile));
             let path = folder.join(format!("{name}.png"));
             let make = || photographed(&film.plate, profile, &name);
-            plates.extend(kept(&path, make).map_err(|source| failed(&path, source))?);
+            plates.extend(kept(&path, make)?);
         }
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         if done.is_multiple_of(100) {
@@ -60,20 +60,24 @@ pub fn plates(films: &[LabelledPlate], folder: &Path) -> Result<Vec<Vec<GrayImag
 }
 
 /// The plate in a file, or else the one made, which is then kept there.
-fn kept(path: &Path, make: impl Fn() -> Option<GrayImage>) -> image::ImageResult<Option<GrayImage>> {
+fn kept(path: &Path, make: impl Fn() -> Option<GrayImage>) -> Result<Option<GrayImage>, PhotographError> {
+    let disk = |source| PhotographError::Disk { path: path.into(), source };
     if path.exists() {
-        let bytes = std::fs::read(path)?;
-        return match bytes.is_empty() {
-            true => Ok(None),
-            false => Ok(Some(image::load_from_memory(&bytes)?.into_luma8())),
-        };
+        let bytes = std::fs::read(path).map_err(disk)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let plate = image::load_from_memory(&bytes);
+        let plate = plate.map_err(|source| PhotographError::Damaged { path: path.into(), source })?;
+        return Ok(Some(plate.into_luma8()));
     }
     let plate = make();
     let mut bytes = Vec::new();
     if let Some(plate) = &plate {
-        plate.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)?;
+        let written = plate.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png);
+        written.map_err(|error| disk(io::Error::other(error)))?;
     }
-    whole::write(path, &bytes)?;
+    whole::write(path, &bytes).map_err(disk)?;
     Ok(plate)
 }
 
@@ -110,8 +114,18 @@ mod tests {
             assert_eq!(kept(&path, || made.clone()).unwrap(), made);
             assert_eq!(kept(&path, || unreachable!("it is kept")).unwrap(), made);
         }
-        std::fs::write(folder.path().join("c.png"), "no picture").unwrap();
-        assert!(kept(&folder.path().join("c.png"), || None).is_err());
+        let damaged = folder.path().join("c.png");
+        std::fs::write(&damaged, "no picture").unwrap();
+        let error = kept(&damaged, || None).unwrap_err().to_string();
+        assert!(error.contains("c.png") && error.contains("delete this file"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_no_file_to_delete() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let error = plates(&[], &folder.path().join("file/photographs")).unwrap_err().to_string();
+        assert!(error.contains("photographs: ") && !error.contains("delete"), "{error}");
     }
 
     #[test]

@@ -549,6 +549,37 @@ mod tests {
     }
 
     #[test]
+    fn a_prepared_set_that_is_imported_keeps_its_patients() {
+        let root = tempfile::tempdir().unwrap();
+        // A copy makes the stranger the clinic's patient, and RSNA's film is of an NIH patient.
+        let other = root.path().join("other");
+        save(other.join("covid19/stranger/copy.png"), &duplicates::tests::film(0));
+        save(other.join("covid19/stranger/own.png"), &duplicates::tests::film(77));
+        let rsna = root.path().join("rsna");
+        fs::create_dir_all(rsna.join("stage_2_train_images")).unwrap();
+        fs::write(rsna.join("stage_2_detailed_class_info.csv"), "patientId,class\nf1,Normal\n").unwrap();
+        let origins = r#"[{"subset_img_id": "f1", "img_id": "00000013_005.png"}]"#;
+        fs::write(rsna.join("pneumonia-challenge-dataset-mappings_2018.json"), origins).unwrap();
+        let film = rsna.join("stage_2_train_images/f1.dcm");
+        dicom::tests::write_jpeg_dicom(&film, &duplicates::tests::film(78), "f1", "AP");
+
+        let options = Options { encoding: Encoding::Png, longest_side: 160, resplit: true, ..OPTIONS };
+        let patients = |name: &str, sources: &[Source]| -> Vec<(String, String)> {
+            let out = root.path().join(name);
+            prepare(&out, sources, &options).unwrap();
+            rows(&out).into_iter().map(|row| (row.image_id, row.patient_id)).collect()
+        };
+        let sources = [clinic(&root.path().join("clinic"), 3), Source::Folders(other), Source::Rsna(rsna)];
+        let first = patients("first", &sources);
+        for patient in ["clinic_covid19-0", "nih_00000013"] {
+            let films = first.iter().filter(|(film, id)| id == patient && !film.starts_with("clinic_")).count();
+            assert_eq!(films, 1, "{patient}: {first:?}");
+        }
+        let imported = Source::Manifest(root.path().join("first/manifest.csv"));
+        assert_eq!(patients("again", &[imported]), first);
+    }
+
+    #[test]
     fn a_patient_in_two_splits_is_never_kept_there() {
         let root = tempfile::tempdir().unwrap();
         let source = clinic(&root.path().join("clinic"), 3);

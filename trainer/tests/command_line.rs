@@ -71,10 +71,49 @@ fn a_run_that_is_interrupted_can_be_evaluated_and_gone_on_with() {
     assert!(evaluated.status.success(), "{}", text(&evaluated.stderr));
     let table = text(&evaluated.stdout);
     assert!(table.contains("| all | 3 |") && table.contains("| true class, films called |"), "{table}");
+    let settings_of = |more: &[&str]| -> [serde_json::Value; 2] {
+        let arguments = ["evaluate", "--checkpoint", &out, "--manifest", &manifest, "--json"];
+        let evaluated = trainer(&[&arguments[..], more].concat()).output().unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&evaluated.stdout).unwrap();
+        ["profile", "operating_point"].map(|setting| record[setting].clone())
+    };
+    assert_eq!(settings_of(&[]), [serde_json::Value::Null, serde_json::Value::Null]);
+    assert_eq!(settings_of(&["--profile", "digital", "--operating-point", "balanced"]), ["digital", "balanced"]);
 
     for (settings, advice) in [(&settings[..], "--resume"), (&["--resume", "--stages", "32:1"], "other settings")] {
         let refused = train(settings).output().unwrap();
         assert_eq!(refused.status.code(), Some(2));
         assert!(text(&refused.stderr).contains(advice), "{}", text(&refused.stderr));
     }
+}
+
+#[test]
+fn films_that_are_not_there_have_no_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("manifest.csv");
+    std::fs::write(&manifest, "image_id,file,label,split\na,gone.jpg,normal,val\nb,gone.jpg,covid19,val\n").unwrap();
+    let manifest = manifest.display().to_string();
+    let out = folder.path().join("out").display().to_string();
+    for command in [
+        &["evaluate", "--checkpoint", "nowhere"][..],
+        &["compare", "--checkpoint", "nowhere", "--checkpoint", "nowhere"],
+        &["ablation", "--out", &out],
+    ] {
+        let refused = trainer(&[command, &["--manifest", &manifest]].concat()).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{command:?}");
+        let error = text(&refused.stderr);
+        assert!(error.contains("none of the 2 films of split `val`"), "{command:?}: {error}");
+    }
+}
+
+#[test]
+fn a_place_that_answers_cannot_go_to_is_named_before_anything_is_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = write_manifest(folder.path()).display().to_string();
+    let answers = folder.path().join("nowhere/answers.csv").display().to_string();
+    let networks = ["compare", "--checkpoint", "nowhere", "--checkpoint", "nowhere"];
+    let arguments = [&networks[..], &["--manifest", &manifest, "--answers", &answers]].concat();
+    let refused = trainer(&arguments).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("nowhere/answers.csv: "), "{}", text(&refused.stderr));
 }

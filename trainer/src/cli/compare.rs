@@ -1,11 +1,13 @@
 //! `trainer compare`.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use trainer::bundle;
 use trainer::compare::{self, Answers, Comparison, NetworkAnswers};
-use trainer::dataset::Manifest;
+use trainer::dataset::{self, Manifest};
 use xray_triage::pipeline::{Options, Triage};
 
 use super::{AnyError, print_figures};
@@ -39,6 +41,13 @@ pub fn compare(args: CompareArgs) -> Result<(), AnyError> {
         return Err("a comparison needs two models; give --bundle twice".into());
     }
     let films = Manifest::read(&args.manifest)?.split(&args.split)?;
+    dataset::check_readable(&films)?;
+    let unwritable = |path: &Path, error: &dyn Display| format!("{}: {error}", path.display());
+    // Before the networks run, which takes long.
+    let answers = match &args.answers {
+        Some(path) => Some((path, File::create(path).map_err(|error| unwritable(path, &error))?)),
+        None => None,
+    };
     let options = Options { threads: args.threads, ..Options::default() };
     let mut models = Vec::new();
     for path in &args.bundle {
@@ -46,8 +55,8 @@ pub fn compare(args: CompareArgs) -> Result<(), AnyError> {
         let network = NetworkAnswers::of(&triage, None, &films);
         models.push(Answers { model: triage.model().id.clone(), networks: vec![network] });
     }
-    if let Some(path) = &args.answers {
-        compare::write_answers(std::fs::File::create(path)?, &films, &models)?;
+    if let Some((path, file)) = answers {
+        compare::write_answers(file, &films, &models).map_err(|error| unwritable(path, &error))?;
     }
     let comparison = Comparison::of(&args.split, &models).ok_or("there are no films to compare on")?;
     print_figures(&comparison, args.json)

@@ -7,7 +7,7 @@ use image::GrayImage;
 use trainer::annotations::Annotations;
 use trainer::bundle;
 use trainer::dataset::{self, Film, Manifest};
-use trainer::evaluate::{self, LungView};
+use trainer::evaluate::{self, Evaluation, LungView};
 use trainer::film_space::{ForeignTest, Separation};
 use trainer::localization;
 use trainer::metrics::Judged;
@@ -51,9 +51,14 @@ pub struct EvaluateArgs {
     /// refused as unfamiliar.
     #[arg(long, value_enum, conflicts_with = "photographs")]
     lungs: Option<LungView>,
+    /// The capture profile to judge by, as the box's settings name one. Found out by the picture if it is not given; with
+    /// --lungs the digital one.
+    #[arg(long, value_enum, conflicts_with = "lungs")]
+    profile: Option<Profile>,
     /// Put the figures of all films into the bundle's manifest under this name.
     #[arg(long)]
     record: Option<String>,
+    /// The operating point to judge at; the bundle's default one if it is not given.
     #[arg(long)]
     operating_point: Option<String>,
     /// Side of a float checkpoint's input, pixels: that of a run's last stage, or 224 for a file, if it is not given.
@@ -90,10 +95,15 @@ pub struct ForeignArgs {
 }
 
 pub fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
-    let mut films = Manifest::read(&args.on.manifest)?.split(&args.on.split)?;
+    let films = Manifest::read(&args.on.manifest)?.split(&args.on.split)?;
+    let (films, masks) = match args.lungs {
+        Some(_) => with_lungs(films, &Annotations::beside(&args.on.manifest)?)?,
+        None => (films, Vec::new()),
+    };
+    dataset::check_readable(&films)?;
     // A film with a part hidden is no photograph: nothing is to be looked for in it.
-    let profile = args.lungs.map(|_| Profile::Digital);
-    let options = Options { profile, operating_point: args.operating_point, threads: args.threads };
+    let profile = args.lungs.map(|_| Profile::Digital).or(args.profile);
+    let options = Options { profile, operating_point: args.operating_point.clone(), threads: args.threads };
     if args.record.is_some() && !args.on.bundle.join(MANIFEST_FILE).exists() {
         return Err(
             format!("{}: figures can be put into a bundle only; leave out --record", args.on.bundle.display()).into()
@@ -105,6 +115,13 @@ pub fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
         bundle.manifest.profiles.digital.unfamiliar_above = 1.0;
     }
     let triage = Triage::new(&bundle, &options)?;
+    let judged_by = |evaluation: Evaluation| Evaluation {
+        photographs: args.photographs.filter(|profile| *profile != Profile::Digital),
+        lungs: args.lungs,
+        profile: args.profile,
+        operating_point: args.operating_point.clone(),
+        ..evaluation
+    };
     if let (Some(profile), false) = (args.photographs, args.levels.is_empty()) {
         let judge = |&level: &u8| -> Result<_, AnyError> {
             let photograph = |index: usize, plate: GrayImage| -> Result<GrayImage, AnyError> {
@@ -114,24 +131,17 @@ pub fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
             Ok((level, judge_altered(&triage, &films, photograph)?))
         };
         let levels = args.levels.iter().map(judge).collect::<Result<Vec<_>, AnyError>>()?;
-        let mut evaluation = evaluate::evaluate_levels(&triage, &args.on.split, &films, &levels);
-        evaluation.photographs = Some(profile);
+        let evaluation = judged_by(evaluate::evaluate_levels(&triage, &args.on.split, &films, &levels));
         return print_figures(&evaluation, args.json);
     }
     let judged = match (args.lungs, args.photographs) {
-        (Some(view), _) => {
-            let masks;
-            (films, masks) = with_lungs(films, &Annotations::beside(&args.on.manifest)?)?;
-            judge_altered(&triage, &films, |index, plate| Ok(view.of(&plate, &masks[index])))?
-        }
+        (Some(view), _) => judge_altered(&triage, &films, |index, plate| Ok(view.of(&plate, &masks[index])))?,
         (None, None | Some(Profile::Digital)) => evaluate::judge(&triage, &films),
         (None, Some(profile)) => judge_altered(&triage, &films, |index, plate| {
             Ok(bundle::photograph(&plate, profile, index).unwrap_or(plate))
         })?,
     };
-    let mut evaluation = evaluate::evaluate(&triage, &args.on.split, &films, &judged);
-    evaluation.photographs = args.photographs.filter(|profile| *profile != Profile::Digital);
-    evaluation.lungs = args.lungs;
+    let evaluation = judged_by(evaluate::evaluate(&triage, &args.on.split, &films, &judged));
     if let Some(name) = args.record {
         let all = &evaluation.groups[0].metrics;
         let mut table = toml::Table::new();
@@ -141,7 +151,8 @@ pub fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
             let recall = class.recall.map_or(f64::NAN, |recall| recall.value);
             table.insert(format!("recall_{}", class.class.label()), toml::Value::Float(recall));
         }
-        table.insert("expected_calibration_error".into(), toml::Value::Float(all.expected_calibration_error));
+        let calibration_error = all.expected_calibration_error.unwrap_or(f64::NAN);
+        table.insert("expected_calibration_error".into(), toml::Value::Float(calibration_error));
         bundle::record_metrics(&args.on.bundle, &name, table)?;
     }
     print_figures(&evaluation, args.json)

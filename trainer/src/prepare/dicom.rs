@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use dicom_dictionary_std::tags;
@@ -39,6 +40,8 @@ pub enum DicomError {
     Unsupported(String),
     #[error("the pixels cannot be decoded: {0}")]
     Pixels(#[from] dicom_pixeldata::Error),
+    #[error("the pixels are not those that the header describes; export the film again")]
+    OtherPixels,
 }
 
 /// Whether a file is DICOM by its mark after the preamble, whatever its name is (DICOM PS3.10, 7.1).
@@ -62,7 +65,10 @@ pub fn read(path: &Path) -> Result<DicomFilm, DicomError> {
     }
     let object = dicom_object::open_file(path).map_err(Box::new)?;
     check_shape(&object)?;
-    let decoded = object.decode_pixel_data()?;
+    check_jpeg(&object)?;
+    // Decoders take it for granted that the pixels fill what the header makes room for, and panic where they do not.
+    let decoded =
+        catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data())).map_err(|_| DicomError::OtherPixels)??;
     Ok(DicomFilm {
         plate: plate(&decoded)?,
         patient_id: text(&object, tags::PATIENT_ID),
@@ -93,6 +99,33 @@ fn check_shape(object: &DefaultDicomObject) -> Result<(), DicomError> {
         _ => "a colour picture".into(),
     };
     Err(DicomError::Unsupported(fault))
+}
+
+/// Checks that a JPEG has the header's rows and columns: of a smaller one the decoder would leave the rest black.
+fn check_jpeg(object: &DefaultDicomObject) -> Result<(), DicomError> {
+    let fragments = object.get(tags::PIXEL_DATA).and_then(|element| element.value().fragments()).unwrap_or_default();
+    let size = [tags::ROWS, tags::COLUMNS].map(|tag| object.get(tag).and_then(|element| element.to_int::<u16>().ok()));
+    match jpeg_size(&fragments.concat()) {
+        Some(found) if size != found.map(Some) => Err(DicomError::OtherPixels),
+        _ => Ok(()),
+    }
+}
+
+/// Height and width by a JPEG's frame header (ITU-T T.81, B.2.2); none if these bytes are no JPEG.
+fn jpeg_size(bytes: &[u8]) -> Option<[u16; 2]> {
+    let number = |place: usize| Some(u16::from_be_bytes([*bytes.get(place)?, *bytes.get(place + 1)?]));
+    let mut place = 2;
+    if number(0)? != 0xFFD8 {
+        return None;
+    }
+    loop {
+        match number(place)? {
+            0xFFFF => place += 1,
+            0xFFC4 | 0xFFC8 | 0xFFCC => place += 2 + usize::from(number(place + 2)?),
+            0xFFC0..=0xFFCF => return Some([number(place + 5)?, number(place + 7)?]),
+            _ => place += 2 + usize::from(number(place + 2)?),
+        }
+    }
 }
 
 fn plate(decoded: &DecodedPixelData) -> Result<GrayImage, DicomError> {
@@ -132,7 +165,9 @@ fn shown_level(decoded: &DecodedPixelData, values: &[f32]) -> Result<Box<dyn Fn(
     let (dark, bright) = match decoded.bits_stored() {
         bits @ ..=8 if unsigned => {
             let rescale = decoded.rescale()?[0];
-            (rescale.apply(0.0), rescale.apply(f64::from((1u32 << bits) - 1)))
+            let ends = [0, (1u32 << bits) - 1].map(|value| rescale.apply(f64::from(value)));
+            // A slope may be negative.
+            (ends[0].min(ends[1]), ends[0].max(ends[1]))
         }
         _ => values.iter().fold((f64::MAX, f64::MIN), |(dark, bright), &value| {
             (dark.min(f64::from(value)), bright.max(f64::from(value)))
@@ -147,12 +182,13 @@ pub(super) mod tests {
     use dicom_core::value::{PixelFragmentSequence, Value};
     use dicom_core::{DataElement, PrimitiveValue, VR};
     use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-    use image::Luma;
     use image::codecs::jpeg::JpegEncoder;
+    use image::{Luma, RgbImage};
 
     const CR_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.1";
     const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
     const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
+    const RLE: &str = "1.2.840.10008.1.2.5";
 
     type Object = InMemDicomObject;
 
@@ -209,9 +245,13 @@ pub(super) mod tests {
         ] {
             object.put(DataElement::new(tag, vr, value));
         }
-        let frame: Value<Object, Vec<u8>> = Value::PixelSequence(PixelFragmentSequence::new_fragments(vec![jpeg]));
+        write_fragment(path, object, jpeg, JPEG_BASELINE);
+    }
+
+    fn write_fragment(path: &Path, mut object: Object, fragment: Vec<u8>, transfer_syntax: &str) {
+        let frame: Value<Object, Vec<u8>> = Value::PixelSequence(PixelFragmentSequence::new_fragments(vec![fragment]));
         object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, frame));
-        write(path, object, JPEG_BASELINE);
+        write(path, object, transfer_syntax);
     }
 
     #[test]
@@ -251,6 +291,58 @@ pub(super) mod tests {
         assert!(film.plate.iter().zip(plate.iter()).all(|(a, b)| a.abs_diff(*b) <= 4));
         assert_eq!((film.patient_id.as_str(), film.modality.as_str()), ("P7", "CR"));
         assert_eq!((film.view.as_str(), film.sex.as_str(), film.age.as_str()), ("PA", "F", "058Y"));
+    }
+
+    #[test]
+    fn a_negative_slope_does_not_blacken_8_bits() {
+        let mut object = object(3, 1, (8, 8), "MONOCHROME2");
+        object.put(DataElement::new(tags::RESCALE_SLOPE, VR::DS, "-1"));
+        object.put(DataElement::new(tags::RESCALE_INTERCEPT, VR::DS, "255"));
+        object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8([0, 100, 255][..].into())));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("film.dcm");
+        write(&path, object, EXPLICIT_LITTLE_ENDIAN);
+        assert_eq!(read(&path).unwrap().plate.into_raw(), [255, 155, 0]);
+    }
+
+    #[test]
+    fn pixels_that_do_not_fit_the_header_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("film.dcm");
+        let film = |fragment: &[u8], transfer_syntax: &str| {
+            write_fragment(&path, object(4, 2, (8, 8), "MONOCHROME2"), fragment.to_vec(), transfer_syntax);
+            read(&path)
+        };
+        // One segment from byte 64 on: after their number less one, as many bytes as they are.
+        let run_lengths = |pixels: &[u8]| {
+            let mut fragment = vec![0; 64];
+            (fragment[0], fragment[4]) = (1, 64);
+            fragment.push(pixels.len() as u8 - 1);
+            fragment.extend(pixels);
+            // An even length; 128 says nothing.
+            fragment.resize(fragment.len().next_multiple_of(2), 128);
+            fragment
+        };
+        let pixels = [1u8, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(film(&run_lengths(&pixels), RLE).unwrap().plate.into_raw(), pixels);
+        let jpeg = |width, height| {
+            let mut jpeg = Vec::new();
+            JpegEncoder::new(&mut jpeg).encode_image(&GrayImage::new(width, height)).unwrap();
+            jpeg
+        };
+        let mut colour = Vec::new();
+        JpegEncoder::new(&mut colour).encode_image(&RgbImage::new(4, 2)).unwrap();
+        assert!(film(&jpeg(4, 2), JPEG_BASELINE).is_ok());
+        for (fragment, transfer_syntax) in [
+            (run_lengths(&pixels[..5]), RLE),
+            (vec![1, 0], RLE),
+            (jpeg(4, 1), JPEG_BASELINE),
+            (jpeg(8, 8), JPEG_BASELINE),
+            (colour, JPEG_BASELINE),
+        ] {
+            let error = film(&fragment, transfer_syntax).err().unwrap();
+            assert!(matches!(error, DicomError::OtherPixels), "{error}");
+        }
     }
 
     #[test]

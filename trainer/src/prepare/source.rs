@@ -1,11 +1,12 @@
 //! The films of each kind of source, as their owners distribute them, with the class that the source's own words give.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use csv::StringRecord;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xray_triage::bundle::sha256_hex;
@@ -131,13 +132,18 @@ impl Source {
 
 fn manifest(path: &Path) -> Result<Listing, PrepareError> {
     let folder = path.parent().unwrap_or(Path::new("."));
+    let mut rows = dataset::read_rows(path)?;
+    for (row, _) in rows.iter_mut().filter(|(row, _)| row.source.is_empty()) {
+        row.source = name_of(folder);
+    }
+    // A film's patient may be known by another source: copies join patients, and RSNA's are NIH's.
+    let sources = rows.iter().map(|(row, _)| row.source.as_str()).chain(COLLECTIONS);
+    let prefixes: HashSet<String> = sources.map(|source| format!("{source}_")).collect();
     let mut listing = Listing::default();
-    for (mut row, class) in dataset::read_rows(path)? {
-        if row.source.is_empty() {
-            row.source = name_of(folder);
-        }
+    for (mut row, class) in rows {
+        let names_source = prefixes.iter().any(|prefix| row.patient_id.starts_with(prefix.as_str()));
         // A patient of another source may bear the same number.
-        if !row.patient_id.is_empty() && !row.patient_id.starts_with(&format!("{}_", row.source)) {
+        if !row.patient_id.is_empty() && !names_source {
             row.patient_id = format!("{}_{}", row.source, row.patient_id);
         }
         if row.origin_name.is_empty() {
@@ -353,6 +359,10 @@ fn nih(root: &Path) -> Result<Listing, PrepareError> {
 }
 
 const NIH: &str = "nih";
+const RSNA: &str = "rsna";
+
+/// What the ids of each known collection's films and patients begin with.
+const COLLECTIONS: [&str; 5] = [COHEN.source, FIGURE1.source, ACTUALMED.source, NIH, RSNA];
 
 /// The patient of an NIH film, as the film's file name has it: eight digits.
 fn nih_patient(number: &str) -> String {
@@ -388,10 +398,10 @@ fn rsna(root: &Path) -> Result<Listing, PrepareError> {
     for RsnaClass { film, class } in classes {
         let path = root.join("stage_2_train_images").join(format!("{film}.dcm"));
         let row = Row {
-            image_id: format!("rsna_{film}"),
-            source: "rsna".into(),
+            image_id: format!("{RSNA}_{film}"),
+            source: RSNA.into(),
             // What the table calls a patient is one film. Whose it is, only RSNA's other table says.
-            patient_id: patients.get(&film).cloned().unwrap_or_else(|| format!("rsna_{film}")),
+            patient_id: patients.get(&film).cloned().unwrap_or_else(|| format!("{RSNA}_{film}")),
             view: UNKNOWN_VIEW.into(),
             protocol: SEED.into(),
             license: "RSNA Pneumonia Detection Challenge: terms of use of the competition".into(),
@@ -449,20 +459,22 @@ fn name_of(folder: &Path) -> String {
     whole.file_name().map_or_else(|| "local".into(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Reads a table with these columns, whatever the case of their names.
+/// Reads a table with these columns, whatever the case of their names. What is not UTF-8 in it costs its letter only.
 fn table<T: DeserializeOwned>(path: &Path, columns: &[&str]) -> Result<Vec<T>, PrepareError> {
     let fault = |source| PrepareError::Table { path: path.into(), source };
-    let reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_path(path);
+    let reader = csv::ReaderBuilder::new().flexible(true).from_path(path);
     let mut reader = reader.map_err(fault)?;
-    let names: csv::StringRecord = reader.headers().map_err(fault)?.iter().map(str::to_lowercase).collect();
+    let names = StringRecord::from_byte_record_lossy(reader.byte_headers().map_err(fault)?.clone());
+    let names: StringRecord = names.iter().map(|name| name.trim().to_lowercase()).collect();
     let missing: Vec<&str> =
         columns.iter().filter(|&&column| !names.iter().any(|name| name == column)).copied().collect();
     if !missing.is_empty() {
         return Err(PrepareError::Columns { path: path.into(), missing: missing.join(", ") });
     }
     let mut rows = Vec::new();
-    for record in reader.records() {
-        let mut record = record.map_err(fault)?;
+    for record in reader.byte_records() {
+        let mut record = StringRecord::from_byte_record_lossy(record.map_err(fault)?);
+        record.trim();
         // Rows are shorter than the header line where that ends with a comma.
         while record.len() < names.len() {
             record.push_field("");
@@ -574,6 +586,38 @@ mod tests {
             ]
         );
         assert_eq!(dropped, [("COVID-00005.jpg".to_owned(), Reason::NoLabel)]);
+    }
+
+    #[test]
+    fn a_letter_that_is_not_utf_8_costs_no_table() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path();
+        write(path.join("images/COVID-00003a.jpg"), "");
+        // Latin-1's degree sign.
+        let table = b"patientid,finding,view,modality,notes \xB0\nCOVID-00003a,COVID-19,PA,X-ray,39.1 \xB0C\n";
+        fs::write(path.join("metadata.csv"), table).unwrap();
+        let (films, dropped) = summary(Source::Figure1(path.into()));
+        assert_eq!(films, [["figure1_00003a", "figure1_COVID-00003", "covid19", "seed"]]);
+        assert!(dropped.is_empty(), "{dropped:?}");
+    }
+
+    #[test]
+    fn patients_of_other_sources_keep_their_ids() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("manifest.csv");
+        fs::write(root.path().join("a.png"), "").unwrap();
+        let rows = [
+            ("a", "rsna", "nih_00000013"),
+            ("b", "mine", "clinic_p1"),
+            ("c", "clinic", "clinic_p1"),
+            ("d", "mine", "p2"),
+            ("e", "mine", ""),
+        ];
+        let rows = rows.map(|(film, source, patient)| format!("{film},a.png,normal,{source},{patient},train\n"));
+        write(path.clone(), &format!("image_id,file,label,source,patient_id,split\n{}", rows.concat()));
+        let patients: Vec<String> =
+            summary(Source::Manifest(path)).0.into_iter().map(|[_, patient, ..]| patient).collect();
+        assert_eq!(patients, ["nih_00000013", "clinic_p1", "clinic_p1", "mine_p2", ""]);
     }
 
     #[test]

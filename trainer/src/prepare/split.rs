@@ -32,9 +32,9 @@ impl FromStr for Shares {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let shares: Vec<u8> = text.split(',').filter_map(|share| share.trim().parse().ok()).collect();
-        match <[u8; 3]>::try_from(shares) {
-            Ok(shares) if shares.iter().map(|&share| u32::from(share)).sum::<u32>() == 100 => Ok(Shares(shares)),
+        let shares: Result<Vec<u8>, _> = text.split(',').map(|share| share.trim().parse::<u8>()).collect();
+        match shares.map(<[u8; 3]>::try_from) {
+            Ok(Ok(shares)) if shares.iter().map(|&share| u32::from(share)).sum::<u32>() == 100 => Ok(Shares(shares)),
             _ => Err(format!("`{text}`: give train, val and test in percent, 100 together, as in 70,10,20")),
         }
     }
@@ -120,7 +120,9 @@ mod tests {
     fn shares_are_three_and_sum_up() {
         assert_eq!("60, 10,30".parse(), Ok(Shares([60, 10, 30])));
         assert_eq!(Shares::PAPER.to_string().parse(), Ok(Shares::PAPER));
-        for wrong in ["60,10", "60,10,31", "60,10,20,10", "60,-10,50", "a,b,c", "", "256,0,100"] {
+        for wrong in
+            ["60,10", "60,10,31", "60,10,20,10", "70,10,x,20", "70,10,20,", "60,-10,50", "a,b,c", "", "256,0,100"]
+        {
             assert!(wrong.parse::<Shares>().is_err(), "{wrong}");
         }
     }

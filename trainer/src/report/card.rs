@@ -91,7 +91,7 @@ impl Facts<'_> {
 
     /// The digital films of the split.
     fn main(&self) -> Option<&Evaluation> {
-        self.records.evaluations(&self.manifest().sha256, self.split, None, None).next()
+        self.records.evaluation(&self.manifest().sha256, self.split, None)
     }
 
     /// Their figures.
@@ -263,8 +263,7 @@ impl Facts<'_> {
             let decided = |film: &Judged| film.outcome.class().is_some();
             let share = |among: &dyn Fn(&Judged) -> bool, counted: &dyn Fn(&Judged) -> bool| {
                 let among: Vec<bool> = films.iter().filter(|film| among(film)).map(counted).collect();
-                let mean = |films: &[bool]| metrics::mean(films.iter().map(|film| f64::from(u8::from(*film))));
-                percent(Estimate::of(&among, mean).as_ref())
+                percent(Estimate::of_share(&among, |&counted| metrics::outcome(true, counted)).as_ref())
             };
             vec![
                 plain(name),
@@ -288,14 +287,19 @@ impl Facts<'_> {
 
     fn photographs(&self) -> Vec<Part> {
         let mut parts = Vec::new();
-        for profile in [Profile::Film, Profile::Screen] {
-            let name = profile_name(profile);
-            parts.push(Part::Text(format!("Profile `{name}`:")));
-            let found = self.records.evaluations(&self.manifest().sha256, self.split, Some(profile), None);
-            let tables: Vec<Part> = found.map(|evaluation| Part::Text(evaluation.groups_table())).collect();
-            match tables.is_empty() {
-                true => parts.push(self.not_measured("evaluate", &format!("--photographs {name}"))),
-                false => parts.extend(tables),
+        for (profile, what) in [
+            (Profile::Film, "Photographs of the film on a light box"),
+            (Profile::Screen, "Photographs of the film on a screen"),
+        ] {
+            let found: Vec<&Evaluation> =
+                self.records.evaluations(&self.manifest().sha256, self.split, Some(profile), None).collect();
+            if found.is_empty() {
+                parts.push(Part::Text(format!("{what}:")));
+                parts.push(self.not_measured("evaluate", &format!("--photographs {}", profile_name(profile))));
+            }
+            for evaluation in found {
+                parts.push(Part::Text(format!("{what}, {}:", judged_by(evaluation))));
+                parts.push(Part::Text(evaluation.groups_table()));
             }
         }
         parts
@@ -310,7 +314,7 @@ impl Facts<'_> {
         let mut rows = Vec::new();
         let mut missing = Vec::new();
         for (view, flag, name) in views {
-            let found = self.records.evaluations(&self.manifest().sha256, self.split, None, Some(view)).next();
+            let found = self.records.evaluation(&self.manifest().sha256, self.split, Some(view));
             let Some(metrics) = found.and_then(all) else {
                 missing.push(self.not_measured("evaluate", &format!("--lungs {flag}")));
                 continue;
@@ -372,7 +376,7 @@ impl Facts<'_> {
             return Part::Text("*No other model* was given (`--beside`).".into());
         }
         let rows = std::iter::once(self.manifest()).chain(self.beside.iter().copied()).map(|model| {
-            let metrics = self.records.evaluations(&model.sha256, self.split, None, None).next().and_then(all);
+            let metrics = self.records.evaluation(&model.sha256, self.split, None).and_then(all);
             let maps = self.records.localization(&model.sha256, self.split);
             let lungs = maps.and_then(|maps| maps.lungs.iter().find(|lungs| lungs.class == Class::Covid19));
             let missing = || "not measured".to_string();
@@ -446,6 +450,18 @@ impl Facts<'_> {
             .iter()
             .map(|file| vec![plain(&file.name), plain(&file.content), format!("`{}`", file.sha256)]);
         Part::table(&["file", "content", "SHA-256"], rows)
+    }
+}
+
+/// By which profile and operating point photographs were judged.
+fn judged_by(evaluation: &Evaluation) -> String {
+    let profile = match evaluation.profile {
+        Some(profile) => format!("profile `{}` given", profile_name(profile)),
+        None => "profile found out".into(),
+    };
+    match &evaluation.operating_point {
+        Some(point) => format!("{profile}, operating point {}", plain(point)),
+        None => profile,
     }
 }
 

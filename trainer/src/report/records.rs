@@ -75,7 +75,12 @@ impl Records {
             let first = |evaluation: &Evaluation| evaluation.groups.first().map(|group| group.name.clone());
             let Evaluation { sha256, split, photographs, lungs, .. } = &evaluation;
             // Those of single levels of the simulator have groups of other names.
-            if self.evaluations(sha256, split, *photographs, *lungs).any(|other| first(other) == first(&evaluation)) {
+            let same = |other: &Evaluation| {
+                other.profile == evaluation.profile
+                    && other.operating_point == evaluation.operating_point
+                    && first(other) == first(&evaluation)
+            };
+            if self.evaluations(sha256, split, *photographs, *lungs).any(same) {
                 return Err(twice());
             }
             content = format!("evaluation of {}, {}", evaluation.model, conditions(&evaluation));
@@ -120,6 +125,9 @@ impl Records {
             let machine = name(path.file_stem());
             let latency =
                 Latency::of(machine, &films).ok_or_else(|| not_a_record("the network saw none of its films".into()))?;
+            if self.latencies.iter().any(|(sha256, other)| *sha256 == model.sha256 && other.name == latency.name) {
+                return Err(twice());
+            }
             content = format!("times of {} films with {}", latency.films, model.id);
             self.latencies.push((model.sha256.clone(), latency));
         } else {
@@ -129,7 +137,19 @@ impl Records {
         Ok(())
     }
 
-    /// The evaluations of a network (by its SHA-256) on a split under these conditions.
+    /// The evaluation of a network (by its SHA-256) on the film files of a split for which neither a profile nor an
+    /// operating point was given.
+    pub fn evaluation<'a>(
+        &'a self,
+        sha256: &'a str,
+        split: &'a str,
+        lungs: Option<LungView>,
+    ) -> Option<&'a Evaluation> {
+        self.evaluations(sha256, split, None, lungs)
+            .find(|evaluation| evaluation.profile.is_none() && evaluation.operating_point.is_none())
+    }
+
+    /// The evaluations of a network on a split under these conditions, whatever the profile and the operating point.
     pub fn evaluations<'a>(
         &'a self,
         sha256: &'a str,
@@ -168,6 +188,12 @@ fn conditions(evaluation: &Evaluation) -> String {
         Some(LungView::Hidden) => ", lungs hidden",
         Some(LungView::Only) => ", lungs only",
     };
+    if let Some(profile) = evaluation.profile {
+        text += &format!(", profile {}", profile_name(profile));
+    }
+    if let Some(point) = &evaluation.operating_point {
+        text += &format!(", operating point {point}");
+    }
     text
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use image::{GrayImage, Luma};
 use serde_json::json;
 use xray_triage::bundle::{Bundle, Manifest};
+use xray_triage::film::Profile;
 use xray_triage::film_space::FilmSpace;
 use xray_triage::triage::{Class, Outcome, Probabilities};
 
@@ -61,6 +62,8 @@ fn evaluation(manifest: &Manifest) -> Evaluation {
         split: "test".into(),
         photographs: None,
         lungs: None,
+        profile: None,
+        operating_point: None,
         groups: vec![
             Group { name: "all".into(), metrics: metrics.clone() },
             Group { name: format!("source {NASTY}"), metrics },
@@ -219,6 +222,61 @@ fn what_is_no_record_is_named() {
     let twice = ["a.json", "b.json"].map(|name| saved(folder.path(), name, &good));
     let Err(error) = Records::read(&twice, &[&manifest]) else { panic!("taken twice") };
     assert!(error.to_string().contains("b.json: the same measurement"), "{error}");
+    let times = json!({"model": {"id": "", "sha256": manifest.sha256}, "timings_ms": {"total": 2.0, "infer": 1.0}});
+    let twice = ["board.jsonl", "board.json"].map(|name| saved(folder.path(), name, &times.to_string()));
+    let Err(error) = Records::read(&twice, &[&manifest]) else { panic!("a machine's times taken twice") };
+    assert!(error.to_string().contains("board.json: the same measurement"), "{error}");
+}
+
+#[test]
+fn the_shipped_records_are_read() {
+    let bundle = bundle();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../calibration/densenet121-cbam/records");
+    let files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let records = Records::read(&files, &[&bundle.manifest]).unwrap();
+    let card = to_markdown(&report(&facts(&bundle, records)).unwrap());
+    assert!(card.contains("Photographs of the film on a light box, profile found out:"), "{card}");
+    assert!(!card.contains("*Not measured* on split test"), "{card}");
+}
+
+#[test]
+fn a_record_is_shown_by_the_profile_and_the_operating_point_it_was_taken_at() {
+    let bundle = bundle();
+    let manifest = &bundle.manifest;
+    let folder = tempfile::tempdir().unwrap();
+    let record = |name: &str, photographs, profile, operating_point: Option<&str>| {
+        let operating_point = operating_point.map(Into::into);
+        let evaluation = Evaluation { photographs, profile, operating_point, ..evaluation(manifest) };
+        saved(folder.path(), name, &serde_json::to_string(&evaluation).unwrap())
+    };
+    let (film, screening) = (Some(Profile::Film), Some("screening"));
+    let main = record("main.json", None, None, None);
+    let files = [
+        record("at.json", None, None, screening),
+        record("as-digital.json", None, Some(Profile::Digital), None),
+        record("found.json", film, None, None),
+        record("given.json", film, film, None),
+        record("given-at.json", film, film, screening),
+    ];
+    let card = |files: &[PathBuf]| {
+        let records = Records::read(files, &[manifest]).unwrap();
+        to_markdown(&report(&facts(&bundle, records)).unwrap())
+    };
+    let others = card(&files);
+    assert!(others.contains("*Not measured* on split test: `trainer evaluate --json`"), "{others}");
+    for heading in ["profile found out:", "profile `film` given:", "profile `film` given, operating point screening:"] {
+        let heading = format!("\nPhotographs of the film on a light box, {heading}\n");
+        assert_eq!(others.matches(&heading).count(), 1, "{heading}: {others}");
+    }
+    assert!(others.contains("\nPhotographs of the film on a screen:\n\n*Not measured*"), "{others}");
+    assert!(others.contains(", split test, operating point screening |"), "{others}");
+    assert!(others.contains(", split test, simulated photographs (film), profile film |"), "{others}");
+    let all = card(&[&files[..], &[main]].concat());
+    assert!(!all.contains("*Not measured* on split test: `trainer evaluate --json`"), "{all}");
+
+    let again = record("again.json", None, None, screening);
+    let Err(error) = Records::read(&[files[0].clone(), again], &[manifest]) else { panic!("taken twice") };
+    assert!(error.to_string().contains("again.json: the same measurement"), "{error}");
 }
 
 #[test]
