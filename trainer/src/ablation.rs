@@ -12,8 +12,7 @@ use crate::architecture::Attention;
 use crate::bundle;
 use crate::compare::{Answers, NetworkAnswers};
 use crate::dataset::Film;
-use crate::state_dict::StateDict;
-use crate::train::{self, Ended, Films, TrainConfig, TrainError};
+use crate::train::{self, Ended, Material, TrainConfig, TrainError};
 
 /// What is compared.
 pub const KINDS: [Attention; 3] = [Attention::None, Attention::Se, Attention::Cbam];
@@ -43,8 +42,7 @@ pub fn train(
     seeds: &[u64],
     config: impl Fn(Attention, u64) -> TrainConfig,
     device: &Device,
-    initial: Option<&StateDict>,
-    films: &Films,
+    material: &Material,
     stop: &AtomicBool,
 ) -> Result<Option<Vec<Run>>, TrainError> {
     let mut runs = Vec::new();
@@ -52,7 +50,7 @@ pub fn train(
         for attention in KINDS {
             let folder = folder.join(format!("{}-{seed}", name(attention)));
             log::info!("attention {}, seed {seed}: {}", name(attention), folder.display());
-            match train::run(&folder, &config(attention, seed), true, device, initial, films, stop)? {
+            match train::run(&folder, &config(attention, seed), true, device, material, stop)? {
                 Ended::Finished(val_accuracy) => runs.push(Run { attention, seed, folder, val_accuracy }),
                 Ended::Stopped => return Ok(None),
             }

@@ -1,5 +1,7 @@
 //! What a network of the DenseNet-121 family with attention is made of.
 
+use std::num::NonZero;
+
 use serde::{Deserialize, Serialize};
 
 /// The attention after each dense block.
@@ -27,7 +29,7 @@ pub struct Architecture {
     pub bottleneck: usize,
     pub attention: Attention,
     /// Channel gates squeeze `channels` to `channels / reduction`.
-    pub reduction: usize,
+    pub reduction: NonZero<usize>,
     pub classes: usize,
 }
 
@@ -40,7 +42,7 @@ impl Architecture {
             initial_features: 64,
             bottleneck: 4,
             attention,
-            reduction: 16,
+            reduction: const { NonZero::new(16).unwrap() },
             classes: 3,
         }
     }
@@ -53,7 +55,7 @@ impl Architecture {
             initial_features: 8,
             bottleneck: 2,
             attention,
-            reduction: 4,
+            reduction: const { NonZero::new(4).unwrap() },
             classes: 3,
         }
     }

@@ -1,6 +1,7 @@
 //! Where a network is trained: the backends this trainer was built with.
 
-use burn::tensor::Device;
+use burn::backend::{Backend as _, Dispatch};
+use burn::tensor::{DType, Device};
 
 /// A backend to compute on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -48,4 +49,9 @@ impl Backend {
         #[cfg(not(feature = "libtorch"))]
         return <Self as clap::ValueEnum>::value_variants()[0];
     }
+}
+
+/// Whether a device computes in bfloat16. A GPU through Vulkan does not: the language of its programs has no such type.
+pub fn has_bfloat16(device: &Device) -> bool {
+    Dispatch::supports_dtype(device.as_dispatch(), DType::BF16)
 }

@@ -46,6 +46,16 @@ pub struct Quantization {
     pub ranges: Ranges,
 }
 
+impl Quantization {
+    pub fn read(path: &Path) -> Result<Self, AnyError> {
+        let named = |reason: String| format!("{}: {reason}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
+        Ok(toml::from_str(&text).map_err(|error| {
+            named(format!("{}; name the quantization.toml of an export", error.to_string().trim_end()))
+        })?)
+    }
+}
+
 /// How a network computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -76,7 +86,9 @@ pub fn read_checkpoint(path: &Path) -> Result<(Architecture, StateDict), AnyErro
     let architecture = state.metadata.get("architecture").ok_or_else(|| {
         format!("{}: the file does not say its architecture; give a checkpoint of `trainer train`", path.display())
     })?;
-    Ok((serde_json::from_str(architecture)?, state.rounded_to_half()))
+    let architecture = serde_json::from_str(architecture)
+        .map_err(|error| format!("{}: the architecture it names cannot be read: {error}", path.display()))?;
+    Ok((architecture, state.rounded_to_half()))
 }
 
 /// The bundle to be made.
@@ -101,7 +113,7 @@ pub fn export(
 ) -> Result<(Vec<u8>, Vec<u8>), AnyError> {
     let &Target { folder, quantization_file, id, size, estimator } = target;
     let (architecture, state) = read_checkpoint(checkpoint)?;
-    std::fs::create_dir_all(folder)?;
+    create_folder(folder)?;
     let weights = folder.join(WEIGHTS_FILE);
     state.save(&weights, Precision::Half)?;
     let spec = InputSpec::imagenet(size);
@@ -112,8 +124,9 @@ pub fn export(
     write_whole(&folder.join(MODEL_FILE), &quantized.model)?;
     let space = serde_json::to_vec(&no_film_space())?;
     write_whole(&folder.join(FILM_SPACE_FILE), &space)?;
+    let written = std::fs::read(&weights).map_err(|error| format!("{}: {error}", weights.display()))?;
     let quantization = Quantization {
-        weights_sha256: sha256_hex(&std::fs::read(&weights)?),
+        weights_sha256: sha256_hex(&written),
         size,
         estimator,
         films: films.iter().map(|film| film.film.image_id.clone()).collect(),
@@ -164,7 +177,7 @@ pub fn write_layer_errors(
 ) -> Result<Vec<LayerError>, AnyError> {
     let manifest = Bundle::load(folder)?.manifest;
     let (architecture, state) = read_checkpoint(&folder.join(WEIGHTS_FILE))?;
-    let quantization: Quantization = toml::from_str(&std::fs::read_to_string(quantization_file)?)?;
+    let quantization = Quantization::read(quantization_file)?;
     let inputs = films.iter().map(|film| preprocess::tensor(&film.plate, &manifest.input));
     let side = manifest.input.size as usize;
     let layers = export::layer_errors(&architecture, &state, side, inputs, &quantization.ranges)?;
@@ -311,9 +324,13 @@ fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), AnyError> {
 
 fn write_toml(path: &Path, value: &impl Serialize) -> Result<(), AnyError> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        create_folder(folder)?;
     }
     write_whole(path, toml::to_string_pretty(value)?.as_bytes())
+}
+
+fn create_folder(folder: &Path) -> Result<(), AnyError> {
+    Ok(std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?)
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), AnyError> {

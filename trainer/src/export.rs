@@ -25,6 +25,7 @@ use std::path::PathBuf;
 
 pub use calibrate::{Estimator, calibrate};
 pub use layers::{LayerError, layer_errors};
+pub(crate) use quantize::{Uint8Scale, WEIGHT_LIMIT, check_range};
 pub use session::Session;
 
 use crate::architecture::Architecture;

@@ -14,13 +14,18 @@ use burn::tensor::{FloatDType, Tensor};
 /// `conv` of `x`: `[batch, channels, height, width]`, for a convolution of one group without bias and dilation whose
 /// stride and padding are the same along both axes: all those of this network. Weights are rounded to the type of `x`.
 pub fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    convolve_by(conv, conv.weight.val(), x)
+}
+
+/// [`convolve`] with other weights than those of `conv`.
+pub fn convolve_by(conv: &Conv2d, weight: Tensor<4>, x: Tensor<4>) -> Tensor<4> {
+    let (stride, padding) = stride_and_padding(conv);
     #[cfg(feature = "libtorch")]
     if x.device().is_autodiff() && libtorch::runs(&x) {
-        return libtorch::convolve(conv, x);
+        return libtorch::convolve(weight, stride, padding, x);
     }
-    let (stride, padding) = stride_and_padding(conv);
     let options = ConvOptions { stride: [stride; 2], padding: [(padding, padding); 2], dilation: [1; 2], groups: 1 };
-    let weight = conv.weight.val().cast(x.dtype());
+    let weight = weight.cast(x.dtype());
     conv2d(x, weight, None, options)
 }
 
@@ -164,10 +169,8 @@ mod libtorch {
         matches!(x.device().as_dispatch().clone().inner(), DispatchDevice::LibTorch(_))
     }
 
-    pub fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-        let (stride, padding) = stride_and_padding(conv);
-        let output =
-            <Dispatch as Kernels>::convolution(x.into_dispatch(), conv.weight.val().into_dispatch(), stride, padding);
+    pub fn convolve(weight: Tensor<4>, stride: usize, padding: usize, x: Tensor<4>) -> Tensor<4> {
+        let output = <Dispatch as Kernels>::convolution(x.into_dispatch(), weight.into_dispatch(), stride, padding);
         Tensor::from_dispatch(output)
     }
 

@@ -20,6 +20,7 @@ pub mod network;
 pub mod photographs;
 pub mod prepare;
 pub mod report;
+pub mod rounding;
 pub mod snapshot;
 pub mod state_dict;
 pub mod teacher;

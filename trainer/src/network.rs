@@ -13,7 +13,8 @@ use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use crate::architecture::{Architecture, Attention};
-use crate::kernels::{NormedConvolution, batch_norm, convolve, dense_block, norm_relu};
+use crate::kernels::{NormedConvolution, batch_norm, convolve, convolve_by, dense_block, norm_relu};
+use crate::rounding::{self, Rounding};
 use crate::state_dict::{StateDict, StateDictError};
 
 /// Batch norm momentum of CBAM's spatial gate (Woo et al.'s published code); everywhere else it is 0.1.
@@ -143,7 +144,12 @@ impl Network {
     /// `image`: `[batch, 3, height, width]`, normalised; height and width multiples of 32 for DenseNet-121. The maps of
     /// convolutions have the image's type, with bfloat16 that is mixed precision; the output is in single precision.
     pub fn forward(&self, image: Tensor<4>) -> Output {
-        let features = self.features.forward(image);
+        self.forward_rounded(image, None)
+    }
+
+    /// [`Self::forward`], and with `rounding` as the int8 network computes it; `image` in single precision then.
+    pub fn forward_rounded(&self, image: Tensor<4>, rounding: Option<&Rounding>) -> Output {
+        let features = self.features.forward(image, rounding);
         let pooled = global_mean(&features);
         Output { logits: self.classifier.forward(pooled.clone()), features, pooled }
     }
@@ -182,11 +188,14 @@ impl Network {
 }
 
 impl Features {
-    fn forward(&self, image: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, image: Tensor<4>, rounding: Option<&Rounding>) -> Tensor<4> {
         let stem = norm_relu(&self.norm0, convolve(&self.conv0, image));
         let mut x = max_pool2d(stem, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]));
         for (index, block) in self.denseblock.iter().enumerate() {
-            x = block.forward(x);
+            x = match rounding {
+                None => block.forward(x),
+                Some(rounding) => block.forward_rounded(x, rounding, &format!("features.denseblock{}", index + 1)),
+            };
             if let Some(cbam) = self.cbam.get(index) {
                 x = cbam.forward(x);
             }
@@ -194,7 +203,12 @@ impl Features {
                 x = se.forward(x);
             }
             if let Some(transition) = self.transition.get(index) {
-                x = transition.forward(x);
+                x = match rounding {
+                    None => transition.forward(x),
+                    Some(rounding) => {
+                        transition.forward_rounded(x, rounding, &format!("features.transition{}", index + 1))
+                    }
+                };
             }
         }
         norm_relu(&self.norm5, x).cast(FloatDType::F32)
@@ -205,6 +219,15 @@ impl DenseBlock {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let layers: Vec<_> = self.denselayer.iter().map(DenseLayer::convolutions).collect();
         dense_block(&layers, x)
+    }
+
+    /// `name` is the block's in the exported graph.
+    fn forward_rounded(&self, x: Tensor<4>, rounding: &Rounding, name: &str) -> Tensor<4> {
+        let layers = self.denselayer.iter().zip(1..);
+        layers.fold(x, |x, (layer, number)| {
+            let grown = layer.forward_rounded(x.clone(), rounding, &format!("{name}.denselayer{number}"));
+            Tensor::cat(vec![x, grown], 1)
+        })
     }
 }
 
@@ -222,12 +245,26 @@ impl DenseLayer {
     fn convolutions(&self) -> [NormedConvolution<'_>; 2] {
         [(&self.norm1, &self.conv1), (&self.norm2, &self.conv2)].map(|(norm, conv)| NormedConvolution { norm, conv })
     }
+
+    fn forward_rounded(&self, x: Tensor<4>, rounding: &Rounding, name: &str) -> Tensor<4> {
+        let x = rounding.activation(&format!("{name}.relu1"), norm_relu(&self.norm1, x));
+        let x = norm_relu(&self.norm2, convolve_rounded(&self.conv1, x));
+        let x = rounding.activation(&format!("{name}.relu2"), x);
+        rounding.activation(&format!("{name}.conv2"), convolve_rounded(&self.conv2, x))
+    }
 }
 
 impl Transition {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let x = NormedConvolution { norm: &self.norm, conv: &self.conv }.forward(x);
         avg_pool2d(x, AvgPoolOptions::new([2, 2]))
+    }
+
+    /// The pool comes before the convolution, as in the exported graph.
+    fn forward_rounded(&self, x: Tensor<4>, rounding: &Rounding, name: &str) -> Tensor<4> {
+        let x = avg_pool2d(norm_relu(&self.norm, x), AvgPoolOptions::new([2, 2]));
+        let x = rounding.activation(&format!("{name}.pool"), x);
+        rounding.activation(&format!("{name}.conv"), convolve_rounded(&self.conv, x))
     }
 }
 
@@ -264,6 +301,10 @@ impl Dense {
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
     }
+}
+
+fn convolve_rounded(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    convolve_by(conv, rounding::weights(conv.weight.val()), x)
 }
 
 /// `[batch, channels]`

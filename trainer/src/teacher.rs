@@ -90,6 +90,10 @@ impl Teacher {
         let features = read_by_last_linear.ok_or_else(|| failed("it has no linear layer".into()))?;
         let mut model = onnx.model_for_proto_model(&proto).map_err(explain)?;
         let mut outputs = model.output_outlets().map_err(explain)?.to_vec();
+        let counts = [model.input_outlets().map_err(explain)?.len(), outputs.len()];
+        if counts != [1, 1] {
+            return Err(failed(format!("it has {} inputs and {} outputs", counts[0], counts[1])));
+        }
         let outlet = model.find_outlet_label(features);
         outputs.push(outlet.ok_or_else(|| failed(format!("its tensor {features} has no origin")))?);
         outputs.extend(map_of_mean(&layers, features).and_then(|map| model.find_outlet_label(map)));
@@ -182,6 +186,10 @@ mod tests {
     /// A teacher of two pixels each way whose features are the means of the channels, and whose logits are 0, once and
     /// twice their sum.
     fn onnx(with_linear_layer: bool) -> Vec<u8> {
+        model(with_linear_layer).encode()
+    }
+
+    fn model(with_linear_layer: bool) -> Model {
         let mut model = Model::new("teacher");
         let image = model.input("image", &[1, 3, 2, 2]);
         let map = model.node("Relu", "map", &[&image], &[]);
@@ -193,7 +201,7 @@ mod tests {
             false => model.node("Relu", "logits", &[&features], &[]),
         };
         model.output(&logits, &[1, 3]);
-        model.encode()
+        model
     }
 
     #[test]

@@ -32,8 +32,10 @@ use self::pace::Pace;
 pub use self::settings::{Schedule, Stage, TrainConfig};
 pub use self::views::Example;
 use self::views::{batch, order};
+use crate::backend;
 use crate::dataset::LabelledPlate;
 use crate::network::Network;
+use crate::rounding::Rounding;
 use crate::state_dict::{Precision, StateDict, StateDictError};
 use crate::teacher::Teacher;
 
@@ -47,7 +49,11 @@ const CLASSES: usize = Class::ALL.len();
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error("{path}: {source}; the last complete checkpoint is untouched")]
-    Io { path: PathBuf, source: std::io::Error },
+    Save { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}: no run is here; name the folder that `trainer train` wrote by --out")]
+    NoRun { path: PathBuf },
     #[error("{path}: {reason}")]
     Checkpoint { path: PathBuf, reason: String },
     #[error(
@@ -57,6 +63,8 @@ pub enum TrainError {
     OtherSettings { path: PathBuf },
     #[error(transparent)]
     State(#[from] StateDictError),
+    #[error("bfloat16: this backend has none, or not for an int8 network; leave out --mixed-precision")]
+    Bfloat16,
     #[error("the teacher is of no use here: {reason}")]
     Teacher { reason: String },
     #[error(
@@ -86,14 +94,18 @@ impl Progress {
     }
 }
 
-/// The films of a run.
-pub struct Films<'a> {
+/// What a run works on, beside its settings.
+pub struct Material<'a> {
     pub train: &'a [Example],
     /// What decides which weights are kept.
     pub val: &'a [LabelledPlate],
     /// It looks at the very view that the network is trained on (Beyer et al. 2022, "Knowledge distillation: a good teacher
     /// is patient and consistent").
     pub teacher: Option<&'a Teacher>,
+    /// What a new run starts from, as far as it fits ([`StateDict::adopt`]); random weights without it.
+    pub initial: Option<&'a StateDict>,
+    /// With it the network is trained and validated as its int8 export computes.
+    pub rounding: Option<&'a Rounding>,
 }
 
 /// Why [`run`] came back.
@@ -115,18 +127,19 @@ struct Student {
 
 /// Trains, or goes on with a run if `resume` is set and the folder holds a checkpoint.
 ///
-/// A new run starts from `initial`, as far as it fits ([`StateDict::adopt`]), or from random weights. `stop` is looked
-/// at after every step.
+/// `stop` is looked at after every step.
 pub fn run(
     folder: &Path,
     config: &TrainConfig,
     resume: bool,
     device: &Device,
-    initial: Option<&StateDict>,
-    films: &Films,
+    material: &Material,
     stop: &AtomicBool,
 ) -> Result<Ended, TrainError> {
-    let Films { train, val, teacher } = *films;
+    let Material { train, val, teacher, initial, rounding } = *material;
+    if config.mixed_precision && (rounding.is_some() || !backend::has_bfloat16(device)) {
+        return Err(TrainError::Bfloat16);
+    }
     if let Some(teacher) = teacher {
         let refused = |reason: &str| Err(TrainError::Teacher { reason: reason.into() });
         if config.teacher_share == 0.0 && !config.learns_features() {
@@ -136,7 +149,7 @@ pub fn run(
             return refused("its features are not the mean over a map; leave out --map-weight");
         }
     }
-    std::fs::create_dir_all(folder).map_err(|source| TrainError::Io { path: folder.into(), source })?;
+    std::fs::create_dir_all(folder).map_err(|source| TrainError::Save { path: folder.into(), source })?;
     let training_device = device.clone().autodiff();
     training_device.seed(config.seed);
     let mut network = Network::new(&config.architecture, &training_device);
@@ -191,7 +204,7 @@ pub fn run(
                 let step = epoch * steps_per_epoch + state.progress.step;
                 let rate = config.learning_rate(step, steps_per_epoch);
                 let films = batch.labels.len();
-                let (loss, right) = forward(&state.student, batch, config, size as usize, &training_device);
+                let (loss, right) = forward(&state.student, batch, config, size as usize, rounding, &training_device);
                 let loss_value = f64::from(loss.clone().into_scalar::<f32>());
                 if !loss_value.is_finite() {
                     return Err(TrainError::NotFinite {
@@ -227,7 +240,7 @@ pub fn run(
         }
 
         let averaged = Network::new(&config.architecture, device).with_state(&state.average)?;
-        let (val_loss, val_accuracy) = validate(&averaged, val, &InputSpec::imagenet(size), device);
+        let (val_loss, val_accuracy) = validate(&averaged, val, &InputSpec::imagenet(size), rounding, device);
         if !val_loss.is_finite() {
             return Err(not_finite("the validation loss"));
         }
@@ -313,5 +326,9 @@ fn report_step(progress: &Progress, films: usize, pace: &Pace, started: Instant)
 
 /// The settings of the run in a folder.
 pub fn config_of(folder: &Path) -> Result<TrainConfig, TrainError> {
-    Ok(checkpoint::progress(&folder.join(checkpoint::FOLDER))?.config)
+    let checkpoint = folder.join(checkpoint::FOLDER);
+    if !checkpoint.exists() {
+        return Err(TrainError::NoRun { path: folder.into() });
+    }
+    Ok(checkpoint::progress(&checkpoint)?.config)
 }

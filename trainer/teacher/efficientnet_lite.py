@@ -182,7 +182,9 @@ def fine_tune(number, train, val, file):
             for name, value in network.state_dict().items():
                 average[name] = average[name] * decay + value * (1 - decay) if value.is_floating_point() else value
         kept = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average}
-        torch.save(kept | {"random": random.get_state(), "epochs": epoch + 1}, file)
+        part = file.with_name(file.name + ".part")
+        torch.save(kept | {"random": random.get_state(), "epochs": epoch + 1}, part)
+        part.replace(file)
         print(f"lite{number} epoch {epoch + 1}/{EPOCHS}: loss {loss_sum / steps:.3f}", flush=True)
         if epoch % 4 == 3:
             averaged = copy.deepcopy(network)

@@ -31,7 +31,7 @@ fn compare(model: &[u8], bundle: &Bundle, outputs: &str) -> Agreement {
 fn the_float_network_agrees() {
     let folder = root().join("models/densenet121-cbam");
     let agreement = compare(&float_model(&folder).unwrap(), &Bundle::load(&folder).unwrap(), "onnxruntime-float.json");
-    assert!(agreement.logits <= Agreement::FLOAT_TOLERANCE, "{agreement:?}");
+    assert!(agreement.float_agrees(), "{agreement:?}");
 }
 
 #[test]

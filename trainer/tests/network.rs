@@ -8,17 +8,20 @@ use burn::tensor::{Tensor, TensorData};
 use image::{GrayImage, Luma};
 use trainer::ablation;
 use trainer::architecture::{Architecture, Attention};
-use trainer::backend::Backend;
+use trainer::backend::{self, Backend};
 use trainer::bundle;
 use trainer::compare::Comparison;
 use trainer::dataset::{Film, LabelledPlate};
+use trainer::export::{self, Estimator, Session};
 use trainer::formula;
 use trainer::network::Network;
+use trainer::rounding::Rounding;
 use trainer::state_dict::StateDict;
 use trainer::teacher::Teacher;
-use trainer::train::{self, Ended, Example, Films, Schedule, Stage, TrainConfig};
+use trainer::train::{self, Ended, Example, Material, Schedule, Stage, TrainConfig};
 use xray_triage::pipeline::Options;
-use xray_triage::triage::Class;
+use xray_triage::preprocess::{self, InputSpec};
+use xray_triage::triage::{self, Class, Scaling};
 
 /// Largest difference from PyTorch of a logit or a class activation map value.
 const TOLERANCE: f32 = 1e-4;
@@ -35,7 +38,9 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 fn largest_difference(left: &[f32], right: &[f32]) -> f32 {
     assert_eq!(left.len(), right.len());
-    left.iter().zip(right).fold(0.0, |largest, (left, right)| largest.max((left - right).abs()))
+    let differences = left.iter().zip(right).map(|(left, right)| (left - right).abs());
+    differences
+        .fold(0.0, |largest, difference| if difference > largest || difference.is_nan() { difference } else { largest })
 }
 
 #[test]
@@ -158,6 +163,7 @@ fn config(epochs: usize) -> TrainConfig {
         architecture: Architecture::tiny(Attention::Cbam),
         initial_weights: None,
         teacher: None,
+        int8_ranges: None,
     }
 }
 
@@ -180,9 +186,19 @@ fn run_from(
 ) -> Result<Ended, train::TrainError> {
     let (train, val) = (examples(), validation());
     let teacher = teacher();
-    let films = Films { train: &train, val: &val, teacher: Some(&teacher) };
+    let material = Material { train: &train, val: &val, teacher: Some(&teacher), initial, rounding: None };
+    run_on(&material, folder, config, resume, stop)
+}
+
+fn run_on(
+    material: &Material,
+    folder: &Path,
+    config: &TrainConfig,
+    resume: bool,
+    stop: bool,
+) -> Result<Ended, train::TrainError> {
     let _alone = alone();
-    train::run(folder, config, resume, &Backend::preferred().device(), initial, &films, &AtomicBool::new(stop))
+    train::run(folder, config, resume, &Backend::preferred().device(), material, &AtomicBool::new(stop))
 }
 
 /// Epochs in which the tiny network learns these films whatever the draws: with each of eight seeds, SE and CBAM, single and
@@ -213,10 +229,90 @@ fn mixed_precision_learns_it_too() {
         let folder = folder("mixed");
         let architecture = Architecture::tiny(attention);
         let mixed = TrainConfig { mixed_precision: true, architecture, ..config(EPOCHS_TO_LEARN) };
+        if !backend::has_bfloat16(&Backend::preferred().device()) {
+            let error = run(&folder, &mixed, false, false).unwrap_err().to_string();
+            assert!(error.contains("--mixed-precision") && !folder.exists(), "{error}");
+            continue;
+        }
         let ended = run(&folder, &mixed, false, false).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(ended, Ended::Finished(1.0), "{attention:?}");
     }
+}
+
+#[test]
+fn a_last_step_of_one_film_does_no_harm() {
+    let folder = folder("one-film");
+    // Of twelve films eleven and one.
+    let ended = run(&folder, &TrainConfig { batch_size: 11, ..config(1) }, false, false);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(matches!(ended.unwrap(), Ended::Finished(_)));
+}
+
+/// Inputs of the tiny network: films as they are.
+fn inputs() -> Vec<Vec<f32>> {
+    validation().iter().map(|film| preprocess::tensor(&film.plate, &InputSpec::imagenet(32))).collect()
+}
+
+#[test]
+fn the_rounded_network_equals_its_int8_export() {
+    let _alone = alone();
+    let device = Backend::preferred().device();
+    for attention in [Attention::None, Attention::Se, Attention::Cbam] {
+        let architecture = Architecture::tiny(attention);
+        let state = formula::state(&architecture);
+        let quantized = export::quantize(&architecture, &state, 32, inputs(), Estimator::Mse).unwrap();
+        let session = Session::load(&quantized.model, 32).unwrap();
+        let network = Network::new(&architecture, &device).with_state(&state).unwrap();
+        let rounding = Rounding::new(&architecture, &quantized.ranges).unwrap();
+        let (mut rounded, mut float, mut int8) = (Vec::new(), Vec::new(), Vec::new());
+        for input in inputs() {
+            let image = Tensor::<4>::from_data(TensorData::new(input.clone(), [1, 3, 32, 32]), &device);
+            rounded.extend(values(network.forward_rounded(image.clone(), Some(&rounding)).logits));
+            float.extend(values(network.forward(image).logits));
+            int8.extend(session.run(&input).unwrap().swap_remove(0));
+        }
+        let (own, others) = (largest_difference(&rounded, &int8), largest_difference(&float, &int8));
+        println!("{attention:?}: rounded and int8 differ by at most {own}, float and int8 by {others}");
+        // A value between two integers may be rounded to the other one: sums come in another order.
+        assert!(own < 0.25 * others, "{attention:?}: {own}, {others}");
+    }
+}
+
+/// Ranges so narrow that int8 knows nothing of what float had learned: training as int8 brings it back.
+#[test]
+fn training_as_int8_learns_to_live_with_it() {
+    let (folder, as_int8) = (folder("before-int8"), folder("as-int8"));
+    let learned = config(EPOCHS_TO_LEARN);
+    assert_eq!(run(&folder, &learned, false, false).unwrap(), Ended::Finished(1.0));
+    let state = StateDict::load(&folder.join(train::BEST_FILE)).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let mut ranges = export::calibrate(&learned.architecture, &state, 32, inputs(), Estimator::MinMax).unwrap();
+    for range in ranges.values_mut() {
+        *range = range.map(|end| 0.1 * end);
+    }
+    let right = |state: &StateDict| {
+        let model = export::int8_model(&learned.architecture, state, 32, &ranges).unwrap();
+        let session = Session::load(&model, 32).unwrap();
+        let is_right = |(film, input): (LabelledPlate, Vec<f32>)| {
+            let logits: [f32; 3] = session.run(&input).unwrap().swap_remove(0).try_into().unwrap();
+            triage::probabilities(&logits, &Scaling::NONE).top() == film.film.label
+        };
+        validation().into_iter().zip(inputs()).map(is_right).filter(|right| *right).count()
+    };
+    let before = right(&state);
+    assert!(before < validation().len(), "int8 is right of all films before");
+
+    let rounding = Rounding::new(&learned.architecture, &ranges).unwrap();
+    let (train, val) = (examples(), validation());
+    let material =
+        Material { train: &train, val: &val, teacher: None, initial: Some(&state), rounding: Some(&rounding) };
+    let config = TrainConfig { int8_ranges: Some("narrow".into()), ..config(EPOCHS_TO_LEARN) };
+    let ended = run_on(&material, &as_int8, &config, false, false).unwrap();
+    let state = StateDict::load(&as_int8.join(train::BEST_FILE)).unwrap();
+    std::fs::remove_dir_all(&as_int8).unwrap();
+    println!("int8 is right of {before} films before, of {} after; {ended:?}", right(&state));
+    assert_eq!((right(&state), ended), (val.len(), Ended::Finished(1.0)));
 }
 
 #[test]
@@ -364,11 +460,11 @@ fn an_ablation_trains_each_kind_once_and_compares_them() {
     let folder = folder("ablation");
     let (train, val) = (examples(), validation());
     let teacher = teacher();
-    let films = Films { train: &train, val: &val, teacher: Some(&teacher) };
+    let material = Material { train: &train, val: &val, teacher: Some(&teacher), initial: None, rounding: None };
     let settings = |attention, seed| TrainConfig { seed, architecture: Architecture::tiny(attention), ..config(1) };
     let run = |stop| {
         let device = Backend::preferred().device();
-        ablation::train(&folder, &[1, 2], settings, &device, None, &films, &AtomicBool::new(stop)).unwrap()
+        ablation::train(&folder, &[1, 2], settings, &device, &material, &AtomicBool::new(stop)).unwrap()
     };
     let rows = || {
         ["none", "se", "cbam"].map(|kind| {

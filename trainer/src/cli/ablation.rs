@@ -1,14 +1,15 @@
 //! `trainer ablation`.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use trainer::ablation;
 use trainer::architecture::Attention;
 use trainer::backend::Backend;
 use trainer::compare::{self, Comparison};
-use trainer::dataset::Manifest;
-use trainer::train::Films;
+use trainer::dataset::{self, Manifest};
+use trainer::train::Material;
 use xray_triage::pipeline::Options;
 
 use super::AnyError;
@@ -39,22 +40,33 @@ pub fn ablation(args: AblationArgs) -> Result<(), AnyError> {
     seeds.sort_unstable();
     seeds.dedup();
     let judged_films = Manifest::read(&settings.manifest)?.split(&split)?;
+    dataset::check_readable(&judged_films)?;
     let initial = initial_weights(&settings)?;
     let teacher = teacher(&settings)?;
     let config = |attention, seed| train_config(&settings, attention, seed, initial.as_ref(), teacher.as_ref());
     let (train, val) = training_films(&settings, &config(Attention::None, 0), &out)?;
-    let films = Films { train: &train, val: &val, teacher: teacher.as_ref() };
+    let material = Material {
+        train: &train,
+        val: &val,
+        teacher: teacher.as_ref(),
+        initial: initial.as_ref().map(|initial| &initial.state),
+        rounding: None,
+    };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();
-    let state = initial.as_ref().map(|initial| &initial.state);
     let stop = stop_on_interrupt()?;
-    let Some(runs) = ablation::train(&out, &seeds, config, &device, state, &films, &stop)? else {
+    let Some(runs) = ablation::train(&out, &seeds, config, &device, &material, &stop)? else {
         eprintln!("stopped; the same command goes on");
         return Ok(());
     };
     let answers = ablation::judge(&runs, &judged_films, &Options { threads, ..Options::default() })?;
-    compare::write_answers(std::fs::File::create(out.join(format!("answers-{split}.csv")))?, &judged_films, &answers)?;
+    let unwritable = |path: &Path, error: &dyn Display| format!("{}: {error}", path.display());
+    let path = out.join(format!("answers-{split}.csv"));
+    let file = std::fs::File::create(&path).map_err(|error| unwritable(&path, &error))?;
+    compare::write_answers(file, &judged_films, &answers).map_err(|error| unwritable(&path, &error))?;
     let comparison = Comparison::of(&split, &answers).ok_or("there are no films to compare on")?;
-    std::fs::write(out.join(format!("comparison-{split}.json")), serde_json::to_string_pretty(&comparison)?)?;
+    let path = out.join(format!("comparison-{split}.json"));
+    let text = serde_json::to_string_pretty(&comparison)?;
+    std::fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
     print!("{comparison}");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `trainer export` and `trainer dump`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use trainer::bundle;
@@ -11,6 +11,7 @@ use xray_triage::bundle::Bundle;
 use xray_triage::infer::Network;
 use xray_triage::preprocess::{self, InputSpec};
 use xray_triage::triage::{self, Scaling};
+use xray_triage::whole;
 
 use super::{AnyError, calibration_file};
 
@@ -69,9 +70,9 @@ pub struct ExportArgs {
     /// Also measure what each quantized layer loses, and write it here as CSV.
     #[arg(long)]
     layers: Option<PathBuf>,
-    /// Print the accuracy on `val` of the float and of the int8 network; takes minutes.
+    /// Do not measure the accuracy on `val` of the float and of the int8 network, which takes minutes.
     #[arg(long)]
-    compare: bool,
+    no_compare: bool,
 }
 
 /// Write what another runtime needs to be compared with tract: the preprocessed inputs (inputs.f32), float.onnx and
@@ -90,6 +91,8 @@ pub struct DumpArgs {
 
 /// Layers that `export --layers` prints; the table has all.
 const WORST_LAYERS: usize = 10;
+/// Accuracy that int8 may cost before `export` says so, 0..=1.
+const LARGEST_LOSS: f64 = 0.01;
 
 pub fn export(args: ExportArgs) -> Result<(), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
@@ -109,9 +112,10 @@ pub fn export(args: ExportArgs) -> Result<(), AnyError> {
         size: args.size,
         estimator: args.estimator,
     };
-    let (float, int8) = bundle::export(&args.run.join(args.weights.file()), &target, &films, training)?;
+    let weights = args.run.join(args.weights.file());
+    let (float, int8) = bundle::export(&weights, &target, &films, training)?;
     if let Some(path) = &args.float {
-        std::fs::write(path, &float)?;
+        write(path, &float)?;
     }
     if let Some(table) = &args.layers {
         let layers = bundle::write_layer_errors(&args.out, &quantization, &films, table)?;
@@ -120,14 +124,26 @@ pub fn export(args: ExportArgs) -> Result<(), AnyError> {
             println!("{:6.1} dB  {}", layer.sqnr_db, layer.layer);
         }
     }
-    if !args.compare {
+    if args.no_compare {
         return Ok(());
     }
     let (val, _) = dataset::read_plates(manifest.split("val")?)?;
     let spec = InputSpec::imagenet(args.size);
     let (float, int8) = (accuracy(&float, &spec, &val)?, accuracy(&int8, &spec, &val)?);
     println!("val accuracy over {} films: float {:.1} %, int8 {:.1} %", val.len(), 100.0 * float, 100.0 * int8);
+    if float - int8 > LARGEST_LOSS {
+        log::warn!(
+            "int8 costs more than a point: try another --estimator, or go on training as int8 (`trainer train \
+             --initial-weights {} --int8-ranges {}`) and export that run",
+            weights.display(),
+            quantization.display()
+        );
+    }
     Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), AnyError> {
+    Ok(whole::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
 /// Accuracy (0..=1) of a network on plates.
@@ -144,9 +160,8 @@ fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f
 pub fn dump(args: DumpArgs) -> Result<(), AnyError> {
     let bundle = Bundle::load(&args.bundle)?;
     let inputs = agreement::inputs(&args.films, &bundle.manifest.input)?;
-    std::fs::create_dir_all(&args.out)?;
+    std::fs::create_dir_all(&args.out).map_err(|error| format!("{}: {error}", args.out.display()))?;
     agreement::write_inputs(&args.out.join("inputs.f32"), inputs.iter().map(Vec::as_slice))?;
-    std::fs::write(args.out.join("float.onnx"), bundle::float_model(&args.bundle)?)?;
-    std::fs::write(args.out.join("int8.onnx"), &bundle.model)?;
-    Ok(())
+    write(&args.out.join("float.onnx"), &bundle::float_model(&args.bundle)?)?;
+    write(&args.out.join("int8.onnx"), &bundle.model)
 }

@@ -8,18 +8,20 @@ use clap::{Args, ValueEnum};
 use trainer::annotations::Annotations;
 use trainer::architecture::Attention;
 use trainer::backend::Backend;
+use trainer::bundle::Quantization;
 use trainer::dataset::{self, LabelledPlate, Manifest};
 use trainer::photographs;
+use trainer::rounding::Rounding;
 use trainer::state_dict::StateDict;
 use trainer::teacher::{Teacher, TeacherError};
-use trainer::train::{self, Ended, Example, Films, Stage, TrainConfig};
+use trainer::train::{self, Ended, Example, Material, Stage, TrainConfig};
 use xray_triage::bundle::sha256_hex;
 
 use super::AnyError;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Preset {
-    /// What the shipped model is trained with; see docs/design/training.md.
+    /// Our settings, with a teacher or without; docs/design/training.md has the commands of the shipped model, too.
     Own,
     /// Zhang's protocol: Adam 2e-4, batch 32, 50 epochs at 224 pixels, no random views, labels alone. The stretch of the
     /// gray range between percentiles is ours: it is the device's preprocessing.
@@ -39,6 +41,10 @@ pub struct TrainArgs {
     attention: Attention,
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Train the network as its int8 export computes (quantization-aware training), by the activation ranges in an export's
+    /// quantization.toml. To go on from the weights of that export (--initial-weights), at a low learning rate.
+    #[arg(long, conflicts_with = "mixed_precision", requires = "initial_weights")]
+    int8_ranges: Option<PathBuf>,
     #[command(flatten)]
     settings: TrainSettings,
 }
@@ -62,7 +68,7 @@ pub struct TrainSettings {
     learning_rate: Option<f64>,
     #[arg(long)]
     weight_decay: Option<f32>,
-    #[arg(long)]
+    #[arg(long, value_parser = share)]
     label_smoothing: Option<f32>,
     /// Weights to start from instead of random ones: a run's or a bundle's, or torchvision's densenet121 (safetensors
     /// or .pth), whose classifier is left out.
@@ -73,7 +79,7 @@ pub struct TrainSettings {
     #[arg(long)]
     teacher: Option<PathBuf>,
     /// Share of the teacher's probabilities in the targets.
-    #[arg(long)]
+    #[arg(long, value_parser = share)]
     teacher_share: Option<f32>,
     /// Weight of the distance to the teacher's features in the loss; 0 learns from its probabilities alone.
     #[arg(long)]
@@ -86,7 +92,7 @@ pub struct TrainSettings {
     #[arg(long)]
     lung_weight: Option<f32>,
     /// Decay per step of the averaged weights; 0 keeps the newest ones.
-    #[arg(long)]
+    #[arg(long, value_parser = share)]
     average_decay: Option<f32>,
     /// Train on the films as they are.
     #[arg(long)]
@@ -109,16 +115,27 @@ pub struct TrainSettings {
 }
 
 pub fn train(args: TrainArgs) -> Result<(), AnyError> {
-    let TrainArgs { out, resume, attention, seed, settings } = args;
+    let TrainArgs { out, resume, attention, seed, int8_ranges, settings } = args;
     let initial = initial_weights(&settings)?;
     let teacher = teacher(&settings)?;
-    let config = train_config(&settings, attention, seed, initial.as_ref(), teacher.as_ref());
+    let mut config = train_config(&settings, attention, seed, initial.as_ref(), teacher.as_ref());
+    let mut rounding = None;
+    if let Some(path) = int8_ranges {
+        let Quantization { ranges, .. } = Quantization::read(&path)?;
+        rounding = Some(Rounding::new(&config.architecture, &ranges)?);
+        config.int8_ranges = Some(sha256_hex(&std::fs::read(&path)?));
+    }
     let (train_films, val) = training_films(&settings, &config, &out)?;
-    let films = Films { train: &train_films, val: &val, teacher: teacher.as_ref() };
+    let material = Material {
+        train: &train_films,
+        val: &val,
+        teacher: teacher.as_ref(),
+        initial: initial.as_ref().map(|initial| &initial.state),
+        rounding: rounding.as_ref(),
+    };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();
-    let initial = initial.as_ref().map(|initial| &initial.state);
     let stop = stop_on_interrupt()?;
-    match train::run(&out, &config, resume, &device, initial, &films, &stop)? {
+    match train::run(&out, &config, resume, &device, &material, &stop)? {
         Ended::Finished(accuracy) => println!("finished: best validation accuracy {:.1} %", 100.0 * accuracy),
         Ended::Stopped => println!("stopped; the same command with --resume goes on"),
     }
@@ -135,7 +152,8 @@ pub struct InitialWeights {
 pub fn initial_weights(args: &TrainSettings) -> Result<Option<InitialWeights>, AnyError> {
     match &args.initial_weights {
         Some(path) => {
-            Ok(Some(InitialWeights { sha256: sha256_hex(&std::fs::read(path)?), state: StateDict::load(path)? }))
+            let state = StateDict::load(path)?;
+            Ok(Some(InitialWeights { sha256: sha256_hex(&std::fs::read(path)?), state }))
         }
         None => {
             if args.preset == Preset::Paper {
@@ -178,6 +196,7 @@ pub fn train_config(
         stages: args.stages.clone().unwrap_or(base.stages),
         initial_weights: initial.map(|initial| initial.sha256.clone()),
         teacher: teacher.map(|teacher| teacher.sha256().into()),
+        int8_ranges: base.int8_ranges,
         schedule: base.schedule,
         architecture: base.architecture,
     }
@@ -209,7 +228,7 @@ pub fn training_films(
         val_plates.len(),
         skipped + val_skipped
     );
-    std::fs::create_dir_all(folder)?;
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let photographs = match config.photograph_share > 0.0 {
         true => photographs::plates(&train_plates, &folder.join("photographs"))?,
         false => vec![Vec::new(); train_plates.len()],

@@ -11,6 +11,9 @@ use tract_onnx::pb::{
 /// ONNX 1.12: the newest operator set in which `ReduceMax` and `ReduceMean` take their axes as an attribute.
 const OPERATOR_SET: i64 = 17;
 const IR_VERSION: i64 = 8;
+/// Part of every file, and so of its hash: it stays, whatever version writes the file, as long as the same weights are to
+/// give the same bytes.
+const PRODUCER_VERSION: &str = "0.1.0";
 
 /// The value of a node's attribute.
 pub enum Attribute<'a> {
@@ -95,7 +98,7 @@ impl Model {
             ir_version: IR_VERSION,
             opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPERATOR_SET }],
             producer_name: "xray-triage trainer".into(),
-            producer_version: env!("CARGO_PKG_VERSION").into(),
+            producer_version: PRODUCER_VERSION.into(),
             graph: Some(self.graph),
             ..Default::default()
         }

@@ -5,6 +5,8 @@ use super::fold::Convolution;
 
 /// Values that a uint8 tensor tells apart.
 pub const LEVELS: usize = 256;
+/// Weights are integers between its negative and itself.
+pub const WEIGHT_LIMIT: f32 = 127.0;
 
 /// How a uint8 tensor stands for real values.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,7 +58,7 @@ pub fn check_range(tensor: &str, range: [f32; 2], rectified: bool) -> Result<[f3
 /// A convolution in integers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Int8Convolution {
-    /// Within -127..=127, zero point 0.
+    /// Within [`WEIGHT_LIMIT`] either way, zero point 0.
     pub weights: Vec<i8>,
     /// One scale an output channel, above zero.
     pub scales: Vec<f32>,
@@ -67,7 +69,7 @@ pub struct Int8Convolution {
 impl Int8Convolution {
     /// Rounds a convolution for an input of the given scale.
     ///
-    /// A channel's scale takes its largest weight to 127. Where the bias would then exceed 2^24 units (a dead channel
+    /// A channel's scale takes its largest weight to [`WEIGHT_LIMIT`]. Where the bias would then exceed 2^24 units (a dead channel
     /// with weights of nearly zero), the scale grows until it does not: the runtimes hold sums in single precision.
     pub fn new(convolution: &Convolution, input_scale: f32) -> Self {
         let channels = convolution.shape[0];
@@ -78,7 +80,7 @@ impl Int8Convolution {
             let values = convolution.channel(channel);
             let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
             let least = channel_bias.abs() / input_scale / (1 << 24) as f32;
-            let mut scale = (largest / 127.0).max(least);
+            let mut scale = (largest / WEIGHT_LIMIT).max(least);
             if scale < f32::MIN_POSITIVE {
                 scale = 1.0;
             }

@@ -34,7 +34,7 @@ impl Checkpoint {
     pub fn save(&self, folder: &Path) -> Result<(), TrainError> {
         let next = folder.with_extension("next");
         let last = folder.with_extension("last");
-        let io = |source| TrainError::Io { path: next.clone(), source };
+        let io = |source| TrainError::Save { path: next.clone(), source };
         let failed = |reason: String| TrainError::Checkpoint { path: next.clone(), reason };
         if next.exists() {
             std::fs::remove_dir_all(&next).map_err(io)?;
@@ -76,7 +76,7 @@ impl Checkpoint {
                     // The first error is the one to report.
                     return Err(error);
                 };
-                let io = |source| TrainError::Io { path: last.clone(), source };
+                let io = |source| TrainError::Save { path: last.clone(), source };
                 std::fs::remove_dir_all(folder).map_err(io)?;
                 std::fs::rename(&last, folder).map_err(io)?;
                 Ok(before)
@@ -98,7 +98,7 @@ impl Checkpoint {
         // From memory: of a record's file Burn reads a tensor when it is first needed, when the file may be gone.
         let bytes = |name| {
             let path = folder.join(name);
-            std::fs::read(&path).map(Bytes::from_bytes_vec).map_err(|source| TrainError::Io { path, source })
+            std::fs::read(&path).map(Bytes::from_bytes_vec).map_err(|source| TrainError::Read { path, source })
         };
         let student = ModuleRecord::from_bytes(bytes(STUDENT)?)
             .and_then(|record| student.clone().try_load_record(record))
@@ -127,7 +127,7 @@ fn check_settings(folder: &Path, progress: &Progress, config: &TrainConfig) -> R
 /// Where the run of a checkpoint stands.
 pub fn progress(folder: &Path) -> Result<Progress, TrainError> {
     let path = folder.join(PROGRESS);
-    let text = std::fs::read_to_string(&path).map_err(|source| TrainError::Io { path: path.clone(), source })?;
+    let text = std::fs::read_to_string(&path).map_err(|source| TrainError::Read { path: path.clone(), source })?;
     serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint { path, reason: error.to_string() })
 }
 
@@ -135,7 +135,7 @@ pub fn progress(folder: &Path) -> Result<Progress, TrainError> {
 pub fn recover(folder: &Path) -> Result<(), TrainError> {
     let last = folder.with_extension("last");
     if !folder.exists() && last.exists() {
-        std::fs::rename(&last, folder).map_err(|source| TrainError::Io { path: last, source })?;
+        std::fs::rename(&last, folder).map_err(|source| TrainError::Save { path: last, source })?;
     }
     Ok(())
 }

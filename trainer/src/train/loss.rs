@@ -9,21 +9,24 @@ use super::views::Batch;
 use super::{CLASSES, Student, TrainConfig};
 use crate::dataset::LabelledPlate;
 use crate::network::Network;
+use crate::rounding::Rounding;
 
 /// The loss of a batch, and how many films' most probable class is the label: mean cross-entropy against the target
 /// probabilities, plus [`feature_loss`] (of the pooled features and place by place) and [`lung_loss`] by their weights.
+/// With `rounding` the network computes as the int8 one does.
 pub fn forward(
     student: &Student,
     batch: Batch,
     config: &TrainConfig,
     size: usize,
+    rounding: Option<&Rounding>,
     device: &Device,
 ) -> (Tensor<1>, usize) {
     let films = batch.labels.len();
     let input = Tensor::<4>::from_data(TensorData::new(batch.input, [films, 3, size, size]), device);
     let input = if config.mixed_precision { input.cast(FloatDType::BF16) } else { input };
     let target = Tensor::<2>::from_data(TensorData::new(batch.target, [films, CLASSES]), device);
-    let output = student.network.forward(input);
+    let output = student.network.forward_rounded(input, rounding);
     let log_probabilities = log_softmax(output.logits, 1);
     let scores = rows(log_probabilities.clone());
     let is_right = |(row, label): &(&[f32], &Class)| top(row) == Some(**label as usize);
@@ -57,8 +60,9 @@ fn at_places(map: Tensor<4>) -> Tensor<2> {
 fn feature_loss(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
     let direction = |features: Tensor<2>| {
         let centred = features.clone() - features.mean_dim(0);
-        let length = (centred.clone() * centred.clone()).sum_dim(1).sqrt();
-        centred / (length + 1e-6)
+        // Never quite nothing, where a root has no slope: a batch of one film has no features but their mean.
+        let length = ((centred.clone() * centred.clone()).sum_dim(1) + 1e-12).sqrt();
+        centred / length
     };
     let cosine = (direction(student) * direction(teacher)).sum_dim(1);
     cosine.mean().neg() + 1.0
@@ -93,13 +97,19 @@ fn rows(scores: Tensor<2>) -> Vec<f32> {
 }
 
 /// Mean cross-entropy and accuracy (0..=1) over films as they are. `device` without autodiff.
-pub fn validate(network: &Network, films: &[LabelledPlate], spec: &InputSpec, device: &Device) -> (f64, f64) {
+pub fn validate(
+    network: &Network,
+    films: &[LabelledPlate],
+    spec: &InputSpec,
+    rounding: Option<&Rounding>,
+    device: &Device,
+) -> (f64, f64) {
     let (mut loss, mut correct) = (0.0, 0);
     for chunk in films.chunks(16) {
         let input: Vec<f32> = chunk.iter().flat_map(|film| preprocess::tensor(&film.plate, spec)).collect();
         let size = spec.size as usize;
         let input = Tensor::<4>::from_data(TensorData::new(input, [chunk.len(), 3, size, size]), device);
-        let rows = rows(log_softmax(network.forward(input).logits, 1));
+        let rows = rows(log_softmax(network.forward_rounded(input, rounding).logits, 1));
         for (film, row) in chunk.iter().zip(rows.chunks_exact(CLASSES)) {
             loss -= f64::from(row[film.film.label as usize]);
             correct += usize::from(top(row) == Some(film.film.label as usize));

@@ -27,7 +27,7 @@ pub struct EpochMetrics {
 /// Puts an epoch's row behind those of the epochs before it. Rows of the same and later epochs are those of a run that was
 /// killed before its checkpoint was written.
 pub fn add(path: &Path, metrics: &EpochMetrics) -> Result<(), TrainError> {
-    let io = |source| TrainError::Io { path: path.into(), source };
+    let io = |source| TrainError::Save { path: path.into(), source };
     let old = if path.exists() { std::fs::read_to_string(path).map_err(io)? } else { String::new() };
     let table = || -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
         let mut writer = csv::Writer::from_writer(Vec::new());

@@ -24,6 +24,9 @@ impl std::str::FromStr for Stage {
         if stage.size == 0 || !stage.size.is_multiple_of(32) {
             return Err(format!("input size {}: it must be a multiple of 32, for instance 224", stage.size));
         }
+        if stage.epochs == 0 {
+            return Err(format!("`{text}` has no epoch; leave it out, or give 1 or more"));
+        }
         Ok(stage)
     }
 }
@@ -84,6 +87,9 @@ pub struct TrainConfig {
     /// SHA-256 of the teacher's file.
     #[serde(default)]
     pub teacher: Option<String>,
+    /// SHA-256 of the file with the ranges by which the network is trained as int8; `None` for float.
+    #[serde(default)]
+    pub int8_ranges: Option<String>,
 }
 
 impl TrainConfig {
@@ -115,6 +121,7 @@ impl TrainConfig {
             architecture: Architecture::densenet121(attention),
             initial_weights: None,
             teacher: None,
+            int8_ranges: None,
         }
     }
 
@@ -141,6 +148,7 @@ impl TrainConfig {
             architecture: Architecture::densenet121(attention),
             initial_weights: None,
             teacher: None,
+            int8_ranges: None,
         }
     }
 

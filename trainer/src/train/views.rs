@@ -55,9 +55,18 @@ struct View {
     lungs: Option<Vec<f32>>,
 }
 
-/// The films of an epoch by their place in `train`, as many as there are, in random order. With balanced classes every
+/// A film of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drawn {
+    /// Its place in the list of films.
+    film: usize,
+    /// How often it came before in the epoch.
+    before: usize,
+}
+
+/// The films of an epoch, as many as there are, in random order. With balanced classes every
 /// class comes equally often: the films of the smaller ones more than once, some of the larger ones not at all.
-pub fn order(train: &[Example], config: &TrainConfig, epoch: usize) -> Vec<usize> {
+pub fn order(train: &[Example], config: &TrainConfig, epoch: usize) -> Vec<Drawn> {
     let mut rng = rng(config.seed, epoch, usize::MAX);
     let mut order: Vec<usize> = (0..train.len()).collect();
     order.shuffle(&mut rng);
@@ -68,24 +77,29 @@ pub fn order(train: &[Example], config: &TrainConfig, epoch: usize) -> Vec<usize
         let mut balanced: Vec<usize> =
             (0..train.len()).filter_map(|place| drawn[(place + epoch) % CLASSES].next()).collect();
         balanced.shuffle(&mut rng);
-        return balanced;
+        order = balanced;
     }
-    order
+    let mut drawn = vec![0; train.len()];
+    let count = |film: usize| {
+        drawn[film] += 1;
+        Drawn { film, before: drawn[film] - 1 }
+    };
+    order.into_iter().map(count).collect()
 }
 
-/// The views of films, given by their place in `train`, in an epoch, counted from 0.
+/// The views of films in an epoch, counted from 0.
 ///
 /// # Errors
 /// [`TrainError::Teacher`].
 pub fn batch(
     train: &[Example],
-    films: &[usize],
+    films: &[Drawn],
     teacher: Option<&Teacher>,
     config: &TrainConfig,
     epoch: usize,
 ) -> Result<Batch, TrainError> {
     let views: Result<Vec<View>, TrainError> =
-        films.par_iter().map(|film| view(train, *film, teacher, config, epoch)).collect();
+        films.par_iter().map(|&drawn| view(train, drawn, teacher, config, epoch)).collect();
     let mut batch = Batch::default();
     for view in views? {
         if let Some(coverage) = view.lungs {
@@ -103,13 +117,14 @@ pub fn batch(
 /// The view of a film in an epoch; with the chance of `config.mixup` it is mixed with one of another film.
 fn view(
     train: &[Example],
-    film: usize,
+    Drawn { film, before }: Drawn,
     teacher: Option<&Teacher>,
     config: &TrainConfig,
     epoch: usize,
 ) -> Result<View, TrainError> {
     let spec = InputSpec::imagenet(config.size(epoch));
-    let mut rng = rng(config.seed, epoch, film);
+    // A film that comes again has another view.
+    let mut rng = rng(config.seed, epoch, before * train.len() + film);
     // Fine enough for both.
     let side = teacher.map_or(spec.size, |teacher| teacher.side().max(spec.size));
     let take = |example: &Example, rng: &mut _| {
@@ -192,15 +207,26 @@ mod tests {
         let train: Vec<Example> = labels
             .into_iter()
             .flat_map(|(label, count)| std::iter::repeat_n(label, count))
-            .map(|label| Example { plate: GrayImage::new(1, 1), label, photographs: vec![], lungs: None })
+            .map(|label| Example { plate: GrayImage::new(8, 8), label, photographs: vec![], lungs: None })
             .collect();
         let count = |config: &TrainConfig| {
             let order = order(&train, config, 0);
-            Class::ALL.map(|class| order.iter().filter(|film| train[**film].label == class).count())
+            Class::ALL.map(|class| order.iter().filter(|film| train[film.film].label == class).count())
         };
         let plain = TrainConfig::own(Attention::None);
         assert_eq!(count(&plain), [2, 9, 4]);
-        assert_eq!(count(&TrainConfig { balance_classes: true, ..plain }), [5, 5, 5]);
+        let balanced = TrainConfig { balance_classes: true, ..plain };
+        assert_eq!(count(&balanced), [5, 5, 5]);
+
+        // Films that come again do so in other views.
+        let order = order(&train, &balanced, 0);
+        let again: Vec<Drawn> = order.iter().copied().filter(|drawn| drawn.before > 0).collect();
+        assert!(!again.is_empty());
+        let config = TrainConfig { stages: vec![Stage { size: 32, epochs: 1 }], ..balanced };
+        for drawn in again {
+            let view = |drawn| view(&train, drawn, None, &config, 0).unwrap().input;
+            assert_ne!(view(drawn), view(Drawn { before: 0, ..drawn }));
+        }
     }
 
     #[test]
@@ -244,7 +270,9 @@ mod tests {
             augment: false,
             ..TrainConfig::own(Attention::None)
         };
-        let look = |config: &TrainConfig, film, epoch| view(&films, film, Some(&teacher), config, epoch).unwrap();
+        let drawn = |film| Drawn { film, before: 0 };
+        let look =
+            |config: &TrainConfig, film, epoch| view(&films, drawn(film), Some(&teacher), config, epoch).unwrap();
         for (film, gray) in [(0, 0.0), (1, 1.0)] {
             let view = look(&labels_alone, film, 0);
             assert_eq!(view.features, [gray; 3]);
@@ -265,7 +293,7 @@ mod tests {
         assert_eq!(look(&taught, 1, 0).target, teacher.teach(&films[1].plate).unwrap().probabilities);
         let with_map = TrainConfig { map_weight: 1.0, ..labels_alone.clone() };
         let places = with_map.cells(0).pow(2);
-        let of_all = |config: &TrainConfig| batch(&films, &[0, 1], Some(&teacher), config, 0).unwrap();
+        let of_all = |config: &TrainConfig| batch(&films, &[0, 1].map(drawn), Some(&teacher), config, 0).unwrap();
         assert_eq!(of_all(&with_map).map.len(), 2 * places * teacher.features());
         assert!(of_all(&labels_alone).map.is_empty());
     }
