@@ -98,6 +98,11 @@ pub fn export(args: ExportArgs) -> Result<(), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
     let train = manifest.split("train")?;
     let (mut films, _) = dataset::read_plates(train)?;
+    // Before the work, so that a manifest without them is told of first.
+    let val = match args.no_compare {
+        true => None,
+        false => Some(dataset::read_plates(manifest.split("val")?)?.0),
+    };
     let config = train::config_of(&args.run)?;
     let mut training = toml::Table::try_from(&config)?;
     training.insert("films".into(), toml::Value::Integer(films.len() as i64));
@@ -124,10 +129,7 @@ pub fn export(args: ExportArgs) -> Result<(), AnyError> {
             println!("{:6.1} dB  {}", layer.sqnr_db, layer.layer);
         }
     }
-    if args.no_compare {
-        return Ok(());
-    }
-    let (val, _) = dataset::read_plates(manifest.split("val")?)?;
+    let Some(val) = val else { return Ok(()) };
     let spec = InputSpec::imagenet(args.size);
     let (float, int8) = (accuracy(&float, &spec, &val)?, accuracy(&int8, &spec, &val)?);
     println!("val accuracy over {} films: float {:.1} %, int8 {:.1} %", val.len(), 100.0 * float, 100.0 * int8);
