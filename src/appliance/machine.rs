@@ -221,7 +221,7 @@ impl Machine {
             (Ready, Event::Preview) | (State::Fault(Fault::Camera), Event::Failed(Fault::Camera)) => {
                 self.limited_since = now;
             }
-            (Verdict { .. } | Refused, Event::Press(_)) if self.elapsed(now) < RESULT_STANDS => {}
+            (_, Event::Press(_)) if self.shows_new_result(now) => {}
             (Booting | Ready | Verdict { .. } | Refused | State::Fault(_), Event::Press(Press::Short)) => {
                 self.enter(Capturing, now);
                 return Some(Action::Capture);
@@ -302,11 +302,12 @@ impl Machine {
 
     /// Whether a press of the button would be taken.
     pub fn attentive(&self, now: Instant) -> bool {
-        match self.state {
-            State::Booting | State::Capturing | State::Analysing => false,
-            State::Verdict { .. } | State::Refused => self.elapsed(now) >= RESULT_STANDS,
-            State::Ready | State::Fault(_) | State::ShuttingDown => true,
-        }
+        !matches!(self.state, State::Booting | State::Capturing | State::Analysing) && !self.shows_new_result(now)
+    }
+
+    /// Whether the operator may not have seen the result that is shown.
+    fn shows_new_result(&self, now: Instant) -> bool {
+        self.shows_result() && self.elapsed(now) < RESULT_STANDS
     }
 
     /// Whether the storage fault still has to tell of a film that was judged in vain.

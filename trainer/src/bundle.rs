@@ -14,11 +14,11 @@ use xray_triage::film_space::{FilmSpace, VALUES};
 use xray_triage::infer::Network;
 use xray_triage::preprocess::{self, InputSpec};
 use xray_triage::triage::{Class, OperatingPoint, Scaling};
-use xray_triage::whole;
 
 use crate::architecture::Architecture;
 use crate::calibration::{self, Scored};
 use crate::dataset::LabelledPlate;
+use crate::disk::{self, at};
 use crate::export::{self, Estimator, LayerError, Ranges};
 use crate::film_space::{self, FilmDescriptions};
 use crate::snapshot::{self, Effects};
@@ -48,11 +48,11 @@ pub struct Quantization {
 
 impl Quantization {
     pub fn read(path: &Path) -> Result<Self, AnyError> {
-        let named = |reason: String| format!("{}: {reason}", path.display());
-        let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-        Ok(toml::from_str(&text).map_err(|error| {
-            named(format!("{}; name the quantization.toml of an export", error.to_string().trim_end()))
-        })?)
+        let text = std::fs::read_to_string(path).map_err(at(path))?;
+        let named = |error: toml::de::Error| {
+            at(path)(format!("{}; name the quantization.toml of an export", error.to_string().trim_end()))
+        };
+        Ok(toml::from_str(&text).map_err(named)?)
     }
 }
 
@@ -113,7 +113,7 @@ pub fn export(
 ) -> Result<(Vec<u8>, Vec<u8>), AnyError> {
     let &Target { folder, quantization_file, id, size, estimator } = target;
     let (architecture, state) = read_checkpoint(checkpoint)?;
-    create_folder(folder)?;
+    disk::create_folder(folder)?;
     let weights = folder.join(WEIGHTS_FILE);
     state.save(&weights, Precision::Half)?;
     let spec = InputSpec::imagenet(size);
@@ -121,10 +121,10 @@ pub fn export(
     let inputs = films.iter().map(|film| preprocess::tensor(&film.plate, &spec));
     let quantized = export::quantize(&architecture, &state, side, inputs, estimator)?;
     let float = export::float_model(&architecture, &state, side)?;
-    write_whole(&folder.join(MODEL_FILE), &quantized.model)?;
+    disk::write(&folder.join(MODEL_FILE), &quantized.model)?;
     let space = serde_json::to_vec(&no_film_space())?;
-    write_whole(&folder.join(FILM_SPACE_FILE), &space)?;
-    let written = std::fs::read(&weights).map_err(|error| format!("{}: {error}", weights.display()))?;
+    disk::write(&folder.join(FILM_SPACE_FILE), &space)?;
+    let written = std::fs::read(&weights).map_err(at(&weights))?;
     let quantization = Quantization {
         weights_sha256: sha256_hex(&written),
         size,
@@ -186,7 +186,7 @@ pub fn write_layer_errors(
     for LayerError { layer, sqnr_db } in &layers {
         writer.serialize((layer, sqnr_db, films.len(), quantization.estimator, &manifest.sha256))?;
     }
-    write_whole(table, &writer.into_inner()?)?;
+    disk::write(table, &writer.into_inner()?)?;
     Ok(layers)
 }
 
@@ -296,7 +296,7 @@ pub fn calibrate(
     manifest.profiles = profiles;
     let space = serde_json::to_vec(&film_space)?;
     manifest.film_space.sha256 = sha256_hex(&space);
-    write_whole(&folder.join(&manifest.film_space.file), &space)?;
+    disk::write(&folder.join(&manifest.film_space.file), &space)?;
     write_manifest(folder, &manifest)?;
     Ok(manifest)
 }
@@ -319,20 +319,12 @@ pub fn record_metrics(folder: &Path, name: &str, metrics: toml::Table) -> Result
 }
 
 fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), AnyError> {
-    write_whole(&folder.join(MANIFEST_FILE), manifest.to_toml()?.as_bytes())
+    Ok(disk::write(&folder.join(MANIFEST_FILE), manifest.to_toml()?.as_bytes())?)
 }
 
 fn write_toml(path: &Path, value: &impl Serialize) -> Result<(), AnyError> {
     if let Some(folder) = path.parent() {
-        create_folder(folder)?;
+        disk::create_folder(folder)?;
     }
-    write_whole(path, toml::to_string_pretty(value)?.as_bytes())
-}
-
-fn create_folder(folder: &Path) -> Result<(), AnyError> {
-    Ok(std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?)
-}
-
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), AnyError> {
-    Ok(whole::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))?)
+    Ok(disk::write(path, toml::to_string_pretty(value)?.as_bytes())?)
 }

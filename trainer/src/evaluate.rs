@@ -4,7 +4,7 @@
 use image::{GrayImage, Luma};
 use serde::{Deserialize, Serialize};
 use xray_triage::film::Profile;
-use xray_triage::pipeline::{Record, Triage};
+use xray_triage::pipeline::{ModelName, Record, Triage};
 
 use crate::dataset::Film;
 use crate::metrics::{Judged, Metrics};
@@ -119,18 +119,17 @@ pub fn evaluate(triage: &Triage, split: &str, films: &[Film], judged: &[Judged])
         source: film.source.clone(),
         judged,
     });
-    Evaluation { films: answers.collect(), ..evaluation(triage, split, groups("", films, judged)) }
+    Evaluation { films: answers.collect(), ..evaluation(triage.model(), split, groups("", films, judged)) }
 }
 
 /// The same of photographs of every film at several levels of the simulator, level by level: photographs of one film
 /// are no independent observations. Single films are not listed.
 pub fn evaluate_levels(triage: &Triage, split: &str, films: &[Film], levels: &[(u8, Vec<Judged>)]) -> Evaluation {
     let of_level = |(level, judged): &(u8, Vec<Judged>)| groups(&format!("level {level}{LEVEL_END}"), films, judged);
-    evaluation(triage, split, levels.iter().flat_map(of_level).collect())
+    evaluation(triage.model(), split, levels.iter().flat_map(of_level).collect())
 }
 
-fn evaluation(triage: &Triage, split: &str, groups: Vec<Group>) -> Evaluation {
-    let model = triage.model();
+fn evaluation(model: &ModelName, split: &str, groups: Vec<Group>) -> Evaluation {
     Evaluation {
         model: model.id.clone(),
         sha256: model.sha256.clone(),
@@ -248,18 +247,8 @@ mod tests {
         }
     }
 
-    fn evaluation(groups: Vec<Group>) -> Evaluation {
-        Evaluation {
-            model: "m".into(),
-            sha256: String::new(),
-            split: "val".into(),
-            photographs: None,
-            lungs: None,
-            profile: None,
-            operating_point: None,
-            groups,
-            films: Vec::new(),
-        }
+    fn of_groups(groups: Vec<Group>) -> Evaluation {
+        evaluation(&ModelName { id: "m".into(), sha256: String::new() }, "val", groups)
     }
 
     #[test]
@@ -297,7 +286,7 @@ mod tests {
             Judged { truth: Class::Normal, outcome: top.into(), probabilities }
         });
         let groups = [groups("", &films, &judged), groups("level 2, ", &films, &judged)].concat();
-        let evaluation = evaluation(groups);
+        let evaluation = of_groups(groups);
         let text = evaluation.to_string();
         assert!(text.contains("| all | 2 | 50.0 (0.0-100.0) |"), "{text}");
         for name in ["all", "level 2, all"] {
@@ -312,7 +301,7 @@ mod tests {
     #[test]
     fn refused_films_show_a_dash_for_their_calibration_error() {
         let refused = [Judged { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None }];
-        let text = evaluation(groups("", &[film("", "")], &refused)).to_string();
+        let text = of_groups(groups("", &[film("", "")], &refused)).to_string();
         assert!(text.contains("| all | 1 | 0.0 (0.0-97.5) | - | - | 0.0 | - | - | 1 | 0.0 | - |"), "{text}");
     }
 }

@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod calibration;
 pub mod compare;
 pub mod dataset;
+pub mod disk;
 pub mod evaluate;
 pub mod export;
 pub mod film_space;

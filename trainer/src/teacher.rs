@@ -253,6 +253,10 @@ mod tests {
         let error = || Teacher::load(&path).err().unwrap().to_string();
         std::fs::write(&path, onnx(false)).unwrap();
         assert!(error().contains("teacher.onnx") && error().contains("no linear layer"), "{}", error());
+        let mut two_outputs = model(true);
+        two_outputs.output("features", &[1, 3]);
+        std::fs::write(&path, two_outputs.encode()).unwrap();
+        assert!(error().contains("1 inputs and 2 outputs"), "{}", error());
         std::fs::write(&path, b"no network").unwrap();
         assert!(error().contains("not usable as a teacher"), "{}", error());
     }

@@ -1,7 +1,6 @@
 //! `trainer ablation`.
 
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use trainer::ablation;
@@ -9,6 +8,7 @@ use trainer::architecture::Attention;
 use trainer::backend::Backend;
 use trainer::compare::{self, Comparison};
 use trainer::dataset::{self, Manifest};
+use trainer::disk::at;
 use trainer::train::Material;
 use xray_triage::pipeline::Options;
 
@@ -59,14 +59,13 @@ pub fn ablation(args: AblationArgs) -> Result<(), AnyError> {
         return Ok(());
     };
     let answers = ablation::judge(&runs, &judged_films, &Options { threads, ..Options::default() })?;
-    let unwritable = |path: &Path, error: &dyn Display| format!("{}: {error}", path.display());
     let path = out.join(format!("answers-{split}.csv"));
-    let file = std::fs::File::create(&path).map_err(|error| unwritable(&path, &error))?;
-    compare::write_answers(file, &judged_films, &answers).map_err(|error| unwritable(&path, &error))?;
+    let file = std::fs::File::create(&path).map_err(at(&path))?;
+    compare::write_answers(file, &judged_films, &answers).map_err(at(&path))?;
     let comparison = Comparison::of(&split, &answers).ok_or("there are no films to compare on")?;
     let path = out.join(format!("comparison-{split}.json"));
     let text = serde_json::to_string_pretty(&comparison)?;
-    std::fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
+    std::fs::write(&path, text).map_err(at(&path))?;
     print!("{comparison}");
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! `trainer compare`.
 
-use std::fmt::Display;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use trainer::bundle;
 use trainer::compare::{self, Answers, Comparison, NetworkAnswers};
 use trainer::dataset::{self, Manifest};
+use trainer::disk::at;
 use xray_triage::pipeline::{Options, Triage};
 
 use super::{AnyError, print_figures};
@@ -42,10 +42,9 @@ pub fn compare(args: CompareArgs) -> Result<(), AnyError> {
     }
     let films = Manifest::read(&args.manifest)?.split(&args.split)?;
     dataset::check_readable(&films)?;
-    let unwritable = |path: &Path, error: &dyn Display| format!("{}: {error}", path.display());
     // Before the networks run, which takes long.
     let answers = match &args.answers {
-        Some(path) => Some((path, File::create(path).map_err(|error| unwritable(path, &error))?)),
+        Some(path) => Some((path, File::create(path).map_err(at(path))?)),
         None => None,
     };
     let options = Options { threads: args.threads, ..Options::default() };
@@ -56,7 +55,7 @@ pub fn compare(args: CompareArgs) -> Result<(), AnyError> {
         models.push(Answers { model: triage.model().id.clone(), networks: vec![network] });
     }
     if let Some((path, file)) = answers {
-        compare::write_answers(file, &films, &models).map_err(|error| unwritable(path, &error))?;
+        compare::write_answers(file, &films, &models).map_err(at(path))?;
     }
     let comparison = Comparison::of(&args.split, &models).ok_or("there are no films to compare on")?;
     print_figures(&comparison, args.json)

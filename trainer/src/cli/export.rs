@@ -1,17 +1,17 @@
 //! `trainer export` and `trainer dump`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use trainer::bundle;
 use trainer::dataset::{self, LabelledPlate, Manifest};
+use trainer::disk;
 use trainer::export::{Estimator, agreement};
 use trainer::train;
 use xray_triage::bundle::Bundle;
 use xray_triage::infer::Network;
 use xray_triage::preprocess::{self, InputSpec};
 use xray_triage::triage::{self, Scaling};
-use xray_triage::whole;
 
 use super::{AnyError, calibration_file};
 
@@ -120,7 +120,7 @@ pub fn export(args: ExportArgs) -> Result<(), AnyError> {
     let weights = args.run.join(args.weights.file());
     let (float, int8) = bundle::export(&weights, &target, &films, training)?;
     if let Some(path) = &args.float {
-        write(path, &float)?;
+        disk::write(path, &float)?;
     }
     if let Some(table) = &args.layers {
         let layers = bundle::write_layer_errors(&args.out, &quantization, &films, table)?;
@@ -144,10 +144,6 @@ pub fn export(args: ExportArgs) -> Result<(), AnyError> {
     Ok(())
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), AnyError> {
-    Ok(whole::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))?)
-}
-
 /// Accuracy (0..=1) of a network on plates.
 fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f64, AnyError> {
     let network = Network::load(model, spec.size, 2)?;
@@ -162,8 +158,9 @@ fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f
 pub fn dump(args: DumpArgs) -> Result<(), AnyError> {
     let bundle = Bundle::load(&args.bundle)?;
     let inputs = agreement::inputs(&args.films, &bundle.manifest.input)?;
-    std::fs::create_dir_all(&args.out).map_err(|error| format!("{}: {error}", args.out.display()))?;
+    disk::create_folder(&args.out)?;
     agreement::write_inputs(&args.out.join("inputs.f32"), inputs.iter().map(Vec::as_slice))?;
-    write(&args.out.join("float.onnx"), &bundle::float_model(&args.bundle)?)?;
-    write(&args.out.join("int8.onnx"), &bundle.model)
+    disk::write(&args.out.join("float.onnx"), &bundle::float_model(&args.bundle)?)?;
+    disk::write(&args.out.join("int8.onnx"), &bundle.model)?;
+    Ok(())
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use trainer::bundle;
 use trainer::dataset::Manifest;
+use trainer::disk::{self, at};
 use trainer::report::cam_sheet::{self, SheetFilm};
 use trainer::report::card::{self, Facts};
 use trainer::report::document;
 use trainer::report::records::Records;
 use trainer::report::run::Run;
 use xray_triage::bundle::Bundle;
-use xray_triage::{picture, whole};
+use xray_triage::picture;
 
 use super::{AnyError, files};
 
@@ -119,7 +120,6 @@ fn films_of(manifest: &Path, ids: &[String]) -> Result<Vec<SheetFilm>, AnyError>
 }
 
 fn write(path: &Path, text: &str) -> Result<(), AnyError> {
-    let written =
-        path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| whole::write(path, text.as_bytes()));
-    Ok(written.map_err(|error| format!("{}: {error}", path.display()))?)
+    path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(at(path))?;
+    Ok(disk::write(path, text.as_bytes())?)
 }

@@ -1,9 +1,9 @@
 //! `trainer snapshot`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use image::ImageError;
+use trainer::disk::at;
 use trainer::snapshot::{self, Effect, Effects};
 use xray_triage::film::Profile;
 use xray_triage::picture;
@@ -42,10 +42,9 @@ pub fn snapshot(args: SnapshotArgs) -> Result<(), AnyError> {
     let base = if args.mix { Effects::mixed(args.seed) } else { Effects::all(args.level) };
     let effects = args.effects.iter().fold(base, |effects, (effect, level)| effects.with(*effect, *level));
     let snapshot = simulate(&picture::read(&args.film)?, &effects, args.seed);
-    let unwritable = |path: &Path, error: ImageError| format!("{}: {error}", path.display());
-    snapshot.photo.save(&args.out).map_err(|error| unwritable(&args.out, error))?;
+    snapshot.photo.save(&args.out).map_err(at(&args.out))?;
     if let Some(path) = &args.plate {
-        snapshot.plate.save(path).map_err(|error| unwritable(path, error))?;
+        snapshot.plate.save(path).map_err(at(path))?;
     }
     println!("{}", snapshot.corners.map(|[x, y]| format!("{x:.1},{y:.1}")).join(" "));
     Ok(())

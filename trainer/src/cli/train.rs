@@ -10,6 +10,7 @@ use trainer::architecture::Attention;
 use trainer::backend::Backend;
 use trainer::bundle::Quantization;
 use trainer::dataset::{self, LabelledPlate, Manifest};
+use trainer::disk::{self, at};
 use trainer::photographs;
 use trainer::rounding::Rounding;
 use trainer::state_dict::StateDict;
@@ -123,7 +124,7 @@ pub fn train(args: TrainArgs) -> Result<(), AnyError> {
     if let Some(path) = int8_ranges {
         let Quantization { ranges, .. } = Quantization::read(&path)?;
         rounding = Some(Rounding::new(&config.architecture, &ranges)?);
-        config.int8_ranges = Some(sha256_hex(&std::fs::read(&path)?));
+        config.int8_ranges = Some(sha256_hex(&std::fs::read(&path).map_err(at(&path))?));
     }
     let (train_films, val) = training_films(&settings, &config, &out)?;
     let material = Material {
@@ -153,7 +154,7 @@ pub fn initial_weights(args: &TrainSettings) -> Result<Option<InitialWeights>, A
     match &args.initial_weights {
         Some(path) => {
             let state = StateDict::load(path)?;
-            Ok(Some(InitialWeights { sha256: sha256_hex(&std::fs::read(path)?), state }))
+            Ok(Some(InitialWeights { sha256: sha256_hex(&std::fs::read(path).map_err(at(path))?), state }))
         }
         None => {
             if args.preset == Preset::Paper {
@@ -228,7 +229,7 @@ pub fn training_films(
         val_plates.len(),
         skipped + val_skipped
     );
-    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    disk::create_folder(folder)?;
     let photographs = match config.photograph_share > 0.0 {
         true => photographs::plates(&train_plates, &folder.join("photographs"))?,
         false => vec![Vec::new(); train_plates.len()],
