@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
-use trainer::annotations::Annotations;
-use trainer::architecture::Attention;
-use trainer::backend::Backend;
 use trainer::bundle::Quantization;
-use trainer::dataset::{self, LabelledPlate, Manifest};
+use trainer::data::annotations::Annotations;
+use trainer::data::dataset::{self, LabelledPlate, Manifest};
 use trainer::disk::{self, at};
-use trainer::photographs;
-use trainer::rounding::Rounding;
-use trainer::state_dict::StateDict;
-use trainer::teacher::{Teacher, TeacherError};
+use trainer::model::architecture::Attention;
+use trainer::model::backend::Backend;
+use trainer::model::fake_quantization::Rounding;
+use trainer::model::state_dict::StateDict;
+use trainer::simulate::photographs;
+use trainer::train::teacher::{Teacher, TeacherError};
 use trainer::train::{self, Ended, Example, Material, Stage, TrainConfig};
-use xray_triage::bundle::sha256_hex;
+use xray_triage_core::bundle::sha256_hex;
 
 use super::AnyError;
 

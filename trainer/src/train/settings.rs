@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::{Architecture, Attention};
 use crate::bundle::DEFAULT_SIZE;
+use crate::model::architecture::{Architecture, Attention};
 
 /// Some epochs at one input size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
