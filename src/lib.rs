@@ -8,6 +8,9 @@
 //! [`display`] and a [`panel`] with a button, set up by a [`config`]; [`caselog`] keeps what it saw, [`doctor`] looks
 //! whether it can work; [`cli`] is the program. Research use only, not for diagnosis.
 
+#[cfg(all(feature = "box", not(target_os = "linux")))]
+compile_error!("the feature `box` is the box's hardware, which needs Linux: build without it");
+
 pub mod appliance;
 pub mod bundle;
 pub mod cam;

@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use crate::config;
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 use crate::config::PanelBackend;
 
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 mod gpiochip;
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 mod presses;
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 mod rppal;
 mod simulated;
 
@@ -63,7 +63,7 @@ pub type Panel = (Box<dyn Button>, Box<dyn Leds>);
 ///
 /// # Errors
 /// The lines are not there, in use, or not permitted; or the program was built without pins.
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 pub fn open(config: &config::Panel) -> Result<Panel, PanelError> {
     match config.backend {
         PanelBackend::Rppal => rppal::open(config),
@@ -74,7 +74,7 @@ pub fn open(config: &config::Panel) -> Result<Panel, PanelError> {
 }
 
 /// The registers' panel; where that cannot be used, the character device's.
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 fn either(
     registers: Result<Panel, PanelError>,
     chip: impl FnOnce() -> Result<Panel, PanelError>,
@@ -110,12 +110,12 @@ impl Leds for UnusablePanel {
 }
 
 /// Built without pins: always an error.
-#[cfg(not(gpio_panel))]
+#[cfg(not(feature = "box"))]
 pub fn open(_config: &config::Panel) -> Result<Panel, PanelError> {
-    Err(PanelError("this program was built without pins. Build it with --features rppal, or use --simulate".into()))
+    Err(PanelError("this program was built without pins. Build it with --features box, or use --simulate".into()))
 }
 
-#[cfg(all(test, gpio_panel))]
+#[cfg(all(test, feature = "box"))]
 mod tests {
     use std::io::Cursor;
 

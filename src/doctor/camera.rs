@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Check, System};
 use crate::config;
 
-#[cfg(v4l_camera)]
+#[cfg(feature = "box")]
 pub(super) use crate::camera::captures;
 
 const NAME: &str = "camera";
@@ -39,7 +39,7 @@ impl System {
 }
 
 /// Whether the node has something that the box would take.
-#[cfg(v4l_camera)]
+#[cfg(feature = "box")]
 fn offered(node: &Path, found: &str, config: &config::Camera) -> Check {
     match crate::camera::offer(node, config) {
         Ok(offer) => {
@@ -52,13 +52,13 @@ fn offered(node: &Path, found: &str, config: &config::Camera) -> Check {
 }
 
 /// Built without cameras: the node is there, and that is all that can be said.
-#[cfg(not(v4l_camera))]
+#[cfg(not(feature = "box"))]
 fn offered(_node: &Path, found: &str, _config: &config::Camera) -> Check {
     Check::skipped(NAME, format!("{found} is there; this program was built without cameras"))
 }
 
 /// Built without cameras: no node can be asked.
-#[cfg(not(v4l_camera))]
+#[cfg(not(feature = "box"))]
 pub fn captures(_node: &Path) -> bool {
     true
 }
