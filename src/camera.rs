@@ -9,17 +9,17 @@ use xray_triage_core::image_file;
 
 mod huffman;
 mod pixels;
-#[cfg(any(v4l_camera, test))]
+#[cfg(any(feature = "box", test))]
 mod recorder;
 mod recording;
 mod simulated;
-#[cfg(v4l_camera)]
+#[cfg(feature = "box")]
 mod v4l;
 
 pub use pixels::FORMATS;
 pub use recording::{RecordedCamera, is_recording};
 pub use simulated::SimulatedCamera;
-#[cfg(v4l_camera)]
+#[cfg(feature = "box")]
 pub(crate) use v4l::{captures, offer};
 
 /// The camera over the light box.
@@ -108,13 +108,13 @@ pub trait Camera: Send {
 }
 
 /// The V4L2 camera of the settings. It is opened by the first grab, and again by the next one after an error.
-#[cfg(v4l_camera)]
+#[cfg(feature = "box")]
 pub fn open(config: &CameraConfig) -> Box<dyn Camera> {
     Box::new(v4l::V4lCamera::new(config))
 }
 
 /// Built without cameras: each grab is an error.
-#[cfg(not(v4l_camera))]
+#[cfg(not(feature = "box"))]
 pub fn open(config: &CameraConfig) -> Box<dyn Camera> {
     Box::new(NoCamera { device: config.device.clone() })
 }
@@ -124,7 +124,7 @@ pub fn open(config: &CameraConfig) -> Box<dyn Camera> {
 ///
 /// # Errors
 /// The camera fails, the folder cannot be written, or it has a recording. Frames that came before are a recording.
-#[cfg(v4l_camera)]
+#[cfg(feature = "box")]
 pub fn record(config: &CameraConfig, folder: &Path, duration: Duration) -> Result<usize, CameraError> {
     let mut recorder = recorder::Recorder::new(folder)?;
     let mut written = Ok(());
@@ -136,23 +136,23 @@ pub fn record(config: &CameraConfig, folder: &Path, duration: Duration) -> Resul
 }
 
 /// Built without cameras: always an error.
-#[cfg(not(v4l_camera))]
+#[cfg(not(feature = "box"))]
 pub fn record(config: &CameraConfig, _folder: &Path, _duration: Duration) -> Result<usize, CameraError> {
     Err(without_cameras(&config.device))
 }
 
-#[cfg(not(v4l_camera))]
+#[cfg(not(feature = "box"))]
 fn without_cameras(device: &str) -> CameraError {
-    let reason = "this program was built without cameras. Build it with --features v4l, or use --simulate".into();
+    let reason = "this program was built without cameras. Build it with --features box, or use --simulate".into();
     CameraError::Device { device: device.into(), reason }
 }
 
-#[cfg(not(v4l_camera))]
+#[cfg(not(feature = "box"))]
 struct NoCamera {
     device: String,
 }
 
-#[cfg(not(v4l_camera))]
+#[cfg(not(feature = "box"))]
 impl Camera for NoCamera {
     fn grab(&mut self, _frame: &mut GrayImage) -> Result<(), CameraError> {
         Err(without_cameras(&self.device))

@@ -57,10 +57,13 @@ const WAL_FILE: &str = "cases.sqlite-wal";
 const ASIDE: &str = "aside";
 /// The layout this program writes; `user_version` in the database.
 const SCHEMA_VERSION: i64 = 1;
-/// The day of this version's release, 2026-11-27T00:00:00Z; it moves with each release. A clock before it was not set.
-/// Nothing earlier would do: on a board without a clock chip systemd sets a clock that is behind to the day of its own
-/// build, Debian 12's to one in May 2025.
-const EARLIEST_CLOCK: Timestamp = Timestamp::constant(1_795_737_600, 0);
+/// A clock before this was not set: the date of this program's sources, which `build.rs` gives. The date of an older
+/// program would not do: on a board without a clock chip systemd sets a clock that is behind to the day of its own build,
+/// Debian 12's to one in May 2025.
+const EARLIEST_CLOCK: Timestamp = match i64::from_str_radix(env!("EARLIEST_CLOCK"), 10) {
+    Ok(seconds) => Timestamp::constant(seconds, 0),
+    Err(_) => panic!("EARLIEST_CLOCK is not a number of seconds"),
+};
 
 /// AUTOINCREMENT: the number of a case that was kept is never given again, even if its row is deleted.
 const SCHEMA: &str = "

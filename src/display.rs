@@ -10,13 +10,13 @@ use xray_triage_core::image_file;
 
 use crate::ui::strings::Language;
 
-#[cfg(framebuffer)]
+#[cfg(feature = "box")]
 mod console;
-#[cfg(framebuffer)]
+#[cfg(feature = "box")]
 mod drm;
-#[cfg(framebuffer)]
+#[cfg(feature = "box")]
 mod framebuffer;
-#[cfg(framebuffer)]
+#[cfg(feature = "box")]
 mod layout;
 
 /// How often a display is looked after, or looked for.
@@ -89,7 +89,7 @@ pub fn open(config: &DisplayConfig) -> Box<dyn Display> {
     }))
 }
 
-#[cfg(framebuffer)]
+#[cfg(feature = "box")]
 fn open_first() -> Result<(PathBuf, Box<dyn Display>), DisplayError> {
     let framebuffer = Path::new("/dev/fb0");
     let mut failures = Vec::new();
@@ -103,7 +103,7 @@ fn open_first() -> Result<(PathBuf, Box<dyn Display>), DisplayError> {
 }
 
 /// A DRM card if it is called like one, else a framebuffer.
-#[cfg(framebuffer)]
+#[cfg(feature = "box")]
 fn open_device(device: &Path) -> Result<Box<dyn Display>, DisplayError> {
     if drm::is_card(device) {
         Ok(Box::new(drm::DrmDisplay::open(device)?))
@@ -112,15 +112,15 @@ fn open_device(device: &Path) -> Result<Box<dyn Display>, DisplayError> {
     }
 }
 
-#[cfg(not(framebuffer))]
+#[cfg(not(feature = "box"))]
 fn open_first() -> Result<(PathBuf, Box<dyn Display>), DisplayError> {
     let auto = PathBuf::from("auto");
     open_device(&auto).map(|display| (auto, display))
 }
 
-#[cfg(not(framebuffer))]
+#[cfg(not(feature = "box"))]
 fn open_device(device: &Path) -> Result<Box<dyn Display>, DisplayError> {
-    let reason = "this program was built without displays. Build it with --features display".into();
+    let reason = "this program was built without displays. Build it with --features box".into();
     Err(DisplayError { path: device.into(), reason })
 }
 

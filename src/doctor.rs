@@ -270,7 +270,7 @@ impl System {
 }
 
 /// Whether the chip answers and has the panel's lines.
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 fn lines(chip: &Path, config: &GpioConfig) -> Check {
     const NAME: &str = "panel";
     let shown = config.chip.display();
@@ -290,7 +290,7 @@ fn lines(chip: &Path, config: &GpioConfig) -> Check {
 }
 
 /// Built without pins: the chip is there, and that is all that can be said.
-#[cfg(not(gpio_panel))]
+#[cfg(not(feature = "box"))]
 fn lines(_chip: &Path, config: &GpioConfig) -> Check {
     Check::skipped("panel", format!("{} is there; this program was built without pins", config.chip.display()))
 }

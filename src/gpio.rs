@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(gpio_panel)]
-use crate::GpioConfigBackend;
-
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 mod gpiochip;
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 mod presses;
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 mod rppal;
 mod simulated;
 
@@ -110,7 +107,7 @@ pub type Panel = (Box<dyn Button>, Box<dyn Leds>);
 ///
 /// # Errors
 /// The lines are not there, in use, or not permitted; or the program was built without pins.
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 pub fn open(config: &GpioConfig) -> Result<Panel, GpioError> {
     match config.backend {
         GpioBackend::Rppal => rppal::open(config),
@@ -121,7 +118,7 @@ pub fn open(config: &GpioConfig) -> Result<Panel, GpioError> {
 }
 
 /// The registers' panel; where that cannot be used, the character device's.
-#[cfg(gpio_panel)]
+#[cfg(feature = "box")]
 fn either(
     registers: Result<Panel, GpioError>,
     chip: impl FnOnce() -> Result<Panel, GpioError>,
@@ -157,12 +154,12 @@ impl Leds for UnusableGpio {
 }
 
 /// Built without pins: always an error.
-#[cfg(not(gpio_panel))]
+#[cfg(not(feature = "box"))]
 pub fn open(_config: &GpioConfig) -> Result<Panel, GpioError> {
-    Err(GpioError("this program was built without pins. Build it with --features rppal, or use --simulate".into()))
+    Err(GpioError("this program was built without pins. Build it with --features box, or use --simulate".into()))
 }
 
-#[cfg(all(test, gpio_panel))]
+#[cfg(all(test, feature = "box"))]
 mod tests {
     use std::io::Cursor;
 

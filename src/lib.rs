@@ -5,6 +5,9 @@
 //! of [`ui`]; [`caselog`] keeps what it saw, [`doctor`] looks whether it can work, [`embedded_model`] holds the built-in bundle;
 //! [`cli`] is the program.
 
+#[cfg(all(feature = "box", not(target_os = "linux")))]
+compile_error!("the feature `box` is the box's hardware, which needs Linux: build without it");
+
 pub mod appliance;
 pub mod camera;
 pub mod caselog;

@@ -1,4 +1,4 @@
-//! The Debian package's settings file and its service.
+//! The Debian package's settings file and its service, and what a build takes from the changelog.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -8,9 +8,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use xray_triage::caselog::clock_unset;
 use xray_triage::config::Config;
 
+#[allow(dead_code)]
+#[path = "../build.rs"]
+mod build_script;
+
+use build_script::earliest_clock;
+
 const SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/config.toml");
+const CHANGELOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/CHANGELOG.md");
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/xray-triage.service");
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xray-triage");
 
@@ -39,6 +47,35 @@ fn every_setting_stands_there_with_its_default() {
     assert!(triage.model.is_some() && triage.operating_point.is_some() && triage.threads.is_some());
     let camera = all.camera;
     assert!(camera.exposure.is_some() && camera.white_balance.is_some() && camera.focus.is_some());
+}
+
+#[test]
+fn a_clock_counts_as_set_from_the_newest_release_on_or_from_the_date_of_the_sources() {
+    let changelog = "# Changelog\n\n## [Unreleased]\n\n## [0.2.0] - 2028-02-29\n\n## [0.1.0] - 2026-11-22\n";
+    let released = earliest_clock(changelog, None).expect("a release's date");
+    let date: jiff::Timestamp = "2028-02-29T00:00:00Z".parse().expect("a date");
+    assert_eq!(released, date.as_second());
+    assert_eq!(earliest_clock(changelog, Some(&(released + 5).to_string())), Ok(released + 5));
+    assert_eq!(earliest_clock(changelog, Some("0")), Ok(released), "nobody had the release before it");
+    for (changelog, epoch, named) in [
+        (changelog, "soon", "SOURCE_DATE_EPOCH"),
+        ("## [Unreleased]\n", "0", "no heading of a release"),
+        ("## [0.2.0] - 2027-02-29\n", "0", "2027-02-29"),
+        ("## [0.2.0] - 2027-13-01\n", "0", "2027-13-01"),
+        ("## [0.2.0] - spring\n", "0", "spring"),
+    ] {
+        let error = earliest_clock(changelog, Some(epoch)).expect_err(named);
+        assert!(error.contains(named), "{error}");
+    }
+}
+
+#[test]
+fn the_program_was_built_with_that_date() {
+    let changelog = fs::read_to_string(CHANGELOG).expect("the changelog is read");
+    let earliest = earliest_clock(&changelog, option_env!("SOURCE_DATE_EPOCH")).expect("a date");
+    let at = |second| jiff::Timestamp::from_second(second).expect("a time");
+    assert!(clock_unset(at(earliest - 1)));
+    assert!(!clock_unset(at(earliest)));
 }
 
 fn strip_setting(line: &str) -> &str {

@@ -43,7 +43,7 @@ pub struct Entry {
 
 impl Entry {
     /// Of a frame that came `at` after the first one.
-    #[cfg(any(v4l_camera, test))]
+    #[cfg(any(feature = "box", test))]
     pub fn new(layout: &Layout, at: Duration) -> Entry {
         Entry {
             at_ms: at.as_millis() as u64,

@@ -7,7 +7,7 @@ use crate::camera::CameraConfig;
 
 use super::{Check, System};
 
-#[cfg(v4l_camera)]
+#[cfg(feature = "box")]
 pub(super) use crate::camera::captures;
 
 const NAME: &str = "camera";
@@ -40,7 +40,7 @@ impl System {
 }
 
 /// Whether the node has something that the box would take.
-#[cfg(v4l_camera)]
+#[cfg(feature = "box")]
 fn offered(node: &Path, found: &str, config: &CameraConfig) -> Check {
     match crate::camera::offer(node, config) {
         Ok(offer) => {
@@ -53,13 +53,13 @@ fn offered(node: &Path, found: &str, config: &CameraConfig) -> Check {
 }
 
 /// Built without cameras: the node is there, and that is all that can be said.
-#[cfg(not(v4l_camera))]
+#[cfg(not(feature = "box"))]
 fn offered(_node: &Path, found: &str, _config: &CameraConfig) -> Check {
     Check::skipped(NAME, format!("{found} is there; this program was built without cameras"))
 }
 
 /// Built without cameras: no node can be asked.
-#[cfg(not(v4l_camera))]
+#[cfg(not(feature = "box"))]
 pub fn captures(_node: &Path) -> bool {
     true
 }
