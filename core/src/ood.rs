@@ -26,7 +26,7 @@ const CELLS: usize = 8;
 const DIRECTIONS: usize = 8;
 
 /// Length of a plate's description by edges, where one by grays alone has 16 at most. Chosen with the number of
-/// components, see docs/design/film-space.md.
+/// components, see docs/design/ood.md.
 const EDGE_WEIGHT: f32 = 4.0;
 
 /// How many numbers describe a plate.

@@ -12,7 +12,7 @@ use crate::data::dataset::{Film, LabelledPlate};
 use crate::measure::metrics::Estimate;
 
 /// Dimensions of the space. Of 32, 64 and 96 the one with which most foreign pictures are farther away than 99 of 100
-/// films; see docs/design/film-space.md.
+/// films; see docs/design/ood.md.
 pub const COMPONENTS: usize = 64;
 
 /// The share of films that may be refused as unfamiliar.

@@ -22,7 +22,7 @@ use super::AnyError;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Preset {
-    /// Our settings, with a teacher or without; docs/design/training.md has the commands of the shipped model, too.
+    /// Our settings, with a teacher or without; see docs/reference/training-settings.md.
     Own,
     /// Zhang's protocol: Adam 2e-4, batch 32, 50 epochs at 224 pixels, no random views, labels alone. The stretch of the
     /// gray range between percentiles is ours: it is the device's preprocessing.

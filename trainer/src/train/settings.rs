@@ -125,7 +125,7 @@ impl TrainConfig {
         }
     }
 
-    /// Our own settings; see docs/design/training.md.
+    /// Our own settings; see docs/reference/training-settings.md.
     pub fn own(attention: Attention) -> Self {
         TrainConfig {
             seed: 1,
