@@ -120,7 +120,7 @@ fn show(case: &Case, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "operating point  {}", or_none(&case.operating_point))?;
     writeln!(out, "model            {} {}", case.model_id, case.model_sha256)?;
     writeln!(out, "program          {}", case.version)?;
-    writeln!(out, "plate            {}", file(&case.plate))?;
+    writeln!(out, "film             {}", file(&case.film))?;
     writeln!(out, "activation maps  {}", file(&case.cam))
 }
 
@@ -154,7 +154,7 @@ mod tests {
             let mut film = assessment(0);
             film.record.outcome = outcome;
             film.record.probabilities = Some(Probabilities { covid19: 0.375, pneumonia: 0.5, normal: 0.125 });
-            log.record(&film, Timestamp::UNIX_EPOCH).unwrap();
+            log.add(&film, Timestamp::UNIX_EPOCH).unwrap();
         }
         let mut list = Vec::new();
         for case in CaseReader::open(folder.path()).unwrap().cases().unwrap() {

@@ -231,7 +231,7 @@ fn only_the_newest_cases_files_are_read() {
     let config = StorageConfig { folder: folder.path().into(), reserve_mb: 0 };
     let mut log = CaseLog::open(folder.path()).unwrap();
     for _ in 0..=FILES_READ {
-        log.record(&refused(), Timestamp::UNIX_EPOCH).unwrap();
+        log.add(&refused(), Timestamp::UNIX_EPOCH).unwrap();
     }
     let found = format!("{} cases, whole (files read of the newest {FILES_READ})", FILES_READ + 1);
     assert_eq!(case_log(&config), Check::ok("case log", found.clone()));
