@@ -38,10 +38,7 @@ pub struct RunArgs {
 /// Is the box until it is switched off. Settings that cannot be used are a fault that the box shows until it is ended, by
 /// what can be read of them: who stands at the light box sees no log.
 pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
-    let (mut config, unusable) = match Config::load(args.config.as_deref()) {
-        Ok(config) => (config, None),
-        Err(error) => (Config::legible(args.config.as_deref()), Some(error)),
-    };
+    let (mut config, unusable) = Config::load_for_box(args.config.as_deref());
     let hardware = match args.simulation.folder() {
         Some(folder) => {
             config.storage.folder = folder.join("cases");
