@@ -28,9 +28,9 @@ fn the_packaged_settings_are_the_defaults() {
 }
 
 #[test]
-fn every_setting_stands_there_with_its_default() {
+fn the_packaged_settings_file_has_every_setting_with_its_default() {
     let packaged = fs::read_to_string(SETTINGS).expect("the settings are read");
-    // A setting is commented out without a space, a comment has one.
+    // A setting that is commented out has no space after the #, a comment has one.
     let entries: String = packaged.lines().map(|line| format!("{}\n", strip_setting(line))).collect();
     let all: Config = toml::from_str(&entries).expect("all settings are known and of the right type");
     assert_eq!(all.check(), Ok(()));
@@ -42,7 +42,7 @@ fn every_setting_stands_there_with_its_default() {
             assert_eq!(table[section].get(key), Some(value), "{section}.{key}");
         }
     }
-    // The entries that have no default stand there as examples.
+    // The entries without a default have examples.
     let triage = all.triage;
     assert!(triage.model.is_some() && triage.operating_point.is_some() && triage.threads.is_some());
     let camera = all.camera;
@@ -70,7 +70,7 @@ fn a_clock_counts_as_set_from_the_newest_release_on_or_from_the_date_of_the_sour
 }
 
 #[test]
-fn the_program_was_built_with_that_date() {
+fn the_program_knows_the_date_of_its_newest_release() {
     let changelog = fs::read_to_string(CHANGELOG).expect("the changelog is read");
     let earliest = earliest_clock(&changelog, option_env!("SOURCE_DATE_EPOCH")).expect("a date");
     let at = |second| jiff::Timestamp::from_second(second).expect("a time");
@@ -99,11 +99,12 @@ fn the_program_tells_the_service_manager_what_its_unit_promises() {
 }
 
 #[test]
-fn the_program_tells_it_with_settings_that_cannot_be_used_too() {
+fn the_program_tells_it_as_well_if_its_settings_cannot_be_used() {
     keeps_the_promise(&["--config", "/no/such/config.toml"], 2);
 }
 
-/// Starts the program with these arguments as its service manager does, and holds its button.
+/// Starts the program with these arguments as its service manager does, checks what it tells the manager, and holds its
+/// button.
 fn keeps_the_promise(args: &[&str], exit_code: i32) {
     assert_eq!(unit("Type"), "notify");
     let (start, watchdog) = (seconds("TimeoutStartSec"), seconds("WatchdogSec"));
@@ -114,11 +115,11 @@ fn keeps_the_promise(args: &[&str], exit_code: i32) {
 
     assert_eq!(manager.next(start), "READY=1");
     assert!(started.elapsed() < start);
-    // While the box waits, and while its model loads. A manager wants to hear of it twice in the time it grants.
+    // The messages must come while the box waits, and while its model loads. A manager wants two of them in WatchdogSec.
     for _ in 0..10 {
         assert_eq!(manager.next(watchdog / 2), "WATCHDOG=1");
     }
-    // The end of the presses holds the button.
+    // The end of the simulated presses holds the button.
     drop(child.stdin.take());
     while manager.next(watchdog / 2) != "STOPPING=1" {}
     assert_eq!(child.wait().expect("the program ends").code(), Some(exit_code));
@@ -134,11 +135,11 @@ fn start_managed(folder: &TempDir, args: &[&str]) -> (Manager, Child) {
     (manager, program.spawn().expect("the program starts"))
 }
 
-/// The service manager's ear.
+/// The socket on which a service manager hears from the program.
 struct Manager(UnixDatagram);
 
 impl Manager {
-    /// What the program says next, within this limit.
+    /// The program's next message, which must come within this limit.
     fn next(&self, limit: Duration) -> String {
         self.0.set_read_timeout(Some(limit)).expect("a timeout");
         let mut message = [0; 256];
@@ -148,7 +149,7 @@ impl Manager {
 }
 
 #[test]
-fn a_stop_waits_for_the_film_in_hand_for_as_long_as_that_takes() {
+fn a_stop_waits_for_the_film_in_hand_however_long_that_takes() {
     let folder = TempDir::new().expect("a temporary folder");
     let film = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/films/film-photo-nih_00002102_000.jpg");
     fs::copy(film, folder.path().join("film.jpg")).expect("a photograph copied");
@@ -165,7 +166,7 @@ fn a_stop_waits_for_the_film_in_hand_for_as_long_as_that_takes() {
     };
     let log = std::thread::spawn(move || log.inspect(stop).collect::<Vec<String>>());
 
-    // The manager kills what is still there after TimeoutStopSec, unless it was told in time to wait on.
+    // The manager kills the program after TimeoutStopSec, unless it was told in time to wait longer.
     let (mut granted, mut rounds) = (seconds("TimeoutStopSec"), 0);
     loop {
         let message = manager.next(granted);
@@ -194,14 +195,14 @@ fn systemd_understands_the_unit() {
     let path = folder.path().join("xray-triage.service");
     let program = unit("ExecStart").split(' ').next().expect("a program").to_string();
     assert_eq!(program, "/usr/bin/xray-triage");
-    // The program must be there.
+    // systemd-analyze wants the program to exist.
     let unit = fs::read_to_string(UNIT).expect("the unit is read");
     fs::write(&path, unit.replace(&program, PROGRAM)).expect("a unit written");
     let verified = match Command::new("systemd-analyze").arg("verify").arg(&path).output() {
         Ok(verified) => verified,
         Err(error) => return println!("skipped: systemd-analyze is not here ({error})"),
     };
-    // It may complain of the machine's other units, too.
+    // It may complain of other units of this machine as well.
     let said = String::from_utf8_lossy(&verified.stderr);
     let ours: Vec<&str> = said.lines().filter(|line| line.contains("xray-triage")).collect();
     assert!(ours.is_empty() && verified.status.success(), "{said}");
