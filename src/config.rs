@@ -120,12 +120,13 @@ impl Config {
     /// Those have the file's sections `display` and `panel`, each where it is right by itself, since the box is wired so
     /// whatever the rest of the file says. Everything else has its default.
     pub fn load_for_box(file: Option<&Path>) -> (Config, Option<ConfigError>) {
-        let loaded = read_text(file).map_err(|error| (Config::default(), error)).and_then(|(path, text)| {
-            Config::parse(path, &text).map_err(|error| (Config::display_and_panel(&text), error))
-        });
-        match loaded {
+        let (path, text) = match read_text(file) {
+            Ok(read) => read,
+            Err(error) => return (Config::default(), Some(error)),
+        };
+        match Config::parse(path, &text) {
             Ok(config) => (config, None),
-            Err((config, error)) => (config, Some(error)),
+            Err(error) => (Config::display_and_panel(&text), Some(error)),
         }
     }
 

@@ -85,11 +85,11 @@ fn film_files(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_case_comes_back_as_it_was_recorded() {
+fn a_case_comes_back_as_it_was_kept() {
     let folder = TempDir::new().unwrap();
-    let recorded = assessment(3);
+    let kept = assessment(3);
     let mut log = CaseLog::open(folder.path()).unwrap();
-    let id = log.add(&recorded, NOON).unwrap();
+    let id = log.add(&kept, NOON).unwrap();
     assert_eq!(id.to_string(), "000001");
     let second = log.add(&fault(), Timestamp::UNIX_EPOCH).unwrap();
 
@@ -97,15 +97,15 @@ fn a_case_comes_back_as_it_was_recorded() {
     let case = reader.case(id).unwrap();
     assert_eq!((case.taken.as_str(), case.clock_unset), ("2050-03-01T12:00:00.000Z", false));
     assert_eq!((case.outcome.as_str(), case.top.as_deref()), ("pneumonia", Some("pneumonia")));
-    assert_eq!(case.probabilities, recorded.record.probabilities);
+    assert_eq!(case.probabilities, kept.record.probabilities);
     assert_eq!((case.profile.as_deref(), case.operating_point.as_deref()), (Some("film"), Some("balanced")));
     assert_eq!((case.model_id.as_str(), case.model_sha256.len()), ("test-model", 64));
-    let printed: serde_json::Value = serde_json::from_str(&serde_json::to_string(&recorded.record).unwrap()).unwrap();
+    let printed: serde_json::Value = serde_json::from_str(&serde_json::to_string(&kept.record).unwrap()).unwrap();
     assert_eq!(case.record, printed);
-    assert_eq!(image_file::read(&case.film.unwrap()).unwrap(), recorded.picture.unwrap());
+    assert_eq!(image_file::read(&case.film.unwrap()).unwrap(), kept.picture.unwrap());
     let maps: BTreeMap<String, Vec<Vec<f32>>> = serde_json::from_slice(&fs::read(case.cam.unwrap()).unwrap()).unwrap();
     for class in Class::ALL {
-        assert_eq!(maps[class.label()].concat(), recorded.cam.as_ref().unwrap().map(class));
+        assert_eq!(maps[class.label()].concat(), kept.cam.as_ref().unwrap().map(class));
     }
 
     let case = reader.case(second).unwrap();
@@ -180,7 +180,7 @@ fn every_column_has_the_value_of_the_record_it_comes_from() {
 /// All columns of a case with their values, as they stand in the database.
 fn row(log: &CaseLog, id: CaseId) -> Vec<(String, Value)> {
     let mut statement = log.database.prepare("SELECT * FROM cases WHERE id = ?1").unwrap();
-    let names: Vec<String> = statement.column_names().into_iter().map(String::from).collect();
+    let names: Vec<String> = statement.column_names().map(String::from).collect();
     let read = |row: &rusqlite::Row| (0..names.len()).map(|column| row.get(column)).collect();
     let values: Vec<Value> = statement.query_row([id.0], read).unwrap();
     names.into_iter().zip(values).collect()
@@ -520,7 +520,7 @@ fn the_process_that_is_killed() {
     }
 }
 
-fn start_recording(folder: &Path, stops: bool) -> Child {
+fn start_writing(folder: &Path, stops: bool) -> Child {
     let mut program = Command::new(env::current_exe().unwrap());
     program.args(["--exact", "--nocapture", "caselog::tests::the_process_that_is_killed"]).env(CHILD_FOLDER, folder);
     if stops {
@@ -550,7 +550,7 @@ fn kill_after(child: &mut Child, count: usize, then: Duration) -> Vec<i64> {
 #[test]
 fn a_kill_between_files_and_row_leaves_the_log_as_before() {
     let folder = TempDir::new().unwrap();
-    let mut child = start_recording(folder.path(), true);
+    let mut child = start_writing(folder.path(), true);
     assert_eq!(kill_after(&mut child, 1, Duration::ZERO), [1]);
     assert_eq!(film_files(folder.path()).len(), 4, "the second case's files are there");
     let mut log = CaseLog::open(folder.path()).unwrap();
@@ -564,7 +564,7 @@ fn a_kill_at_any_moment_loses_no_case_that_was_kept() {
     let folder = TempDir::new().unwrap();
     let mut kept = Vec::new();
     for round in 0..8 {
-        let mut child = start_recording(folder.path(), false);
+        let mut child = start_writing(folder.path(), false);
         // Moments spread over the few milliseconds that a case takes.
         kept.extend(kill_after(&mut child, 2, Duration::from_micros(1700 * round)));
     }
