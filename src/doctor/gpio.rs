@@ -1,6 +1,5 @@
 //! The button and the LEDs: whether the box can use the GPIO lines they are wired to.
 
-#[cfg(feature = "box")]
 use std::path::Path;
 
 use crate::gpio::{GpioBackend, GpioConfig};
@@ -66,6 +65,6 @@ fn lines(chip: &Path, config: &GpioConfig) -> Check {
 
 /// Without the feature `box` the chip cannot be asked, only that it exists is known.
 #[cfg(not(feature = "box"))]
-fn lines(_chip: &std::path::Path, config: &GpioConfig) -> Check {
+fn lines(_chip: &Path, config: &GpioConfig) -> Check {
     Check::skipped(NAME, format!("{} is there; this program was built without pins", config.chip.display()))
 }
