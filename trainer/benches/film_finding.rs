@@ -2,13 +2,13 @@
 //!
 //!     cargo bench -p trainer --bench film_finding -- MANIFEST SPLIT FILMS BUNDLE
 //!
-//! Every photograph has all effects at its level. The profile is found out, as on a phone's snapshot.
+//! Every photograph has all effects at its level. The profile is found out, as on a phone's photograph.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
-use trainer::data::dataset::{LabelledPlate, Manifest, read_plates};
+use trainer::data::dataset::{LabelledFilm, Manifest, read_films};
 use trainer::simulate::{Effects, WORST, simulator};
 use xray_triage_core::bundle::Bundle;
 use xray_triage_core::decision::Outcome;
@@ -33,11 +33,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [manifest, split, films, bundle] = arguments.as_slice() else {
         return Err("give a dataset's manifest.csv, a split, how many of its films, and a bundle's folder".into());
     };
-    let films: usize = films.parse().map_err(|_| format!("{films} is no number of films"))?;
-    let (mut plates, _) = read_plates(Manifest::read(Path::new(manifest))?.split(split)?)?;
+    let count: usize = films.parse().map_err(|_| format!("{films} is no number of films"))?;
+    let (mut films, _) = read_films(Manifest::read(Path::new(manifest))?.split(split)?)?;
     // Films of one collection stand together: take them evenly from all.
-    let step = (plates.len() / films.max(1)).max(1);
-    plates = plates.into_iter().step_by(step).take(films).collect();
+    let step = (films.len() / count.max(1)).max(1);
+    films = films.into_iter().step_by(step).take(count).collect();
     let options = Options { threads: 1, ..Options::default() };
     let triage = Pipeline::new(&Bundle::load(Path::new(bundle))?, &options)?;
 
@@ -45,8 +45,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("|---|---|---|---|---|---|");
     for profile in [Profile::Film, Profile::Screen] {
         for level in 1..=WORST {
-            let of_film = |(seed, film): (usize, &LabelledPlate)| find(&triage, film, profile, level, seed as u64);
-            let found: Vec<Found> = plates.par_iter().enumerate().filter_map(of_film).collect();
+            let of_film = |(seed, film): (usize, &LabelledFilm)| find(&triage, film, profile, level, seed as u64);
+            let found: Vec<Found> = films.par_iter().enumerate().filter_map(of_film).collect();
             println!("| {} | {level} | {} |", profile.name(), row(&found));
         }
     }
@@ -54,10 +54,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// `None` for the digital profile, of which there are no photographs.
-fn find(triage: &Pipeline, film: &LabelledPlate, profile: Profile, level: u8, seed: u64) -> Option<Found> {
-    let snapshot = simulator(profile)?(&film.plate, &Effects::all(level), seed);
-    let record = triage.assess(snapshot.clone().into_gray(), film.film.image_id.clone()).record;
-    let corner_error = found_corners(&record, profile).map(|found| snapshot.corner_error(&found));
+fn find(triage: &Pipeline, film: &LabelledFilm, profile: Profile, level: u8, seed: u64) -> Option<Found> {
+    let photograph = simulator(profile)?(&film.picture, &Effects::all(level), seed);
+    let record = triage.assess(photograph.clone().into_gray(), film.film.image_id.clone()).record;
+    let corner_error = found_corners(&record, profile).map(|found| photograph.corner_error(&found));
     let refused_for = if record.outcome == Outcome::Refused { record.reasons } else { Vec::new() };
     Some(Found { corner_error, refused_for })
 }

@@ -30,18 +30,18 @@ use reflections::Reflections;
 
 /// A simulated photograph and the truth about it.
 #[derive(Clone)]
-pub struct Snapshot {
+pub struct Photograph {
     /// 1600 x 1200 or 1200 x 1600 pixels, after JPEG coding.
     pub photo: RgbImage,
     /// True corners of the film sheet (of the picture shown, for a screen), clockwise from its top left, photo pixels;
     /// the photo itself reaches from (0, 0) to (width, height).
     pub corners: [[f32; 2]; 4],
-    /// The true plate: the sheet or picture within these corners as it is without photograph, marks and clips, in the
+    /// The true rectified film: the sheet or picture within these corners as it is without photograph, marks and clips, in the
     /// polarity in which it is shown. The digital film's pixels, with the border around them.
-    pub plate: GrayImage,
+    pub rectified: GrayImage,
 }
 
-impl Snapshot {
+impl Photograph {
     /// The photograph in gray, as the device reads a file of it.
     pub fn into_gray(self) -> GrayImage {
         DynamicImage::ImageRgb8(self.photo).into_luma8()
@@ -58,7 +58,7 @@ impl Snapshot {
 
 /// What photographs a film for a profile: [`film_on_lightbox`] or [`screen`]; `None` for digital films, which are taken as
 /// they are.
-pub fn simulator(profile: Profile) -> Option<fn(&GrayImage, &Effects, u64) -> Snapshot> {
+pub fn simulator(profile: Profile) -> Option<fn(&GrayImage, &Effects, u64) -> Photograph> {
     match profile {
         Profile::Digital => None,
         Profile::Film => Some(film_on_lightbox),
@@ -93,10 +93,10 @@ const GRID_DEPTH: [f64; 5] = [0.0, 0.04, 0.08, 0.14, 0.2];
 ///
 /// # Panics
 /// If the film has no pixel.
-pub fn film_on_lightbox(film: &GrayImage, effects: &Effects, seed: u64) -> Snapshot {
+pub fn film_on_lightbox(film: &GrayImage, effects: &Effects, seed: u64) -> Photograph {
     let choices = Choices { effects, seed };
-    let plate = bordered(&polarized(film, &choices), &choices);
-    let half = sheet_mm(&plate).map(|side| side / 2.0);
+    let rectified = bordered(&polarized(film, &choices), &choices);
+    let half = sheet_mm(&rectified).map(|side| side / 2.0);
     let mut rng = choices.of_scene();
     let gamma = between(&mut rng, [1.9, 2.5]);
     let clear = 10f64.powf(-between(&mut rng, [0.16, 0.26]));
@@ -143,7 +143,8 @@ pub fn film_on_lightbox(film: &GrayImage, effects: &Effects, seed: u64) -> Snaps
                 + panel_fall * 0.1 * (TAU * (x / tubes_mm + first_tube)).cos();
             let light = light.max(0.1);
             if on_sheet([x, y], half, 5.0) {
-                let transmitted = light * lookup(&plate, &grays, (x / half[0] + 1.0) / 2.0, (y / half[1] + 1.0) / 2.0);
+                let transmitted =
+                    light * lookup(&rectified, &grays, (x / half[0] + 1.0) / 2.0, (y / half[1] + 1.0) / 2.0);
                 let mark = marks.at([x, y]);
                 base.map(|base| transmitted * base * mark.transmits + mark.adds)
             } else {
@@ -154,7 +155,7 @@ pub fn film_on_lightbox(film: &GrayImage, effects: &Effects, seed: u64) -> Snaps
     };
     let camera = Camera::draw(&choices, half, [0.6, 0.84]);
     let photo = camera.photograph(&choices, radiance, |_, _| 1.0);
-    Snapshot { photo, corners: camera.corners.map(|p| p.map(|v| v as f32)), plate }
+    Photograph { photo, corners: camera.corners.map(|p| p.map(|v| v as f32)), rectified }
 }
 
 /// A hand-held photograph of a screen on which a viewer shows `film`: black background, half the time a gray bar
@@ -167,10 +168,10 @@ pub fn film_on_lightbox(film: &GrayImage, effects: &Effects, seed: u64) -> Snaps
 ///
 /// # Panics
 /// If the film has no pixel.
-pub fn screen(film: &GrayImage, effects: &Effects, seed: u64) -> Snapshot {
+pub fn screen(film: &GrayImage, effects: &Effects, seed: u64) -> Photograph {
     let choices = Choices { effects, seed };
-    let plate = polarized(film, &choices);
-    let half = sheet_mm(&plate).map(|side| side * 0.7 / 2.0);
+    let rectified = polarized(film, &choices);
+    let half = sheet_mm(&rectified).map(|side| side * 0.7 / 2.0);
     let mut rng = choices.of_scene();
     // A lit LCD pixel that is black, and its white.
     let grays = transmittances(1.0, between(&mut rng, [0.001, 0.004]), 2.2);
@@ -189,7 +190,7 @@ pub fn screen(film: &GrayImage, effects: &Effects, seed: u64) -> Snapshot {
     let radiance = |[x, y]: Point| {
         let value = if x.abs() < half[0] && y.abs() < half[1] {
             let mark = marks.at([x, y]);
-            let gray = lookup(&plate, &grays, (x / half[0] + 1.0) / 2.0, (y / half[1] + 1.0) / 2.0);
+            let gray = lookup(&rectified, &grays, (x / half[0] + 1.0) / 2.0, (y / half[1] + 1.0) / 2.0);
             gray * mark.transmits + mark.adds
         } else if x.abs() < shown[0] && y.abs() < shown[1] {
             black
@@ -215,7 +216,7 @@ pub fn screen(film: &GrayImage, effects: &Effects, seed: u64) -> Snapshot {
     };
     let camera = Camera::draw(&choices, half, [0.66, 0.9]);
     let photo = camera.photograph(&choices, radiance, grid);
-    Snapshot { photo, corners: camera.corners.map(|p| p.map(|v| v as f32)), plate }
+    Photograph { photo, corners: camera.corners.map(|p| p.map(|v| v as f32)), rectified }
 }
 
 /// The film in the polarity in which it is shown: as it is, or as a negative.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use image::{GrayImage, Luma};
-use trainer::simulate::{Effects, Snapshot, film_on_lightbox, screen};
+use trainer::simulate::{Effects, Photograph, film_on_lightbox, screen};
 use xray_triage_core::film::{Profile, rectify};
 use xray_triage_core::image_file;
 
@@ -36,9 +36,9 @@ fn drawn_chest() -> GrayImage {
 
 /// Largest distance of a found corner from the true one, share of the diagonal; `None` if nothing was found or it was
 /// taken for something else.
-fn corner_error(snapshot: &Snapshot, profile: Profile) -> Option<f32> {
-    let result = rectify(&snapshot.clone().into_gray(), None);
-    (result.outline.found && result.profile == profile).then(|| snapshot.corner_error(&result.outline.corners))
+fn corner_error(photograph: &Photograph, profile: Profile) -> Option<f32> {
+    let result = rectify(&photograph.clone().into_gray(), None);
+    (result.outline.found && result.profile == profile).then(|| photograph.corner_error(&result.outline.corners))
 }
 
 #[test]
@@ -47,9 +47,9 @@ fn films_on_a_light_box_are_found() {
         let films = films();
         let errors: Vec<_> = (0..15)
             .map(|seed| {
-                let snapshot =
+                let photograph =
                     film_on_lightbox(&films[seed as usize % films.len()], &Effects::all(level), 1_000 + seed);
-                corner_error(&snapshot, Profile::Film)
+                corner_error(&photograph, Profile::Film)
             })
             .collect();
         let good = errors.iter().filter(|error| error.is_some_and(|error| error <= 0.015)).count();
@@ -61,8 +61,8 @@ fn films_on_a_light_box_are_found() {
 fn screens_are_never_taken_for_light_boxes() {
     for (seed, film) in films().iter().enumerate() {
         for level in 1..=3 {
-            let snapshot = screen(film, &Effects::all(level), seed as u64);
-            assert_eq!(corner_error(&snapshot, Profile::Film), None, "level {level}, film {seed}");
+            let photograph = screen(film, &Effects::all(level), seed as u64);
+            assert_eq!(corner_error(&photograph, Profile::Film), None, "level {level}, film {seed}");
         }
     }
 }
@@ -72,7 +72,7 @@ fn the_true_corners_are_where_the_film_ends() {
     // A black film: just inside each corner it is dark, just outside the panel shines.
     let film = GrayImage::from_pixel(300, 300, Luma([0]));
     for seed in 0..5 {
-        let Snapshot { photo, corners, .. } = film_on_lightbox(&film, &Effects::all(1), seed);
+        let Photograph { photo, corners, .. } = film_on_lightbox(&film, &Effects::all(1), seed);
         let middle = [0, 1].map(|i| corners.iter().map(|p| p[i]).sum::<f32>() / 4.0);
         let gray = |corner: [f32; 2], reach: f32| {
             let [x, y] = [0, 1].map(|i| (middle[i] + (corner[i] - middle[i]) * reach) as u32);

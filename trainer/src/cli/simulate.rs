@@ -29,7 +29,7 @@ pub struct SimulateArgs {
     /// One effect's own level, NAME=LEVEL, for instance glare=3; can be repeated.
     #[arg(long = "effect", value_name = "NAME=LEVEL", value_parser = Effect::at_level)]
     effects: Vec<(Effect, u8)>,
-    /// Write the true plate here, too: the sheet or picture as it is shown, a JPEG or PNG file.
+    /// Write the true rectified film here, too: the sheet or picture as it is shown, a JPEG or PNG file.
     #[arg(long)]
     plate: Option<PathBuf>,
     #[arg(long, default_value_t = 1)]
@@ -41,11 +41,11 @@ pub fn simulate(args: SimulateArgs) -> Result<(), AnyError> {
         simulate::simulator(args.kind).ok_or("a digital film needs no photograph; give --kind film or screen")?;
     let base = if args.mix { Effects::mixed(args.seed) } else { Effects::all(args.level) };
     let effects = args.effects.iter().fold(base, |effects, (effect, level)| effects.with(*effect, *level));
-    let snapshot = simulate(&image_file::read(&args.film)?, &effects, args.seed);
-    snapshot.photo.save(&args.out).map_err(at(&args.out))?;
+    let photograph = simulate(&image_file::read(&args.film)?, &effects, args.seed);
+    photograph.photo.save(&args.out).map_err(at(&args.out))?;
     if let Some(path) = &args.plate {
-        snapshot.plate.save(path).map_err(at(path))?;
+        photograph.rectified.save(path).map_err(at(path))?;
     }
-    println!("{}", snapshot.corners.map(|[x, y]| format!("{x:.1},{y:.1}")).join(" "));
+    println!("{}", photograph.corners.map(|[x, y]| format!("{x:.1},{y:.1}")).join(" "));
     Ok(())
 }

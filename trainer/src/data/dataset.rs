@@ -192,21 +192,21 @@ pub fn read_rows(path: &Path) -> Result<Vec<(Row, Class)>, DatasetError> {
 }
 
 /// A film and its picture.
-pub struct LabelledPlate {
+pub struct LabelledFilm {
     pub film: Film,
-    pub plate: GrayImage,
+    pub picture: GrayImage,
 }
 
 /// Reads the pictures of a split. What cannot be read is logged and left out; the second value counts it.
 ///
 /// # Errors
 /// None can be read.
-pub fn read_plates(films: Vec<Film>) -> Result<(Vec<LabelledPlate>, usize), DatasetError> {
-    let mut plates = Vec::with_capacity(films.len());
+pub fn read_films(films: Vec<Film>) -> Result<(Vec<LabelledFilm>, usize), DatasetError> {
+    let mut read = Vec::with_capacity(films.len());
     let mut unreadable = Vec::new();
     for film in films {
         match image_file::read(&film.path) {
-            Ok(plate) => plates.push(LabelledPlate { film, plate }),
+            Ok(picture) => read.push(LabelledFilm { film, picture }),
             Err(error) => {
                 log::warn!("skipped: {error}");
                 unreadable.push((film, error));
@@ -214,8 +214,8 @@ pub fn read_plates(films: Vec<Film>) -> Result<(Vec<LabelledPlate>, usize), Data
         }
     }
     match unreadable.first() {
-        Some((film, error)) if plates.is_empty() => Err(none_readable(film, unreadable.len(), error)),
-        _ => Ok((plates, unreadable.len())),
+        Some((film, error)) if read.is_empty() => Err(none_readable(film, unreadable.len(), error)),
+        _ => Ok((read, unreadable.len())),
     }
 }
 
@@ -248,8 +248,8 @@ fn none_readable(first: &Film, films: usize, error: &ImageFileError) -> DatasetE
 ///
 /// # Errors
 /// It has not.
-pub fn check_classes(split: &str, plates: &[LabelledPlate]) -> Result<(), DatasetError> {
-    match Class::ALL.into_iter().find(|class| plates.iter().all(|plate| plate.film.label != *class)) {
+pub fn check_classes(split: &str, films: &[LabelledFilm]) -> Result<(), DatasetError> {
+    match Class::ALL.into_iter().find(|class| films.iter().all(|film| film.film.label != *class)) {
         Some(class) => Err(DatasetError::EmptyClass { split: split.into(), label: class.label() }),
         None => Ok(()),
     }
@@ -301,12 +301,12 @@ mod tests {
         let rows =
             format!("a,{},normal,p1,train\nb,gone.jpg,normal,p2,train\nc,gone.jpg,normal,p3,val\n", there.display());
         let manifest = manifest("unreadable", rows).unwrap();
-        let (plates, skipped) = read_plates(manifest.split("train").unwrap()).unwrap();
-        assert_eq!((plates.len(), skipped), (1, 1));
-        assert!(check_classes("train", &plates).unwrap_err().to_string().contains("covid19"));
+        let (films, skipped) = read_films(manifest.split("train").unwrap()).unwrap();
+        assert_eq!((films.len(), skipped), (1, 1));
+        assert!(check_classes("train", &films).unwrap_err().to_string().contains("covid19"));
         assert!(check_readable(&manifest.split("train").unwrap()).is_ok());
         let val = manifest.split("val").unwrap();
-        for error in [check_readable(&val).err(), read_plates(val).err()] {
+        for error in [check_readable(&val).err(), read_films(val).err()] {
             let error = error.unwrap().to_string();
             assert!(error.contains("none of the 1 films of split `val`") && error.contains("gone.jpg"), "{error}");
         }

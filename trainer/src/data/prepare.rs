@@ -69,11 +69,11 @@ impl Encoding {
         }
     }
 
-    fn encode(self, plate: &GrayImage) -> Result<Vec<u8>, ImageError> {
+    fn encode(self, picture: &GrayImage) -> Result<Vec<u8>, ImageError> {
         let mut bytes = Vec::new();
         match self {
-            Encoding::Jpeg => JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(plate)?,
-            Encoding::Png => plate.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)?,
+            Encoding::Jpeg => JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(picture)?,
+            Encoding::Png => picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)?,
         }
         Ok(bytes)
     }
@@ -226,29 +226,29 @@ fn take(
     Candidate { path, mut row }: Candidate,
     options: &Options,
 ) -> Result<Result<(Row, Fingerprint), Dropped>, PrepareError> {
-    let plate = match read_plate(&path, &mut row) {
-        Ok(plate) => plate,
+    let picture = match read_picture(&path, &mut row) {
+        Ok(picture) => picture,
         Err((reason, detail)) => return Ok(Err(Dropped::new(&row, reason, detail))),
     };
-    let fingerprint = Fingerprint::of(&plate);
-    let scaled = scaled(&plate, options.longest_side);
+    let fingerprint = Fingerprint::of(&picture);
+    let scaled = scaled(&picture, options.longest_side);
     let file = out.join(&row.file);
     let write = |source| PrepareError::Write { path: file.clone(), source };
     let bytes = options.encoding.encode(&scaled).map_err(|error| write(io::Error::other(error)))?;
     // Not waited for: what makes the folder a data set is the manifest.
     std::fs::write(&file, &bytes).map_err(write)?;
-    (row.orig_width, row.orig_height) = plate.dimensions();
+    (row.orig_width, row.orig_height) = picture.dimensions();
     (row.width, row.height) = scaled.dimensions();
     row.sha256 = sha256_hex(&bytes);
     Ok(Ok((row, fingerprint)))
 }
 
 /// Reads a JPEG, PNG or DICOM picture. What a DICOM file says and the row does not is put into the row.
-fn read_plate(path: &Path, row: &mut Row) -> Result<GrayImage, (Reason, String)> {
+fn read_picture(path: &Path, row: &mut Row) -> Result<GrayImage, (Reason, String)> {
     if !dicom::is_dicom(path) {
         return image_file::read(path).map_err(|error| (Reason::PictureUnreadable, error.fault.to_string()));
     }
-    let DicomFilm { plate, patient_id, modality, view, sex, age } =
+    let DicomFilm { picture, patient_id, modality, view, sex, age } =
         dicom::read(path).map_err(|error| (Reason::PictureUnreadable, error.to_string()))?;
     // Computed and digital radiography, digitized films, pictures of pictures.
     if !["CR", "DX", "RG", "SC", "OT", ""].contains(&modality.as_str()) {
@@ -270,18 +270,18 @@ fn read_plate(path: &Path, row: &mut Row) -> Result<GrayImage, (Reason, String)>
     if row.age.is_empty() {
         row.age = source::years(&age);
     }
-    Ok(plate)
+    Ok(picture)
 }
 
 /// The picture with its longest side at most `longest` pixels.
-fn scaled(plate: &GrayImage, longest: u32) -> GrayImage {
-    let (width, height) = plate.dimensions();
+fn scaled(picture: &GrayImage, longest: u32) -> GrayImage {
+    let (width, height) = picture.dimensions();
     let side = width.max(height);
     if side <= longest {
-        return plate.clone();
+        return picture.clone();
     }
     let shrunk = |pixels: u32| (f64::from(pixels) * f64::from(longest) / f64::from(side)).round().max(1.0) as u32;
-    imageops::resize(plate, shrunk(width), shrunk(height), FilterType::CatmullRom)
+    imageops::resize(picture, shrunk(width), shrunk(height), FilterType::CatmullRom)
 }
 
 /// Joins the films of each patient. Patients whose films are the same film are the same patient and get one id.
@@ -374,9 +374,9 @@ mod tests {
         class_folders: Vec::new(),
     };
 
-    fn save(path: PathBuf, plate: &GrayImage) {
+    fn save(path: PathBuf, picture: &GrayImage) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        plate.save(path).unwrap();
+        picture.save(path).unwrap();
     }
 
     /// A folder with `patients` patients in each class, each of them with two films.

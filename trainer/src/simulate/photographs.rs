@@ -13,12 +13,12 @@ use xray_triage_core::bundle::sha256_hex;
 use xray_triage_core::film::{self, Profile};
 use xray_triage_core::gate;
 
-use crate::data::dataset::LabelledPlate;
+use crate::data::dataset::LabelledFilm;
 use crate::simulate::{self, Effects};
 
 /// What is photographed of each film: the film and a screen.
 const PROFILES: [Profile; 2] = [Profile::Film, Profile::Screen];
-/// Longest side of a kept plate, pixels: more than a view of 256 pixels is taken from ([`crate::train::augment::base`]).
+/// Longest side of a kept picture, pixels: more than a view of 256 pixels is taken from ([`crate::train::augment::base`]).
 const KEPT_SIDE: u32 = 384;
 
 #[derive(Debug, thiserror::Error)]
@@ -29,38 +29,38 @@ pub enum PhotographError {
     Damaged { path: PathBuf, source: ImageError },
 }
 
-/// The plates of one photograph of each film on a light box and one of it on a screen, with mixed effects; without those
+/// The rectified films of one photograph of each film on a light box and one of it on a screen, with mixed effects; without those
 /// that the device refuses (film not found, or stopped by the quality gate).
 ///
-/// A plate is kept in `folder` as IMAGE_ID-PROFILE.png and taken from there the next time; an empty file stands for one
+/// A picture is kept in `folder` as IMAGE_ID-PROFILE.png and taken from there the next time; an empty file stands for one
 /// that was refused. A photograph follows from the film and its id.
 ///
 /// # Errors
 /// A file cannot be written or read.
-pub fn plates(films: &[LabelledPlate], folder: &Path) -> Result<Vec<Vec<GrayImage>>, PhotographError> {
+pub fn rectified_films(films: &[LabelledFilm], folder: &Path) -> Result<Vec<Vec<GrayImage>>, PhotographError> {
     std::fs::create_dir_all(folder).map_err(|source| PhotographError::Disk { path: folder.into(), source })?;
     let done = AtomicUsize::new(0);
-    let of_film = |film: &LabelledPlate| -> Result<Vec<GrayImage>, PhotographError> {
-        let mut plates = Vec::new();
+    let of_film = |film: &LabelledFilm| -> Result<Vec<GrayImage>, PhotographError> {
+        let mut rectified = Vec::new();
         for profile in PROFILES {
             let name = format!("{}-{}", film.film.image_id, profile.name());
             let path = folder.join(format!("{name}.png"));
-            let make = || photographed(&film.plate, profile, &name);
-            plates.extend(kept(&path, make)?);
+            let make = || photographed(&film.picture, profile, &name);
+            rectified.extend(kept(&path, make)?);
         }
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         if done.is_multiple_of(100) {
             log::info!("photographs of {done} of {} films", films.len());
         }
-        Ok(plates)
+        Ok(rectified)
     };
-    let plates: Vec<Vec<GrayImage>> = films.par_iter().map(of_film).collect::<Result<_, _>>()?;
-    let (made, usable) = (films.len() * PROFILES.len(), plates.iter().map(Vec::len).sum::<usize>());
+    let rectified: Vec<Vec<GrayImage>> = films.par_iter().map(of_film).collect::<Result<_, _>>()?;
+    let (made, usable) = (films.len() * PROFILES.len(), rectified.iter().map(Vec::len).sum::<usize>());
     log::info!("{usable} photographs to start views from; {} more were refused", made - usable);
-    Ok(plates)
+    Ok(rectified)
 }
 
-/// The plate in a file, or else the one made, which is then kept there.
+/// The picture in a file, or else the one made, which is then kept there.
 fn kept(path: &Path, make: impl Fn() -> Option<GrayImage>) -> Result<Option<GrayImage>, PhotographError> {
     let disk = |source| PhotographError::Disk { path: path.into(), source };
     if path.exists() {
@@ -68,21 +68,21 @@ fn kept(path: &Path, make: impl Fn() -> Option<GrayImage>) -> Result<Option<Gray
         if bytes.is_empty() {
             return Ok(None);
         }
-        let plate = image::load_from_memory(&bytes);
-        let plate = plate.map_err(|source| PhotographError::Damaged { path: path.into(), source })?;
-        return Ok(Some(plate.into_luma8()));
+        let picture = image::load_from_memory(&bytes);
+        let picture = picture.map_err(|source| PhotographError::Damaged { path: path.into(), source })?;
+        return Ok(Some(picture.into_luma8()));
     }
-    let plate = make();
+    let picture = make();
     let mut bytes = Vec::new();
-    if let Some(plate) = &plate {
-        let written = plate.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png);
+    if let Some(picture) = &picture {
+        let written = picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png);
         written.map_err(|error| disk(io::Error::other(error)))?;
     }
     atomic_file::write(path, &bytes).map_err(disk)?;
-    Ok(plate)
+    Ok(picture)
 }
 
-/// The plate of a photograph as the device sees it; `None` if it refuses it. The photograph's name decides all random
+/// The picture of a photograph as the device sees it; `None` if it refuses it. The photograph's name decides all random
 /// choices.
 fn photographed(film: &GrayImage, profile: Profile, name: &str) -> Option<GrayImage> {
     let hash = sha256_hex(name.as_bytes());
@@ -107,10 +107,10 @@ mod tests {
     use image::Luma;
 
     #[test]
-    fn plates_and_refusals_are_kept() {
+    fn rectified_films_and_refusals_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let plate = GrayImage::from_pixel(3, 2, Luma([77]));
-        for (name, made) in [("a.png", Some(plate)), ("b.png", None)] {
+        let picture = GrayImage::from_pixel(3, 2, Luma([77]));
+        for (name, made) in [("a.png", Some(picture)), ("b.png", None)] {
             let path = folder.path().join(name);
             assert_eq!(kept(&path, || made.clone()).unwrap(), made);
             assert_eq!(kept(&path, || unreachable!("it is kept")).unwrap(), made);
@@ -125,12 +125,12 @@ mod tests {
     fn a_folder_that_cannot_be_made_is_no_file_to_delete() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
-        let error = plates(&[], &folder.path().join("file/photographs")).unwrap_err().to_string();
+        let error = rectified_films(&[], &folder.path().join("file/photographs")).unwrap_err().to_string();
         assert!(error.contains("photographs: ") && !error.contains("delete"), "{error}");
     }
 
     #[test]
-    fn a_large_plate_is_reduced_and_a_small_one_is_not() {
+    fn a_large_film_is_reduced_and_a_small_one_is_not() {
         let side = |width, height| at_most(&GrayImage::new(width, height), 384).dimensions();
         assert_eq!((side(1024, 768), side(200, 384)), ((384, 288), (200, 384)));
     }

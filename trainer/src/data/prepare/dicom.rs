@@ -16,7 +16,7 @@ use xray_triage_core::image_file::{MAX_BYTES, MAX_PIXELS};
 
 /// A film and what its file says of it. What the file lacks is empty.
 pub struct DicomFilm {
-    pub plate: GrayImage,
+    pub picture: GrayImage,
     /// As the hospital knows the patient: not to be passed on.
     pub patient_id: String,
     /// `CR`, `DX`, `CT` and so on.
@@ -70,7 +70,7 @@ pub fn read(path: &Path) -> Result<DicomFilm, DicomError> {
     let decoded =
         catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data())).map_err(|_| DicomError::OtherPixels)??;
     Ok(DicomFilm {
-        plate: plate(&decoded)?,
+        picture: picture(&decoded)?,
         patient_id: text(&object, tags::PATIENT_ID),
         modality: text(&object, tags::MODALITY),
         view: text(&object, tags::VIEW_POSITION),
@@ -128,7 +128,7 @@ fn jpeg_size(bytes: &[u8]) -> Option<[u16; 2]> {
     }
 }
 
-fn plate(decoded: &DecodedPixelData) -> Result<GrayImage, DicomError> {
+fn picture(decoded: &DecodedPixelData) -> Result<GrayImage, DicomError> {
     let inverted = match decoded.photometric_interpretation() {
         PhotometricInterpretation::Monochrome1 => true,
         PhotometricInterpretation::Monochrome2 => false,
@@ -228,14 +228,14 @@ pub(super) mod tests {
         let path = folder.path().join("film.dcm");
         write(&path, object, EXPLICIT_LITTLE_ENDIAN);
         assert!(is_dicom(&path));
-        read(&path).unwrap().plate.into_raw()
+        read(&path).unwrap().picture.into_raw()
     }
 
     /// Writes a film as the RSNA collection does: 8 bits in a baseline JPEG.
-    pub(in crate::data::prepare) fn write_jpeg_dicom(path: &Path, plate: &GrayImage, patient_id: &str, view: &str) {
+    pub(in crate::data::prepare) fn write_jpeg_dicom(path: &Path, picture: &GrayImage, patient_id: &str, view: &str) {
         let mut jpeg = Vec::new();
-        JpegEncoder::new_with_quality(&mut jpeg, 95).encode_image(plate).unwrap();
-        let mut object = object(plate.width() as u16, plate.height() as u16, (8, 8), "MONOCHROME2");
+        JpegEncoder::new_with_quality(&mut jpeg, 95).encode_image(picture).unwrap();
+        let mut object = object(picture.width() as u16, picture.height() as u16, (8, 8), "MONOCHROME2");
         for (tag, vr, value) in [
             (tags::PATIENT_ID, VR::LO, patient_id),
             (tags::VIEW_POSITION, VR::CS, view),
@@ -284,11 +284,11 @@ pub(super) mod tests {
     fn a_baseline_jpeg_with_its_header() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("film");
-        let plate = GrayImage::from_fn(64, 48, |x, y| Luma([(40 + x * 2 + y) as u8]));
-        write_jpeg_dicom(&path, &plate, "P7", "PA");
+        let picture = GrayImage::from_fn(64, 48, |x, y| Luma([(40 + x * 2 + y) as u8]));
+        write_jpeg_dicom(&path, &picture, "P7", "PA");
         let film = read(&path).unwrap();
-        assert_eq!(film.plate.dimensions(), (64, 48));
-        assert!(film.plate.iter().zip(plate.iter()).all(|(a, b)| a.abs_diff(*b) <= 4));
+        assert_eq!(film.picture.dimensions(), (64, 48));
+        assert!(film.picture.iter().zip(picture.iter()).all(|(a, b)| a.abs_diff(*b) <= 4));
         assert_eq!((film.patient_id.as_str(), film.modality.as_str()), ("P7", "CR"));
         assert_eq!((film.view.as_str(), film.sex.as_str(), film.age.as_str()), ("PA", "F", "058Y"));
     }
@@ -302,7 +302,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("film.dcm");
         write(&path, object, EXPLICIT_LITTLE_ENDIAN);
-        assert_eq!(read(&path).unwrap().plate.into_raw(), [255, 155, 0]);
+        assert_eq!(read(&path).unwrap().picture.into_raw(), [255, 155, 0]);
     }
 
     #[test]
@@ -324,7 +324,7 @@ pub(super) mod tests {
             fragment
         };
         let pixels = [1u8, 2, 3, 4, 5, 6, 7, 8];
-        assert_eq!(film(&run_lengths(&pixels), RLE).unwrap().plate.into_raw(), pixels);
+        assert_eq!(film(&run_lengths(&pixels), RLE).unwrap().picture.into_raw(), pixels);
         let jpeg = |width, height| {
             let mut jpeg = Vec::new();
             JpegEncoder::new(&mut jpeg).encode_image(&GrayImage::new(width, height)).unwrap();

@@ -32,21 +32,21 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    pub fn of(plate: &GrayImage) -> Self {
+    pub fn of(picture: &GrayImage) -> Self {
         let mut pixels = Sha256::new();
-        pixels.update(plate.width().to_le_bytes());
-        pixels.update(plate.height().to_le_bytes());
-        pixels.update(plate.as_raw());
+        pixels.update(picture.width().to_le_bytes());
+        pixels.update(picture.height().to_le_bytes());
+        pixels.update(picture.as_raw());
         let hasher = HasherConfig::with_bytes_type::<[u8; 32]>()
             .hash_size(HASH_SIDE, HASH_SIDE)
             .hash_alg(HashAlg::Gradient)
             .to_hasher();
-        let hash = hasher.hash_image(plate).into_inner();
+        let hash = hasher.hash_image(picture).into_inner();
         let mut gradients = [0; 4];
         for (word, bytes) in gradients.iter_mut().zip(hash.as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*bytes);
         }
-        let thumbnail = imageops::thumbnail(plate, THUMBNAIL_SIDE, THUMBNAIL_SIDE).into_raw();
+        let thumbnail = imageops::thumbnail(picture, THUMBNAIL_SIDE, THUMBNAIL_SIDE).into_raw();
         Fingerprint { pixels: pixels.finalize().into(), gradients, thumbnail }
     }
 
