@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use trainer::data::prepare::source::{ClassFolder, Source};
+use trainer::data::prepare::sources::{ClassFolder, Source};
 use trainer::data::prepare::split::Shares;
 use trainer::data::prepare::{self, Encoding, Options};
 

@@ -7,7 +7,7 @@ use xray_triage_core::decision::Class;
 
 use crate::data::dataset::Row;
 
-use super::source::Dropped;
+use super::dropped::Dropped;
 use super::split::SPLITS;
 
 /// A prepared data set. Displays as tables.
