@@ -33,6 +33,14 @@ pub enum PhotographError {
         /// The system's error.
         source: io::Error,
     },
+    /// A film's `image_id` cannot be part of a file's name.
+    #[error(
+        "image_id `{image_id}`: photographs are kept in files named by it, so it must have no / or \\; give the film another"
+    )]
+    Name {
+        /// The film's id.
+        image_id: String,
+    },
     /// A kept picture cannot be decoded.
     #[error("{path}: {source}; delete this file and start again")]
     Damaged {
@@ -51,7 +59,7 @@ pub enum PhotographError {
 /// for one that was refused. Film and `image_id` decide everything about a photograph.
 ///
 /// # Errors
-/// A file cannot be written or read.
+/// A file cannot be written or read, or an `image_id` leads out of `folder`.
 pub fn rectified_films(films: &[LabelledFilm], folder: &Path) -> Result<Vec<Vec<GrayImage>>, PhotographError> {
     std::fs::create_dir_all(folder).map_err(|source| PhotographError::Disk { path: folder.into(), source })?;
     let done = AtomicUsize::new(0);
@@ -59,6 +67,9 @@ pub fn rectified_films(films: &[LabelledFilm], folder: &Path) -> Result<Vec<Vec<
         let mut rectified = Vec::new();
         for profile in PROFILES {
             let name = format!("{}-{}", film.film.image_id, profile.name());
+            if name.contains(['/', '\\', '\0']) {
+                return Err(PhotographError::Name { image_id: film.film.image_id.clone() });
+            }
             let path = folder.join(format!("{name}.png"));
             let make = || photographed(&film.picture, profile, &name);
             rectified.extend(kept(&path, make)?);
@@ -118,8 +129,12 @@ fn at_most(picture: &GrayImage, side: u32) -> GrayImage {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use image::Luma;
+    use xray_triage_core::decision::Class;
+
+    use crate::data::dataset::Film;
+
+    use super::*;
 
     #[test]
     fn rectified_films_and_refusals_are_kept() {
@@ -142,6 +157,25 @@ mod tests {
         std::fs::write(folder.path().join("file"), "").unwrap();
         let error = rectified_films(&[], &folder.path().join("file/photographs")).unwrap_err().to_string();
         assert!(error.contains("photographs: ") && !error.contains("delete"), "{error}");
+    }
+
+    #[test]
+    fn an_id_that_leads_out_of_the_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let film = Film {
+            image_id: "../outside".into(),
+            path: PathBuf::new(),
+            label: Class::Normal,
+            source: String::new(),
+            patient_id: String::new(),
+            view: String::new(),
+            split: String::new(),
+            protocol: String::new(),
+        };
+        let films = [LabelledFilm { film, picture: GrayImage::new(8, 8) }];
+        let error = rectified_films(&films, &folder.path().join("photographs")).unwrap_err();
+        assert!(matches!(error, PhotographError::Name { .. }), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
