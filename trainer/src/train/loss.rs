@@ -5,7 +5,7 @@ use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use xray_triage_core::decision::Class;
 use xray_triage_core::preprocess::{self, InputSpec};
 
-use crate::data::dataset::LabelledPlate;
+use crate::data::dataset::LabelledFilm;
 use crate::model::fake_quantization::Rounding;
 use crate::model::network::Network;
 
@@ -100,14 +100,14 @@ fn rows(scores: Tensor<2>) -> Vec<f32> {
 /// Mean cross-entropy and accuracy (0..=1) over films as they are. `device` without autodiff.
 pub fn validate(
     network: &Network,
-    films: &[LabelledPlate],
+    films: &[LabelledFilm],
     spec: &InputSpec,
     rounding: Option<&Rounding>,
     device: &Device,
 ) -> (f64, f64) {
     let (mut loss, mut correct) = (0.0, 0);
     for chunk in films.chunks(16) {
-        let input: Vec<f32> = chunk.iter().flat_map(|film| preprocess::tensor(&film.plate, spec)).collect();
+        let input: Vec<f32> = chunk.iter().flat_map(|film| preprocess::tensor(&film.picture, spec)).collect();
         let size = spec.size as usize;
         let input = Tensor::<4>::from_data(TensorData::new(input, [chunk.len(), 3, size, size]), device);
         let rows = rows(log_softmax(network.forward_rounded(input, rounding).logits, 1));
