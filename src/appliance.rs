@@ -26,16 +26,18 @@ use image::GrayImage;
 use jiff::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use xray_triage_core::decision::Outcome;
+use xray_triage_core::film::Profile;
+use xray_triage_core::pipeline::{Assessment, Pipeline, SetupError};
+use xray_triage_core::record::Record;
 
 use crate::camera::Camera;
 use crate::caselog::{CaseLog, CaseLogError};
 use crate::display::Display;
-use crate::film::Profile;
-use crate::panel::{Button, Leds};
-use crate::pipeline::{Assessment, Record, SetupError, Triage};
-use crate::screen::{Fault, Hint, Screen};
-use crate::strings::Language;
-use crate::triage::Outcome;
+use crate::gpio::{Button, Leds};
+use crate::ui::screens::Screen;
+use crate::ui::status::{Fault, Hint};
+use crate::ui::strings::Language;
 
 use lights::Lights;
 use machine::{Action, Event, Expired, Machine, Shown, State};
@@ -99,7 +101,7 @@ pub fn run(
     hardware: Hardware,
     open_cases: impl FnMut() -> Result<CaseLog, CaseLogError>,
     behaviour: &Behaviour,
-    load: impl FnOnce() -> Result<Triage, SetupError> + Send + 'static,
+    load: impl FnOnce() -> Result<Pipeline, SetupError> + Send + 'static,
     report: impl FnMut(&Record) -> io::Result<()>,
 ) -> Result<Ending, ApplianceError> {
     let mut signals = Signals::new([SIGINT, SIGTERM])
@@ -121,7 +123,7 @@ fn operate(
     hardware: Hardware,
     storage: Storage<impl FnMut() -> Result<CaseLog, CaseLogError>>,
     behaviour: &Behaviour,
-    load: impl FnOnce() -> Result<Triage, SetupError> + Send + 'static,
+    load: impl FnOnce() -> Result<Pipeline, SetupError> + Send + 'static,
     report: impl FnMut(&Record) -> io::Result<()>,
 ) -> Result<Ending, ApplianceError> {
     let Hardware { camera, display, button, leds } = hardware;
@@ -240,7 +242,7 @@ impl Shared {
 }
 
 /// The judge's thread: loads the model, then judges the frames it is given.
-fn judge(load: impl FnOnce() -> Result<Triage, SetupError>, shared: &Shared) {
+fn judge(load: impl FnOnce() -> Result<Pipeline, SetupError>, shared: &Shared) {
     match load() {
         Ok(triage) => {
             log::info!("model {} is loaded", triage.model().id);
@@ -543,14 +545,15 @@ mod tests {
 
     use image::Luma;
     use tempfile::TempDir;
+    use xray_triage_core::bundle::Bundle;
 
-    use super::*;
-    use crate::bundle::Bundle;
     use crate::camera::CameraError;
     use crate::caselog::CaseReader;
     use crate::caselog::tests::assessment;
     use crate::display::NoDisplay;
-    use crate::panel::{PanelError, Press};
+    use crate::gpio::{GpioError, Press};
+
+    use super::*;
 
     pub fn behaviour() -> Behaviour {
         Behaviour {
@@ -647,14 +650,14 @@ mod tests {
     struct Broken;
 
     impl Button for Broken {
-        fn wait(&mut self, _patience: Duration) -> Result<Option<Press>, PanelError> {
+        fn wait(&mut self, _patience: Duration) -> Result<Option<Press>, GpioError> {
             panic!("no pins")
         }
     }
 
     impl Leds for Broken {
-        fn set(&mut self, _ready: bool, _attention: bool) -> Result<(), PanelError> {
-            Err(PanelError("no pins".into()))
+        fn set(&mut self, _ready: bool, _attention: bool) -> Result<(), GpioError> {
+            Err(GpioError("no pins".into()))
         }
     }
 
@@ -677,7 +680,7 @@ mod tests {
         }
     }
 
-    fn no_model() -> Result<Triage, SetupError> {
+    fn no_model() -> Result<Pipeline, SetupError> {
         Err(Bundle::load(Path::new("/no/such/bundle")).err().unwrap().into())
     }
 
@@ -836,7 +839,7 @@ mod tests {
         let (shared, folder) = (Shared::default(), TempDir::new().unwrap());
         let ended = std::thread::scope(|scope| {
             let served = scope.spawn(|| {
-                let (_, leds) = crate::panel::simulated(io::empty(), None);
+                let (_, leds) = crate::gpio::simulated(io::empty(), None);
                 let report = |_: &Record| {
                     shared.events.push(Event::Press(Press::Short));
                     Ok(())

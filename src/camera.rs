@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use image::GrayImage;
-
-use crate::config;
-use crate::picture;
+use serde::{Deserialize, Serialize};
+use xray_triage_core::image_file;
 
 mod huffman;
 mod pixels;
@@ -23,6 +22,46 @@ pub use simulated::SimulatedCamera;
 #[cfg(feature = "box")]
 pub(crate) use v4l::{captures, offer};
 
+/// The camera over the light box.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CameraConfig {
+    /// The V4L2 device: a path (`/dev/video0`, or a stable one under `/dev/v4l/by-id`), or the card's name.
+    pub device: String,
+    /// Wanted width of a frame, pixels; the camera's nearest size is taken.
+    pub width: u32,
+    /// Wanted height of a frame, pixels.
+    pub height: u32,
+    /// Pixel format; without, the one of the nearest size, and of equally near ones the first of [`FORMATS`].
+    pub format: Option<String>,
+    /// Fixed exposure time in units of 100 microseconds (V4L2_CID_EXPOSURE_ABSOLUTE); automatic without.
+    pub exposure: Option<u32>,
+    /// Fixed white balance in kelvin; automatic without.
+    pub white_balance: Option<u32>,
+    /// Fixed focus in the camera's own units; automatic without.
+    pub focus: Option<u32>,
+    /// How long a frame may take before the camera counts as gone, seconds.
+    pub timeout_s: f64,
+    /// Frames a second of the preview.
+    pub preview_fps: f64,
+}
+
+impl Default for CameraConfig {
+    fn default() -> Self {
+        CameraConfig {
+            device: "/dev/video0".into(),
+            width: 1920,
+            height: 1080,
+            format: None,
+            exposure: None,
+            white_balance: None,
+            focus: None,
+            timeout_s: 3.0,
+            preview_fps: 4.0,
+        }
+    }
+}
+
 /// Why there is no frame. The message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
@@ -36,7 +75,7 @@ pub enum CameraError {
     },
     /// A simulated camera's picture is not readable.
     #[error(transparent)]
-    Picture(#[from] picture::PictureError),
+    Picture(#[from] image_file::ImageFileError),
     /// A recording cannot be read or written.
     #[error("recording {}: {reason}", path.display())]
     Recording {
@@ -70,13 +109,13 @@ pub trait Camera: Send {
 
 /// The V4L2 camera of the settings. It is opened by the first grab, and again by the next one after an error.
 #[cfg(feature = "box")]
-pub fn open(config: &config::Camera) -> Box<dyn Camera> {
+pub fn open(config: &CameraConfig) -> Box<dyn Camera> {
     Box::new(v4l::V4lCamera::new(config))
 }
 
 /// Built without cameras: each grab is an error.
 #[cfg(not(feature = "box"))]
-pub fn open(config: &config::Camera) -> Box<dyn Camera> {
+pub fn open(config: &CameraConfig) -> Box<dyn Camera> {
     Box::new(NoCamera { device: config.device.clone() })
 }
 
@@ -86,7 +125,7 @@ pub fn open(config: &config::Camera) -> Box<dyn Camera> {
 /// # Errors
 /// The camera fails, the folder cannot be written, or it has a recording. Frames that came before are a recording.
 #[cfg(feature = "box")]
-pub fn record(config: &config::Camera, folder: &Path, duration: Duration) -> Result<usize, CameraError> {
+pub fn record(config: &CameraConfig, folder: &Path, duration: Duration) -> Result<usize, CameraError> {
     let mut recorder = recorder::Recorder::new(folder)?;
     let mut written = Ok(());
     v4l::V4lCamera::new(config).stream(duration, |bytes, layout| {
@@ -98,7 +137,7 @@ pub fn record(config: &config::Camera, folder: &Path, duration: Duration) -> Res
 
 /// Built without cameras: always an error.
 #[cfg(not(feature = "box"))]
-pub fn record(config: &config::Camera, _folder: &Path, _duration: Duration) -> Result<usize, CameraError> {
+pub fn record(config: &CameraConfig, _folder: &Path, _duration: Duration) -> Result<usize, CameraError> {
     Err(without_cameras(&config.device))
 }
 

@@ -21,11 +21,10 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use rustix::fs::Access;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
-
-use crate::pipeline::Assessment;
-use crate::whole;
+use xray_triage_core::atomic_file;
+use xray_triage_core::pipeline::Assessment;
 
 mod films;
 mod reader;
@@ -33,6 +32,22 @@ mod reader;
 pub use reader::{Case, CaseReader, Findings};
 
 use films::{FOLDER, Kind};
+
+/// Where cases are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageConfig {
+    /// The case log's folder.
+    pub folder: PathBuf,
+    /// Free space below which no capture is taken, megabytes (10^6 bytes).
+    pub reserve_mb: u64,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        StorageConfig { folder: "/var/lib/xray-triage".into(), reserve_mb: 64 }
+    }
+}
 
 /// The database's file name in the case log's folder.
 pub const DATABASE_FILE: &str = "cases.sqlite";
@@ -228,7 +243,7 @@ impl CaseLog {
             Unusable::Database(error) => CaseLogError::database(folder, error),
         })?;
         // The names of `films` and of the database, which SQLite may just have made.
-        whole::sync_folder(folder).map_err(|error| CaseLogError::file(folder, folder, error))?;
+        atomic_file::sync_folder(folder).map_err(|error| CaseLogError::file(folder, folder, error))?;
         let file = identity(folder).map_err(|error| CaseLogError::file(folder, &folder.join(DATABASE_FILE), error))?;
         Ok(CaseLog { folder: folder.into(), database, file })
     }

@@ -20,16 +20,18 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use log::{LevelFilter, error, info};
 use serde::Serialize;
+use xray_triage_core::DISCLAIMER;
+use xray_triage_core::bundle::{Bundle, BundleError};
+use xray_triage_core::decision::{Class, Probabilities};
+use xray_triage_core::film::Profile;
+use xray_triage_core::pipeline::{Options, Pipeline, SetupError};
+use xray_triage_core::record::Record;
 
-use crate::DISCLAIMER;
 use crate::appliance::ApplianceError;
-use crate::bundle::{self, Bundle, BundleError};
 use crate::camera::CameraError;
 use crate::caselog::CaseLogError;
 use crate::config::ConfigError;
-use crate::film::Profile;
-use crate::pipeline::{Options, Record, SetupError, Triage};
-use crate::triage::{Class, Probabilities};
+use crate::embedded_model;
 
 /// Some file could not be read.
 const UNREADABLE: u8 = 1;
@@ -189,17 +191,17 @@ fn start_log(quiet: bool, verbose: u8) {
 }
 
 fn version(out: &mut impl Write) -> Result<ExitCode, Failure> {
-    let model = Bundle::embedded()?.manifest.id;
+    let model = embedded_model::bundle()?.manifest.id;
     writeln!(out, "xray-triage {}\nmodel {model}\n{DISCLAIMER}", env!("CARGO_PKG_VERSION")).map_err(Failure::Stdout)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn load(bundle: Option<&Path>) -> Result<Bundle, BundleError> {
-    bundle.map_or_else(Bundle::embedded, Bundle::load)
+    bundle.map_or_else(embedded_model::bundle, Bundle::load)
 }
 
 /// The judgement that the arguments ask for.
-fn set_up(args: &JudgeArgs, profile: ProfileChoice) -> Result<Triage, Failure> {
+fn set_up(args: &JudgeArgs, profile: ProfileChoice) -> Result<Pipeline, Failure> {
     let defaults = Options::default();
     let options = Options {
         profile: match profile {
@@ -211,7 +213,7 @@ fn set_up(args: &JudgeArgs, profile: ProfileChoice) -> Result<Triage, Failure> {
         operating_point: args.operating_point.clone(),
         threads: args.threads.map_or(defaults.threads, usize::from),
     };
-    let triage = Triage::new(&load(args.model.as_deref())?, &options)?;
+    let triage = Pipeline::new(&load(args.model.as_deref())?, &options)?;
     info!("model {} on {} threads", triage.model().id, options.threads);
     Ok(triage)
 }
@@ -250,7 +252,7 @@ fn print(record: &Record, out: &mut impl Write) -> io::Result<()> {
     if let (Some(profile), Some(point), Some(thresholds)) = (record.profile, &record.operating_point, record.thresholds)
         && record.probabilities.is_some()
     {
-        writeln!(out, "  profile {}, operating point {point}: {thresholds}", bundle::profile_name(profile))?;
+        writeln!(out, "  profile {}, operating point {point}: {thresholds}", profile.name())?;
     }
     for advice in &record.advice {
         writeln!(out, "  {advice}")?;

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use xray_triage_core::film::Profile;
+use xray_triage_core::pipeline::Options;
 
-use crate::bundle::profile_name;
-use crate::camera::FORMATS;
-use crate::film::Profile;
-use crate::pipeline::Options;
-use crate::strings::Language;
+use crate::camera::{CameraConfig, FORMATS};
+use crate::caselog::StorageConfig;
+use crate::display::DisplayConfig;
+use crate::gpio::GpioConfig;
 
 /// Sides of a camera's frame, pixels. Films below 160 are refused; above, one frame would take tens of megabytes.
 const SIDE: RangeInclusive<u32> = 160..=7680;
@@ -44,18 +45,15 @@ const OPTIONAL: [(&str, &str, &str); 7] = [
     ("triage", "threads", "one a processor"),
 ];
 
-/// The profiles a film can be wanted in, beside `auto`.
-const PROFILES: [Profile; 3] = [Profile::Film, Profile::Screen, Profile::Digital];
-
 /// All settings of `xray-triage run`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    pub camera: Camera,
-    pub display: Display,
-    pub panel: Panel,
-    pub triage: Triage,
-    pub storage: Storage,
+    pub camera: CameraConfig,
+    pub display: DisplayConfig,
+    pub panel: GpioConfig,
+    pub triage: TriageConfig,
+    pub storage: StorageConfig,
 }
 
 /// Why a settings file is not used.
@@ -180,7 +178,7 @@ impl Config {
             }
         }
 
-        let profiles = PROFILES.map(profile_name);
+        let profiles = Profile::ALL.map(Profile::name);
         one_of("triage.profile", &triage.profile, &[&profiles[..], &["auto"]].concat())?;
         if let Some(name) = &triage.operating_point {
             filled("triage.operating_point", name)?;
@@ -245,111 +243,10 @@ fn within<T: PartialOrd + fmt::Display>(
     }
 }
 
-/// The camera over the light box.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Camera {
-    /// The V4L2 device: a path (`/dev/video0`, or a stable one under `/dev/v4l/by-id`), or the card's name.
-    pub device: String,
-    /// Wanted width of a frame, pixels; the camera's nearest size is taken.
-    pub width: u32,
-    /// Wanted height of a frame, pixels.
-    pub height: u32,
-    /// Pixel format; without, the one of the nearest size, and of equally near ones the first of [`FORMATS`].
-    pub format: Option<String>,
-    /// Fixed exposure time in units of 100 microseconds (V4L2_CID_EXPOSURE_ABSOLUTE); automatic without.
-    pub exposure: Option<u32>,
-    /// Fixed white balance in kelvin; automatic without.
-    pub white_balance: Option<u32>,
-    /// Fixed focus in the camera's own units; automatic without.
-    pub focus: Option<u32>,
-    /// How long a frame may take before the camera counts as gone, seconds.
-    pub timeout_s: f64,
-    /// Frames a second of the preview.
-    pub preview_fps: f64,
-}
-
-impl Default for Camera {
-    fn default() -> Self {
-        Camera {
-            device: "/dev/video0".into(),
-            width: 1920,
-            height: 1080,
-            format: None,
-            exposure: None,
-            white_balance: None,
-            focus: None,
-            timeout_s: 3.0,
-            preview_fps: 4.0,
-        }
-    }
-}
-
-/// The display.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Display {
-    /// `auto` (a DRM display, else `/dev/fb0`), `none`, or a device's path.
-    pub device: String,
-    /// `en`, `fr`, `es`, `pt` or `zh`.
-    pub language: Language,
-}
-
-impl Default for Display {
-    fn default() -> Self {
-        Display { device: "auto".into(), language: Language::default() }
-    }
-}
-
-/// The button and the LEDs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Panel {
-    pub backend: PanelBackend,
-    /// The GPIO character device, where that is used.
-    pub chip: PathBuf,
-    /// Line of the button (on a Raspberry Pi the BCM number).
-    pub button: u32,
-    /// Line of the LED that says *ready*.
-    pub ready: u32,
-    /// Line of the LED that asks for attention.
-    pub attention: u32,
-    /// Whether the pressed button pulls its line low.
-    pub active_low: bool,
-    /// Whether an LED is on when its line is low.
-    pub leds_active_low: bool,
-}
-
-impl Default for Panel {
-    fn default() -> Self {
-        Panel {
-            backend: PanelBackend::Auto,
-            chip: "/dev/gpiochip0".into(),
-            button: 17,
-            ready: 27,
-            attention: 22,
-            active_low: true,
-            leds_active_low: false,
-        }
-    }
-}
-
-/// What drives the button and the LEDs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PanelBackend {
-    /// `rppal` on a Raspberry Pi where that works, else `gpiochip`.
-    Auto,
-    /// A Raspberry Pi's registers.
-    Rppal,
-    /// The kernel's GPIO character device.
-    Gpiochip,
-}
-
 /// How films are judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Triage {
+pub struct TriageConfig {
     /// How the pictures are taken: `film`, `screen`, `digital` or `auto`.
     pub profile: String,
     /// The operating point; the model's default one without.
@@ -360,42 +257,28 @@ pub struct Triage {
     pub threads: Option<u8>,
 }
 
-impl Default for Triage {
+impl Default for TriageConfig {
     fn default() -> Self {
-        Triage { profile: "film".into(), operating_point: None, model: None, threads: None }
+        TriageConfig { profile: "film".into(), operating_point: None, model: None, threads: None }
     }
 }
 
-impl Triage {
-    /// The settings as the judgement takes them; the model is [`Triage::model`].
+impl TriageConfig {
+    /// The settings as the judgement takes them; the model is [`TriageConfig::model`].
     pub fn options(&self) -> Options {
         Options {
-            profile: PROFILES.into_iter().find(|profile| profile_name(*profile) == self.profile),
+            profile: Profile::named(&self.profile),
             operating_point: self.operating_point.clone(),
             threads: self.threads.map_or(Options::default().threads, usize::from),
         }
     }
 }
 
-/// Where cases are kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Storage {
-    /// The case log's folder.
-    pub folder: PathBuf,
-    /// Free space below which no capture is taken, megabytes (10^6 bytes).
-    pub reserve_mb: u64,
-}
-
-impl Default for Storage {
-    fn default() -> Self {
-        Storage { folder: "/var/lib/xray-triage".into(), reserve_mb: 64 }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
+
+    use crate::ui::strings::Language;
 
     use super::*;
 
@@ -514,7 +397,7 @@ mod tests {
             assert!(read(&text).is_err(), "{text}");
             let config = with_file(&text, |path| Config::legible(Some(path)));
             assert_eq!((config.display.language, config.panel.button), (language, button), "{text}");
-            assert_eq!(config.storage, Storage::default(), "{text}");
+            assert_eq!(config.storage, StorageConfig::default(), "{text}");
         }
         assert_eq!(Config::legible(Some(Path::new("/no/such/config.toml"))), Config::default());
     }

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
+use xray_triage_core::image_file;
 
-use crate::{config, picture};
+use crate::ui::strings::Language;
 
 #[cfg(feature = "box")]
 mod console;
@@ -19,6 +21,22 @@ mod layout;
 
 /// How often a display is looked after, or looked for.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// The display.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DisplayConfig {
+    /// `auto` (a DRM display, else `/dev/fb0`), `none`, or a device's path.
+    pub device: String,
+    /// `en`, `fr`, `es`, `pt` or `zh`.
+    pub language: Language,
+}
+
+impl Default for DisplayConfig {
+    fn default() -> Self {
+        DisplayConfig { device: "auto".into(), language: Language::default() }
+    }
+}
 
 /// A display that cannot be used. The message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +73,7 @@ pub trait Display {
 /// The display of the settings: for `auto` the first DRM card with a connected display, else `/dev/fb0`; for `none`
 /// [`NoDisplay`]; else the device of that path. One that is not there, in use, without plain RGB pixels, or lost later, is
 /// logged, and looked for every two seconds; so is one in a program that was built without displays.
-pub fn open(config: &config::Display) -> Box<dyn Display> {
+pub fn open(config: &DisplayConfig) -> Box<dyn Display> {
     if config.device == "none" {
         return Box::new(NoDisplay);
     }
@@ -196,7 +214,7 @@ impl Display for SimulatedDisplay {
             path: self.path.clone(),
             reason: format!("{error}. Make room and check the folder's permissions"),
         };
-        picture::write_png(&self.path, screen).map_err(failed)
+        image_file::write_png(&self.path, screen).map_err(failed)
     }
 }
 
@@ -211,7 +229,7 @@ mod tests {
             assert!(error.contains(device) && error.contains("display"), "{error}");
         }
         for device in ["none", "/dev/no-such-framebuffer"] {
-            let mut display = open(&config::Display { device: device.into(), ..config::Display::default() });
+            let mut display = open(&DisplayConfig { device: device.into(), ..DisplayConfig::default() });
             assert_eq!(display.size(), (0, 0));
             display.show(&RgbImage::new(0, 0)).unwrap();
             assert!(!display.check().unwrap());

@@ -11,14 +11,18 @@ use std::time::Instant;
 use jiff::Timestamp;
 use rustix::fs::Access;
 use serde::Serialize;
+use xray_triage_core::bundle::Bundle;
+use xray_triage_core::decision::Class;
+use xray_triage_core::film::Profile;
+use xray_triage_core::image_file;
+use xray_triage_core::pipeline::{Options, Pipeline};
 
-use crate::bundle::Bundle;
+use crate::caselog::StorageConfig;
 use crate::caselog::{self, CaseReader};
-use crate::config::{self, Config, PanelBackend};
-use crate::film::Profile;
-use crate::picture;
-use crate::pipeline::{Options, Triage};
-use crate::triage::Class;
+use crate::config::{Config, TriageConfig};
+use crate::display::DisplayConfig;
+use crate::embedded_model;
+use crate::gpio::{GpioBackend, GpioConfig};
 
 mod camera;
 mod storage;
@@ -130,7 +134,7 @@ impl System {
         Ok(rustix::fs::access(self.path(device), Access::READ_OK | Access::WRITE_OK)?)
     }
 
-    fn display(&self, config: &config::Display) -> Check {
+    fn display(&self, config: &DisplayConfig) -> Check {
         const NAME: &str = "display";
         let frame_buffer = |node: &str| {
             let fact = |fact: &str| self.value(&format!("/sys/class/graphics/{node}/{fact}")).unwrap_or_default();
@@ -176,19 +180,19 @@ impl System {
         Check::warning(NAME, found, advice)
     }
 
-    fn panel(&self, config: &config::Panel) -> Check {
+    fn panel(&self, config: &GpioConfig) -> Check {
         const NAME: &str = "panel";
         let board = self.value("/proc/device-tree/model").unwrap_or_default();
         let nodes = self.names("/dev").into_iter().filter(|name| name.starts_with("gpiomem") || name == "mem");
         let registers = nodes.map(|name| format!("/dev/{name}")).find(|device| self.usable(device).is_ok());
         let wanted = match config.backend {
-            PanelBackend::Rppal => true,
-            PanelBackend::Gpiochip => false,
-            PanelBackend::Auto => board.contains("Raspberry Pi"),
+            GpioBackend::Rppal => true,
+            GpioBackend::Gpiochip => false,
+            GpioBackend::Auto => board.contains("Raspberry Pi"),
         };
         match registers {
             Some(device) if wanted => return Check::ok(NAME, format!("rppal through {device}, {board}")),
-            None if config.backend == PanelBackend::Rppal => {
+            None if config.backend == GpioBackend::Rppal => {
                 let advice = "The rppal backend needs a Raspberry Pi and the group gpio. Elsewhere set panel.backend \
                               to gpiochip";
                 return Check::failed(NAME, format!("rppal: no usable /dev/gpiomem on {board:?}"), advice);
@@ -267,7 +271,7 @@ impl System {
 
 /// Whether the chip answers and has the panel's lines.
 #[cfg(feature = "box")]
-fn lines(chip: &Path, config: &config::Panel) -> Check {
+fn lines(chip: &Path, config: &GpioConfig) -> Check {
     const NAME: &str = "panel";
     let shown = config.chip.display();
     match gpiocdev::chip::Chip::from_path(chip).and_then(|chip| chip.info()) {
@@ -287,21 +291,22 @@ fn lines(chip: &Path, config: &config::Panel) -> Check {
 
 /// Built without pins: the chip is there, and that is all that can be said.
 #[cfg(not(feature = "box"))]
-fn lines(_chip: &Path, config: &config::Panel) -> Check {
+fn lines(_chip: &Path, config: &GpioConfig) -> Check {
     Check::skipped("panel", format!("{} is there; this program was built without pins", config.chip.display()))
 }
 
 /// Whether the bundle is whole, and the network judges a film.
-fn model(config: &config::Triage) -> Vec<Check> {
+fn model(config: &TriageConfig) -> Vec<Check> {
     const BUNDLE: &str = "model";
     const FILM_NAME: &str = "inference";
     let advice = "Install the bundle again, or leave triage.model out to use the built-in one";
     let started = Instant::now();
-    let loaded = config.model.as_deref().map_or_else(Bundle::embedded, Bundle::load).map_err(|error| error.to_string());
+    let loaded =
+        config.model.as_deref().map_or_else(embedded_model::bundle, Bundle::load).map_err(|error| error.to_string());
     let triage = loaded.and_then(|bundle| {
         // The stored film is no photograph.
         let options = Options { profile: Some(Profile::Digital), ..config.options() };
-        Triage::new(&bundle, &options).map_err(|error| error.to_string())
+        Pipeline::new(&bundle, &options).map_err(|error| error.to_string())
     });
     let triage = match triage {
         Ok(triage) => triage,
@@ -312,7 +317,7 @@ fn model(config: &config::Triage) -> Vec<Check> {
     let name = triage.model();
     let verified =
         Check::ok(BUNDLE, format!("{} verified, loaded in {:.1} s", name.id, started.elapsed().as_secs_f64()));
-    let frame = match picture::decode(FILM) {
+    let frame = match image_file::decode(FILM) {
         Ok(frame) => frame,
         Err(error) => return vec![verified, Check::failed(FILM_NAME, error.to_string(), "Install the program again")],
     };
@@ -344,7 +349,7 @@ fn model(config: &config::Triage) -> Vec<Check> {
 }
 
 /// Whether the clock can be right. The box works without, but its cases then have no date.
-fn clock(now: Timestamp, storage: &config::Storage) -> Check {
+fn clock(now: Timestamp, storage: &StorageConfig) -> Check {
     const NAME: &str = "clock";
     let advice = "Set it with `sudo date --set \"YYYY-MM-DD hh:mm\"`, and fit a battery-backed clock";
     let found = format!("{now:.0}");

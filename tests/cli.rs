@@ -357,7 +357,7 @@ fn bundles_that_do_not_verify_are_refused() {
 
     // Networks that are none, with the right hash; one is an ONNX graph with an output that nothing makes.
     let old = fs::read(built_in_bundle().join("model.onnx")).expect("the model");
-    let hash = |bytes: &[u8]| xray_triage::bundle::sha256_hex(bytes);
+    let hash = |bytes: &[u8]| xray_triage_core::bundle::sha256_hex(bytes);
     for network in [&b"no network"[..], b"\x3A\x0A\x62\x08\x0A\x06logits"] {
         let folder = Folder::new();
         let dir = bundle(&folder, |text| text.replace(&hash(&old), &hash(network)));
@@ -384,7 +384,7 @@ fn cam_pictures_go_where_they_are_asked_and_never_over_a_film() {
     let single = folder.text("view.png");
     assert_eq!(code(&run(&["triage", &one, "--cam", &single])), 0);
     let picture = image::open(&single).expect("a picture");
-    assert_eq!((picture.width(), picture.height()), xray_triage::screen::PICTURE_SIZE);
+    assert_eq!((picture.width(), picture.height()), xray_triage::ui::screens::PICTURE_SIZE);
 
     // Two films of one stem do not share a picture.
     let several = folder.path("cams");

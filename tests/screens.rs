@@ -10,14 +10,16 @@ use std::path::{Path, PathBuf};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::imageops;
 use image::{GrayImage, Luma, RgbImage};
-use xray_triage::cam::Cam;
-use xray_triage::film::Profile;
-use xray_triage::picture;
-use xray_triage::pipeline::{Assessment, ModelName, Record};
-use xray_triage::reason::Reason;
-use xray_triage::screen::{self, Fault, Hint, Screen, Surroundings, draw};
-use xray_triage::strings::Language;
-use xray_triage::triage::{Class, OperatingPoint, Outcome, Probabilities};
+use xray_triage::ui::screens::{self, Screen, Surroundings, draw};
+use xray_triage::ui::status::{Fault, Hint};
+use xray_triage::ui::strings::Language;
+use xray_triage_core::cam::Cam;
+use xray_triage_core::decision::{Class, OperatingPoint, Outcome, Probabilities};
+use xray_triage_core::film::Profile;
+use xray_triage_core::image_file;
+use xray_triage_core::pipeline::Assessment;
+use xray_triage_core::reason::Reason;
+use xray_triage_core::record::{ModelName, Record};
 
 /// The smallest screen, and the official one of the Raspberry Pi.
 const SIZES: [(u32, u32); 2] = [(480, 320), (800, 480)];
@@ -36,12 +38,12 @@ fn folder(name: &str) -> PathBuf {
 
 /// Reduced to few pixels, so that the pictures of screens stay small files.
 fn film() -> GrayImage {
-    let film = picture::read(&folder("films/nih_00001872_004.jpg")).expect("a film");
+    let film = image_file::read(&folder("films/nih_00001872_004.jpg")).expect("a film");
     imageops::thumbnail(&film, 24, 24)
 }
 
 fn photograph() -> GrayImage {
-    picture::read(&folder("films/film-photo-nih_00002102_000.jpg")).expect("a photograph")
+    image_file::read(&folder("films/film-photo-nih_00002102_000.jpg")).expect("a photograph")
 }
 
 /// As [`film`].
@@ -72,12 +74,12 @@ fn assessment(outcome: Outcome, probabilities: Option<[f64; 3]>, reasons: &[Reas
         advice: reasons.iter().map(ToString::to_string).collect(),
         error: None,
         quality: None,
-        unfamiliarity: None,
+        ood_score: None,
         profile: Some(Profile::Film),
         operating_point: Some("balanced".into()),
         thresholds: Some(OperatingPoint { covid19_at_least: 0.12, refer_below: 0.55 }),
         model: ModelName { id: "densenet121-cbam-0.2".into(), sha256: String::new() },
-        film: None,
+        outline: None,
         timings_ms: BTreeMap::new(),
         version: "0.1.0",
     };
@@ -179,9 +181,9 @@ fn screens_with_a_picture() {
 fn the_picture_of_the_command_line() {
     let mut assessment = pneumonia();
     assessment.record.file = "films/nih_00001872_004.jpg".into();
-    check_picture(&screen::picture(&assessment).expect("a picture"), "picture");
+    check_picture(&screens::picture(&assessment).expect("a picture"), "picture");
     assessment.picture = None;
-    assert!(screen::picture(&assessment).is_none());
+    assert!(screens::picture(&assessment).is_none());
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What the operator could do better before pressing the button, from a frame of the preview.
 
 use image::{GrayImage, imageops};
+use xray_triage_core::film::{self, Profile, Rectified};
+use xray_triage_core::gate;
+use xray_triage_core::reason::Reason;
 
-use crate::film::{self, Profile, Rectified};
-use crate::gate;
-use crate::reason::Reason;
-use crate::screen::Hint;
+use crate::ui::status::Hint;
 
 /// Longest side of the copy that is looked at, pixels: the film is found on at most 480, sharpness is measured on at most
 /// 256.
@@ -23,11 +23,11 @@ pub fn of(frame: &GrayImage, profile: Option<Profile>) -> Option<Hint> {
     } else {
         frame
     };
-    let Rectified { plate, film, .. } = film::rectify(frame, profile);
-    if !film.found && matches!(profile, Some(Profile::Film | Profile::Screen)) {
+    let Rectified { film, outline, .. } = film::rectify(frame, profile);
+    if !outline.found && matches!(profile, Some(Profile::Film | Profile::Screen)) {
         return Some(Hint::NoFilm);
     }
-    gate::assess(&plate, &film).refusals().into_iter().find_map(|reason| match reason {
+    gate::assess(&film, &outline).refusals().into_iter().find_map(|reason| match reason {
         Reason::TooDark => Some(Hint::TooDark),
         Reason::Overexposed => Some(Hint::TooBright),
         Reason::Blurred => Some(Hint::Blurred),
@@ -40,13 +40,13 @@ mod tests {
     use std::path::Path;
 
     use image::Luma;
+    use xray_triage_core::image_file;
 
     use super::*;
-    use crate::picture;
 
     #[test]
     fn a_good_photograph_of_a_film_needs_no_hint_and_an_empty_panel_does() {
-        let film = picture::read(Path::new("tests/films/film-photo-nih_00002102_000.jpg")).unwrap();
+        let film = image_file::read(Path::new("tests/films/film-photo-nih_00002102_000.jpg")).unwrap();
         assert_eq!(of(&film, Some(Profile::Film)), None);
         let panel = GrayImage::from_pixel(800, 600, Luma([250]));
         assert_eq!(of(&panel, Some(Profile::Film)), Some(Hint::NoFilm));
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn dark_bright_and_blurred_frames_are_told_apart() {
-        let film = picture::read(Path::new("tests/films/nih_00002102_000.jpg")).unwrap();
+        let film = image_file::read(Path::new("tests/films/nih_00002102_000.jpg")).unwrap();
         let dark = GrayImage::from_fn(film.width(), film.height(), |x, y| Luma([film.get_pixel(x, y)[0] / 20]));
         assert_eq!(of(&dark, Some(Profile::Digital)), Some(Hint::TooDark));
         let bright =

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::panel::Leds;
-use crate::screen::Fault;
+use crate::gpio::Leds;
+use crate::ui::status::Fault;
 
 use super::machine::State;
 
@@ -104,8 +104,9 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
+    use crate::gpio::GpioError;
+
     use super::*;
-    use crate::panel::PanelError;
 
     const STATES: [State; 13] = [
         State::Booting,
@@ -184,9 +185,9 @@ mod tests {
     }
 
     impl Leds for Loose {
-        fn set(&mut self, _ready: bool, _attention: bool) -> Result<(), PanelError> {
+        fn set(&mut self, _ready: bool, _attention: bool) -> Result<(), GpioError> {
             self.tried.set(self.tried.get() + 1);
-            if self.broken.get() { Err(PanelError("a loose wire".into())) } else { Ok(()) }
+            if self.broken.get() { Err(GpioError("a loose wire".into())) } else { Ok(()) }
         }
     }
 

@@ -4,9 +4,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::gpio::Press;
+use crate::ui::status::Fault;
+
 use super::lights;
-use crate::panel::Press;
-use crate::screen::Fault;
 
 /// What the box is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use heapless::Deque;
 
+use crate::gpio::Press;
+use crate::ui::status::Fault;
+
 use super::machine::Event;
-use crate::panel::Press;
-use crate::screen::Fault;
 
 /// More than all events that are never dropped, of which only so many can be on their way: the camera and the judge send
 /// one answer a demand, each part its failure once, and of signals two count.

@@ -1,9 +1,9 @@
 //! The case log as the box needs it: it may be unusable when the box starts, and usable later.
 
 use jiff::Timestamp;
+use xray_triage_core::pipeline::Assessment;
 
 use crate::caselog::{CaseId, CaseLog, CaseLogError};
-use crate::pipeline::Assessment;
 
 /// A case log that is opened when it is first needed, and asked again after an error.
 pub struct Storage<Open> {
@@ -61,9 +61,10 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use super::*;
     use crate::caselog::CaseReader;
     use crate::caselog::tests::assessment;
+
+    use super::*;
 
     fn cases(folder: &Path) -> usize {
         CaseReader::open(folder).unwrap().cases().unwrap().len()

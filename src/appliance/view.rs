@@ -4,13 +4,15 @@ use std::time::Instant;
 
 use image::{GrayImage, RgbImage};
 use jiff::Zoned;
+use xray_triage_core::pipeline::Assessment;
+
+use crate::caselog;
+use crate::display::Display;
+use crate::ui::screens::{self, Screen, Surroundings};
+use crate::ui::status::Hint;
 
 use super::Behaviour;
 use super::machine::{Machine, State};
-use crate::caselog;
-use crate::display::Display;
-use crate::pipeline::Assessment;
-use crate::screen::{self, Hint, Screen, Surroundings};
 
 /// The newest frame of the preview, and how many there were before it.
 pub struct Preview {
@@ -125,7 +127,7 @@ impl<'a> View<'a> {
             clock: self.clock.as_deref(),
             model: &self.behaviour.model,
         };
-        screen::draw(&mut self.canvas, screen, &around);
+        screens::draw(&mut self.canvas, screen, &around);
         match self.display.show(&self.canvas) {
             Ok(()) => self.failing = false,
             Err(error) if !self.failing => {
@@ -145,11 +147,12 @@ mod tests {
     use jiff::Timestamp;
     use jiff::tz::TimeZone;
 
-    use super::*;
     use crate::appliance::machine::Event;
     use crate::appliance::tests::behaviour;
     use crate::display::DisplayError;
-    use crate::screen::Fault;
+    use crate::ui::status::Fault;
+
+    use super::*;
 
     /// A display that is replaced by one of another size at its third check. It keeps the sizes of what it is shown.
     struct Replaced {

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use image::GrayImage;
 use jiff::Timestamp;
 
+use crate::camera::Camera;
+use crate::ui::status::{Fault, Hint};
+
 use super::machine::Event;
 use super::stillness::Stillness;
 use super::{Behaviour, Demand, PATIENCE, Shared, caught, hint};
-use crate::camera::Camera;
-use crate::screen::{Fault, Hint};
 
 /// How long a camera that failed is left alone before it is asked again.
 const RETRY: Duration = Duration::from_millis(500);

@@ -4,9 +4,9 @@ use std::io::Cursor;
 
 use image::codecs::jpeg::JpegDecoder;
 use image::{ColorType, GrayImage, ImageDecoder};
+use xray_triage_core::image_file;
 
 use super::huffman;
-use crate::picture;
 
 /// The pixel formats that are understood, best first: of equal frames the smallest on the bus.
 pub const FORMATS: [&[u8; 4]; 4] = [b"MJPG", b"YUYV", b"GREY", b"NV12"];
@@ -51,7 +51,7 @@ impl GrayReader {
 
     fn read_jpeg(&mut self, bytes: &[u8], layout: &Layout, gray: &mut GrayImage) -> Option<()> {
         // The decoder fills what is missing with gray.
-        if !picture::jpeg_is_whole(bytes) {
+        if !image_file::jpeg_is_whole(bytes) {
             return None;
         }
         let bytes = huffman::with_tables(bytes, &mut self.jpeg);
@@ -78,7 +78,7 @@ impl GrayReader {
     }
 }
 
-/// Rec. 709 luma, rounded as [`picture::decode`] does it for a file. (The `image` crate's `Rgb::to_luma` cuts
+/// Rec. 709 luma, rounded as [`image_file::decode`] does it for a file. (The `image` crate's `Rgb::to_luma` cuts
 /// the fraction off, which makes a frame half a gray level darker than the same picture as a file.)
 fn luma([red, green, blue]: [u8; 3]) -> u8 {
     ((2126 * u32::from(red) + 7152 * u32::from(green) + 722 * u32::from(blue) + 5000) / 10_000) as u8

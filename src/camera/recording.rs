@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use image::GrayImage;
 use log::debug;
 use serde::{Deserialize, Serialize};
+use xray_triage_core::image_file::{self, ImageFileError, MAX_BYTES, MAX_PIXELS};
 
 use super::pixels::{FORMATS, GrayReader, Layout};
 use super::{Camera, CameraError};
-use crate::picture::{self, MAX_BYTES, MAX_PIXELS, PictureError};
 
 /// The file that makes a folder a recording.
 pub const INDEX: &str = "frames.jsonl";
@@ -144,7 +144,7 @@ impl RecordedCamera {
     fn read(&mut self, index: usize, frame: &mut GrayImage) -> Result<bool, CameraError> {
         let (entry, layout) = &self.frames[index];
         let path = entry.file(&self.folder, index + 1);
-        let bytes = picture::load(&path).map_err(|fault| PictureError { path, fault })?;
+        let bytes = image_file::load(&path).map_err(|fault| ImageFileError { path, fault })?;
         Ok(self.reader.read(&bytes, layout, frame).is_some())
     }
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use image::GrayImage;
+use xray_triage_core::image_file;
 
 use super::{Camera, CameraError};
-use crate::picture;
 
 /// A camera that shows one picture until that was captured, then the next one, over and over. With one picture it is a
 /// camera over a film that nobody moves.
@@ -25,7 +25,7 @@ impl SimulatedCamera {
 
 impl Camera for SimulatedCamera {
     fn grab(&mut self, frame: &mut GrayImage) -> Result<(), CameraError> {
-        *frame = picture::read(&self.pictures[self.shown])?;
+        *frame = image_file::read(&self.pictures[self.shown])?;
         Ok(())
     }
 

@@ -21,11 +21,11 @@ use v4l::io::traits::{CaptureStream, Stream};
 use v4l::prelude::{Device, MmapStream};
 use v4l::video::Capture as _;
 use v4l::{Control, Format, FourCC};
+use xray_triage_core::image_file::MAX_PIXELS;
 
+use super::CameraConfig;
 use super::pixels::{FORMATS, GrayReader, Layout};
 use super::{Camera, CameraError};
-use crate::config;
-use crate::picture::MAX_PIXELS;
 
 /// Frames thrown away after opening while exposure and white balance settle: at most so many, and for at most
 /// [`SETTLING`] after the first one.
@@ -47,7 +47,7 @@ const READABLE: i16 = 1;
 /// A single-planar V4L2 capture device. Its stream stays open between grabs; any error closes it, and the next grab
 /// opens it again, so that a camera may be unplugged at any time.
 pub struct V4lCamera {
-    config: config::Camera,
+    config: CameraConfig,
     timeout: Duration,
     streaming: Option<Streaming>,
     reader: GrayReader,
@@ -55,7 +55,7 @@ pub struct V4lCamera {
 
 impl V4lCamera {
     /// Opens nothing yet.
-    pub fn new(config: &config::Camera) -> V4lCamera {
+    pub fn new(config: &CameraConfig) -> V4lCamera {
         let (shortest, longest) = TIMEOUT;
         let seconds = if config.timeout_s.is_nan() { shortest } else { config.timeout_s.clamp(shortest, longest) };
         V4lCamera {
@@ -261,7 +261,7 @@ fn front<'a>(buffer: &'a [u8], filled: &buffer::Metadata) -> &'a [u8] {
 }
 
 /// Opens the device in the format and size nearest to what is wanted, adjusts it, and maps its buffers.
-fn open(config: &config::Camera) -> Result<Streaming, Fault> {
+fn open(config: &CameraConfig) -> Result<Streaming, Fault> {
     let name = &config.device;
     let path = if name.starts_with('/') { PathBuf::from(name) } else { node_of_card(name)? };
     let device = Device::with_path(&path).map_err(|error| {
@@ -350,7 +350,7 @@ pub struct Offer {
 ///
 /// # Errors
 /// The node cannot be opened, or has nothing that can be used.
-pub fn offer(node: &Path, config: &config::Camera) -> Result<Offer, Unusable> {
+pub fn offer(node: &Path, config: &CameraConfig) -> Result<Offer, Unusable> {
     let asked = || {
         let device = Device::with_path(node).map_err(|error| Unusable {
             what: format!("cannot be opened: {error}").into(),
@@ -362,7 +362,7 @@ pub fn offer(node: &Path, config: &config::Camera) -> Result<Offer, Unusable> {
 }
 
 /// What a device offers, and the format and size of it that come nearest to what is wanted.
-fn negotiate(device: &Device, config: &config::Camera) -> Result<Offer, Unusable> {
+fn negotiate(device: &Device, config: &CameraConfig) -> Result<Offer, Unusable> {
     let offered: Vec<FourCC> =
         device.enum_formats().unwrap_or_default().into_iter().map(|format| format.fourcc).collect();
     match nearest_format(device, &offered, config) {
@@ -389,7 +389,7 @@ fn in_words(offered: &[FourCC]) -> String {
 
 /// The format and size offered that come nearest to the wanted size; of equally near ones the first in [`FORMATS`].
 /// `None` without a known format, or the wanted one, in a size that is not too large.
-fn nearest_format(device: &Device, offered: &[FourCC], config: &config::Camera) -> Option<([u8; 4], (u32, u32))> {
+fn nearest_format(device: &Device, offered: &[FourCC], config: &CameraConfig) -> Option<([u8; 4], (u32, u32))> {
     let wanted = (config.width, config.height);
     let known = usable_formats(offered, config.format.as_deref());
     let sizes = known.filter_map(|format| match device.enum_framesizes(FourCC::new(format)) {
@@ -498,7 +498,7 @@ impl Adjustment {
 }
 
 /// Sets what the settings fix, and leaves the rest to the camera. What the camera lacks is logged.
-fn adjust(device: &Device, config: &config::Camera) {
+fn adjust(device: &Device, config: &CameraConfig) {
     let wanted = [(EXPOSURE, config.exposure), (WHITE_BALANCE, config.white_balance), (FOCUS, config.focus)];
     for (adjustment, fixed) in wanted {
         let name = adjustment.name;
@@ -605,7 +605,7 @@ mod tests {
     fn what_a_device_offers_is_asked_without_panics() {
         for node in ["/dev/null", "/dev/no-such-camera", "/dev/\0video0"] {
             assert!(!captures(Path::new(node)));
-            let unusable = offer(Path::new(node), &config::Camera::default()).unwrap_err();
+            let unusable = offer(Path::new(node), &CameraConfig::default()).unwrap_err();
             assert!(!unusable.what.is_empty() && !unusable.what_to_do.is_empty(), "{node}: {unusable:?}");
         }
     }
@@ -643,7 +643,7 @@ mod tests {
             ("/dev/\0video0".into(), "does not understand"),
         ] {
             for timeout_s in [0.5, f64::NAN, -1.0, f64::INFINITY] {
-                let config = config::Camera { device: device.clone(), timeout_s, ..Default::default() };
+                let config = CameraConfig { device: device.clone(), timeout_s, ..Default::default() };
                 let mut camera = V4lCamera::new(&config);
                 let error = camera.grab(&mut GrayImage::default()).unwrap_err().to_string();
                 assert!(error.starts_with(&format!("camera {device}: ")) && error.contains(reason), "{error}");

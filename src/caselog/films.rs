@@ -6,11 +6,11 @@ use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, ImageFormat};
+use xray_triage_core::atomic_file::{self, PART_ENDING};
+use xray_triage_core::cam::Cam;
+use xray_triage_core::decision::Class;
 
 use super::CaseId;
-use crate::cam::Cam;
-use crate::triage::Class;
-use crate::whole::{self, PART_ENDING};
 
 /// The files' folder within the case log's.
 pub const FOLDER: &str = "films";
@@ -49,7 +49,7 @@ pub fn write(
 ) -> Result<(), (PathBuf, io::Error)> {
     let store = |kind, bytes: io::Result<Vec<u8>>| {
         let path = folder.join(name(id, kind));
-        bytes.and_then(|bytes| whole::write(&path, &bytes)).map_err(|error| (path, error))
+        bytes.and_then(|bytes| atomic_file::write(&path, &bytes)).map_err(|error| (path, error))
     };
     if let Some(plate) = plate {
         store(Kind::Plate, png(plate))?;
@@ -58,7 +58,7 @@ pub fn write(
         store(Kind::Cam, serde_json::to_vec(&rows(cam)).map_err(io::Error::from))?;
     }
     let films = folder.join(FOLDER);
-    whole::sync_folder(&films).map_err(|error| (films, error))
+    atomic_file::sync_folder(&films).map_err(|error| (films, error))
 }
 
 fn png(plate: &GrayImage) -> io::Result<Vec<u8>> {

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, Row};
 use serde::Serialize;
 use serde_json::Value;
+use xray_triage_core::decision::Probabilities;
+use xray_triage_core::image_file;
 
 use super::films::{self, FOLDER};
 use super::{CaseId, CaseLogError, DATABASE_FILE, SCHEMA_VERSION, connect, last_number, layout, newest_taken};
-use crate::picture;
-use crate::triage::Probabilities;
 
 /// Columns in the order that [`case`] reads them in.
 const COLUMNS: &str = "id, taken, clock_unset, outcome, top, covid19, pneumonia, normal, reasons, profile,
@@ -214,7 +214,7 @@ fn present(path: &Path) -> Result<(), String> {
 /// Whether a case's file can be read as what it is; the error says why not.
 fn readable(path: &Path) -> Result<(), String> {
     if path.extension().is_some_and(|extension| extension == "png") {
-        return picture::read(path).map(drop).map_err(|error| error.to_string());
+        return image_file::read(path).map(drop).map_err(|error| error.to_string());
     }
     let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let maps: serde_json::Result<Value> = serde_json::from_slice(&text);

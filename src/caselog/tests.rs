@@ -6,13 +6,14 @@ use std::{env, thread};
 
 use image::{GrayImage, Luma};
 use tempfile::TempDir;
+use xray_triage_core::cam::Cam;
+use xray_triage_core::decision::{Class, Outcome, Probabilities};
+use xray_triage_core::film::{Outline, Profile};
+use xray_triage_core::gate;
+use xray_triage_core::image_file;
+use xray_triage_core::record::{ModelName, Record};
 
 use super::*;
-use crate::cam::Cam;
-use crate::film::{Film, Profile};
-use crate::pipeline::{ModelName, Record};
-use crate::triage::{Class, Outcome, Probabilities};
-use crate::{gate, picture};
 
 /// Later than any release's day: 2050-03-01T12:00:00Z.
 const NOON: Timestamp = Timestamp::constant(2_529_748_800, 0);
@@ -24,7 +25,7 @@ fn plate(seed: u32) -> GrayImage {
 /// What the pipeline gives for a film that gets a class.
 pub(crate) fn assessment(seed: u32) -> Assessment {
     let plate = plate(seed);
-    let film = Film { found: true, corners: [[1.0, 1.0], [201.0, 1.0], [201.0, 241.0], [1.0, 241.0]] };
+    let outline = Outline { found: true, corners: [[1.0, 1.0], [201.0, 1.0], [201.0, 241.0], [1.0, 241.0]] };
     let values = (0..3 * 49).map(|i| (i as f32 - 70.0) / 3.0).collect();
     Assessment {
         record: Record {
@@ -35,13 +36,13 @@ pub(crate) fn assessment(seed: u32) -> Assessment {
             reasons: vec![],
             advice: vec![],
             error: None,
-            quality: Some(gate::assess(&plate, &film)),
-            unfamiliarity: Some(0.05),
+            quality: Some(gate::assess(&plate, &outline)),
+            ood_score: Some(0.05),
             profile: Some(Profile::Film),
             operating_point: Some("balanced".into()),
             thresholds: None,
             model: ModelName { id: "test-model".into(), sha256: "0".repeat(64) },
-            film: Some(film),
+            outline: Some(outline),
             timings_ms: BTreeMap::from([("total", 12.5)]),
             version: env!("CARGO_PKG_VERSION"),
         },
@@ -95,7 +96,7 @@ fn a_case_comes_back_as_it_was_recorded() {
     assert_eq!((case.profile.as_deref(), case.operating_point.as_deref()), (Some("film"), Some("balanced")));
     assert_eq!((case.model_id.as_str(), case.model_sha256.len()), ("test-model", 64));
     assert_eq!(case.record, serde_json::to_value(&recorded.record).unwrap());
-    assert_eq!(picture::read(&case.plate.unwrap()).unwrap(), recorded.picture.unwrap());
+    assert_eq!(image_file::read(&case.plate.unwrap()).unwrap(), recorded.picture.unwrap());
     let maps: BTreeMap<String, Vec<Vec<f32>>> = serde_json::from_slice(&fs::read(case.cam.unwrap()).unwrap()).unwrap();
     for class in Class::ALL {
         assert_eq!(maps[class.label()].concat(), recorded.cam.as_ref().unwrap().map(class));

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use xray_triage_core::decision::Class;
 
-use super::{FINDINGS, Failure, print_json, shares};
 use crate::caselog::{Case, CaseId, CaseReader, Findings};
 use crate::config::Config;
-use crate::triage::Class;
+
+use super::{FINDINGS, Failure, print_json, shares};
 
 #[derive(Subcommand)]
 pub enum CasesCommand {
@@ -137,11 +138,12 @@ fn report(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
 mod tests {
     use jiff::Timestamp;
     use tempfile::TempDir;
+    use xray_triage_core::decision::{Outcome, Probabilities};
 
-    use super::*;
     use crate::caselog::CaseLog;
     use crate::caselog::tests::assessment;
-    use crate::triage::{Outcome, Probabilities};
+
+    use super::*;
 
     #[test]
     fn a_line_has_the_probability_of_its_outcome_and_names_the_class_of_another() {

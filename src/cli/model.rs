@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use xray_triage_core::pipeline::{Options, Pipeline};
 
 use super::{Failure, load};
-use crate::pipeline::{Options, Triage};
 
 #[derive(Subcommand)]
 pub enum ModelCommand {
@@ -27,7 +27,7 @@ pub fn run(command: &ModelCommand, out: &mut impl Write) -> Result<ExitCode, Fai
 
 fn verify(dir: Option<&Path>, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let bundle = load(dir)?;
-    Triage::new(&bundle, &Options { threads: 1, ..Options::default() })?;
+    Pipeline::new(&bundle, &Options { threads: 1, ..Options::default() })?;
     let manifest = &bundle.manifest;
     writeln!(out, "id {}\nsha256 {}\nformat {}", manifest.id, manifest.sha256, manifest.format_version)
         .map_err(Failure::Stdout)?;

@@ -6,16 +6,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use xray_triage_core::pipeline::Pipeline;
+use xray_triage_core::record::Record;
 
-use super::simulation::Simulation;
-use super::{Failure, load, print, print_json};
 use crate::appliance::{self, Behaviour, Ending, Hardware};
 use crate::camera;
 use crate::caselog::CaseLog;
 use crate::config::Config;
 use crate::display;
-use crate::panel;
-use crate::pipeline::{Record, Triage};
+use crate::gpio;
+
+use super::simulation::Simulation;
+use super::{Failure, load, print, print_json};
 
 /// Exit code of a box that a signal ended, before the signal's number is added, as shells count. It must not be 0: the
 /// service switches the board off then.
@@ -63,7 +65,7 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let report = |record: &Record| {
         if args.json { print_json(record, out) } else { print(record, out) }.and_then(|()| out.flush())
     };
-    let judge = move || Triage::new(&bundle?, &options);
+    let judge = move || Pipeline::new(&bundle?, &options);
     let ending = appliance::run(hardware, open_cases, &behaviour, judge, report)?;
     match (ending, unusable) {
         (Ending::Signal(signal), _) => Ok(ExitCode::from(ENDED_BY_SIGNAL + signal as u8)),
@@ -73,6 +75,6 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
 }
 
 fn real(config: &Config) -> Hardware {
-    let (button, leds) = panel::open(&config.panel).unwrap_or_else(panel::unusable);
+    let (button, leds) = gpio::open(&config.panel).unwrap_or_else(gpio::unusable);
     Hardware { camera: camera::open(&config.camera), display: display::open(&config.display), button, leds }
 }

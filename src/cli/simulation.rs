@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{CAM_ENDING, Failure, pictures};
 use crate::appliance::Hardware;
 use crate::camera::{self, Camera, RecordedCamera, SimulatedCamera};
 use crate::display::SimulatedDisplay;
-use crate::panel;
+use crate::gpio;
+
+use super::{CAM_ENDING, Failure, pictures};
 
 /// What the simulated display is taken for, pixels: a common small HDMI one.
 const DISPLAY: (u32, u32) = (800, 480);
@@ -49,9 +50,9 @@ impl Simulation {
                 let presses = File::open(path).map_err(|error| {
                     unusable(path, format!("{error}. Name a file with a press of the button a line, or a named pipe"))
                 })?;
-                panel::simulated(BufReader::new(presses), leds)
+                gpio::simulated(BufReader::new(presses), leds)
             }
-            None => panel::simulated(BufReader::new(io::stdin()), leds),
+            None => gpio::simulated(BufReader::new(io::stdin()), leds),
         };
         let path = self.simulate.as_deref().unwrap_or(folder);
         Ok(Hardware {

@@ -9,9 +9,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use log::{error, info};
+use xray_triage_core::DISCLAIMER;
+use xray_triage_core::image_file;
+
+use crate::ui::screens;
 
 use super::{CAM_ENDING, Failure, JudgeArgs, ProfileChoice, UNREADABLE, pictures, print, print_json, set_up};
-use crate::{DISCLAIMER, picture, screen};
 
 #[derive(Args)]
 pub struct TriageArgs {
@@ -45,7 +48,7 @@ pub fn triage(args: &TriageArgs, out: &mut impl Write) -> Result<ExitCode, Failu
         let (record, picture) = match job {
             Job::Film(path) => {
                 let assessment = triage.assess_file(path);
-                let picture = target.and_then(|target| Some((target, screen::picture(&assessment)?)));
+                let picture = target.and_then(|target| Some((target, screens::picture(&assessment)?)));
                 (assessment.record, picture)
             }
             Job::Fault { path, code, error } => (triage.fault(path.display().to_string(), code, error.clone()), None),
@@ -56,7 +59,7 @@ pub fn triage(args: &TriageArgs, out: &mut impl Write) -> Result<ExitCode, Failu
         }
         if args.json { print_json(&record, out) } else { print(&record, out) }.map_err(Failure::Stdout)?;
         if let Some((path, picture)) = picture {
-            picture::write_png(&path, &picture).map_err(|source| Failure::Cam { path: path.clone(), source })?;
+            image_file::write_png(&path, &picture).map_err(|source| Failure::Cam { path: path.clone(), source })?;
             info!("wrote {}", path.display());
         }
     }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use crate::camera::CameraConfig;
+
 use super::{Check, System};
-use crate::config;
 
 #[cfg(feature = "box")]
 pub(super) use crate::camera::captures;
@@ -13,7 +14,7 @@ const NAME: &str = "camera";
 
 impl System {
     /// As the box does, takes a name for that of the first node of a card that takes pictures: a card has several.
-    pub fn camera(&self, config: &config::Camera) -> Check {
+    pub fn camera(&self, config: &CameraConfig) -> Check {
         let cards = "/sys/class/video4linux";
         let card = |node: &str| self.value(&format!("{cards}/{node}/name")).unwrap_or_default();
         let mut nodes = self.names(cards);
@@ -40,7 +41,7 @@ impl System {
 
 /// Whether the node has something that the box would take.
 #[cfg(feature = "box")]
-fn offered(node: &Path, found: &str, config: &config::Camera) -> Check {
+fn offered(node: &Path, found: &str, config: &CameraConfig) -> Check {
     match crate::camera::offer(node, config) {
         Ok(offer) => {
             let (format, (width, height)) = offer.taken;
@@ -53,7 +54,7 @@ fn offered(node: &Path, found: &str, config: &config::Camera) -> Check {
 
 /// Built without cameras: the node is there, and that is all that can be said.
 #[cfg(not(feature = "box"))]
-fn offered(_node: &Path, found: &str, _config: &config::Camera) -> Check {
+fn offered(_node: &Path, found: &str, _config: &CameraConfig) -> Check {
     Check::skipped(NAME, format!("{found} is there; this program was built without cameras"))
 }
 

@@ -7,16 +7,17 @@ use std::path::Path;
 
 use rustix::fs::{Access, StatVfsMountFlags, major, minor};
 
-use super::{Check, System};
+use crate::caselog::StorageConfig;
 use crate::caselog::{self, CaseLogError, CaseReader};
-use crate::config;
+
+use super::{Check, System};
 
 /// Newest cases whose files are read: the check must not take longer with every case.
 pub const FILES_READ: usize = 50;
 
 impl System {
     /// Whether cases can be kept.
-    pub fn storage(&self, config: &config::Storage) -> Check {
+    pub fn storage(&self, config: &StorageConfig) -> Check {
         const NAME: &str = "storage";
         let folder = &config.folder;
         let shown = folder.display();
@@ -63,7 +64,7 @@ impl System {
 }
 
 /// Whether the cases that were kept are whole.
-pub fn case_log(config: &config::Storage) -> Check {
+pub fn case_log(config: &StorageConfig) -> Check {
     const NAME: &str = "case log";
     let whole = |cases: u64| {
         let read =

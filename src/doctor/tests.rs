@@ -3,12 +3,15 @@ use std::os::unix::fs::{MetadataExt, symlink};
 
 use image::GrayImage;
 use tempfile::TempDir;
+use xray_triage_core::decision::Outcome;
+use xray_triage_core::pipeline::Assessment;
+use xray_triage_core::record::{ModelName, Record};
+
+use crate::camera::CameraConfig;
+use crate::caselog::CaseLog;
 
 use super::storage::{FILES_READ, case_log};
 use super::*;
-use crate::caselog::CaseLog;
-use crate::pipeline::{Assessment, ModelName, Record};
-use crate::triage::Outcome;
 
 /// A folder that stands in for `/`, with these files.
 fn system(files: &[(&str, &str)]) -> (TempDir, System) {
@@ -33,12 +36,12 @@ fn refused() -> Assessment {
         advice: vec![],
         error: None,
         quality: None,
-        unfamiliarity: None,
+        ood_score: None,
         profile: None,
         operating_point: None,
         thresholds: None,
         model: ModelName { id: "test-model".into(), sha256: "0".repeat(64) },
-        film: None,
+        outline: None,
         timings_ms: BTreeMap::new(),
         version: env!("CARGO_PKG_VERSION"),
     };
@@ -47,19 +50,23 @@ fn refused() -> Assessment {
 
 #[test]
 fn the_known_model_is_the_built_in_one() {
-    assert_eq!(Bundle::embedded().unwrap().manifest.sha256, KNOWN.0, "judge the stored film with the new model");
-    picture::decode(FILM).unwrap();
+    assert_eq!(
+        crate::embedded_model::bundle().unwrap().manifest.sha256,
+        KNOWN.0,
+        "judge the stored film with the new model"
+    );
+    image_file::decode(FILM).unwrap();
 }
 
 #[test]
 fn a_missing_camera_fails_and_names_those_there() {
     let (_folder, system) =
         system(&[("/dev/video2", ""), ("/sys/class/video4linux/video2/name", "Light box camera\n")]);
-    let check = system.camera(&config::Camera::default());
+    let check = system.camera(&CameraConfig::default());
     assert_eq!(check.status, Status::Failed);
     assert!(check.found.contains("/dev/video0") && check.found.contains("/dev/video2 (Light box camera)"), "{check:?}");
     // By its name the camera is found; an ordinary file is then no camera, or nothing more can be said.
-    let by_name = config::Camera { device: "Light box camera".into(), ..Default::default() };
+    let by_name = CameraConfig { device: "Light box camera".into(), ..Default::default() };
     let check = system.camera(&by_name);
     assert!(check.found.starts_with("/dev/video2 (Light box camera)"), "{check:?}");
     assert_ne!(check.status, Status::Ok);
@@ -77,7 +84,7 @@ fn a_name_is_the_first_node_of_its_card_that_takes_pictures() {
             .collect();
         system(&files.iter().map(|(path, text)| (path.as_str(), *text)).collect::<Vec<_>>())
     };
-    let by_name = config::Camera { device: card.into(), ..Default::default() };
+    let by_name = CameraConfig { device: card.into(), ..Default::default() };
     // Of these stand-ins video2 takes no pictures.
     for (numbers, found) in [(&[10, 3][..], "/dev/video3 "), (&[10, 2], "/dev/video10 "), (&[2], "/dev/video2 ")] {
         let (_folder, system) = nodes(numbers);
@@ -85,17 +92,17 @@ fn a_name_is_the_first_node_of_its_card_that_takes_pictures() {
         assert!(check.found.starts_with(found), "{check:?}");
     }
     let (_folder, system) = nodes(&[10, 2, 1]);
-    let other = config::Camera { device: "/dev/video7".into(), ..Default::default() };
+    let other = CameraConfig { device: "/dev/video7".into(), ..Default::default() };
     let listed = "/dev/video1 (Light box camera), /dev/video2 (Light box camera), /dev/video10 (Light box camera)";
     assert!(system.camera(&other).found.ends_with(listed));
 }
 
 #[test]
 fn displays_are_described_and_a_missing_one_is_a_warning() {
-    let auto = config::Display::default();
+    let auto = DisplayConfig::default();
     let (_folder, none) = system(&[]);
     assert_eq!(none.display(&auto).status, Status::Warning);
-    let off = config::Display { device: "none".into(), ..auto.clone() };
+    let off = DisplayConfig { device: "none".into(), ..auto.clone() };
     assert_eq!(none.display(&off).status, Status::Skipped);
 
     let frame_buffer = [
@@ -116,7 +123,7 @@ fn displays_are_described_and_a_missing_one_is_a_warning() {
     ];
     let (_folder, drm) = system(&connectors);
     assert_eq!(drm.display(&auto), Check::ok("display", "card0-HDMI-A-2: 1280x720 pixels"));
-    let named = |device: &str| config::Display { device: device.into(), ..config::Display::default() };
+    let named = |device: &str| DisplayConfig { device: device.into(), ..DisplayConfig::default() };
     let by_path = "/dev/dri/by-path/platform-gpu-card";
     fs::create_dir(drm.path("/dev/dri/by-path")).unwrap();
     symlink("../card0", drm.path(by_path)).unwrap();
@@ -133,7 +140,7 @@ fn displays_are_described_and_a_missing_one_is_a_warning() {
 
 #[test]
 fn a_raspberry_pi_is_asked_for_its_registers_and_other_boards_for_the_chip() {
-    let panel = config::Panel::default();
+    let panel = GpioConfig::default();
     let model = ("/proc/device-tree/model", "Raspberry Pi 4 Model B Rev 1.4\0");
     let (_folder, pi) = system(&[model, ("/dev/gpiomem", "")]);
     let check = pi.panel(&panel);
@@ -143,7 +150,7 @@ fn a_raspberry_pi_is_asked_for_its_registers_and_other_boards_for_the_chip() {
     let check = without.panel(&panel);
     assert_eq!(check.status, Status::Failed);
     assert!(check.found.contains("there is no GPIO chip"), "{check:?}");
-    let registers = config::Panel { backend: PanelBackend::Rppal, ..panel.clone() };
+    let registers = GpioConfig { backend: GpioBackend::Rppal, ..panel.clone() };
     assert!(without.panel(&registers).found.contains("no usable /dev/gpiomem"));
 
     let (_folder, other) = system(&[("/dev/gpiochip1", "")]);
@@ -187,7 +194,7 @@ fn little_memory_heat_and_throttling_are_warnings() {
 fn storage_needs_a_folder_and_room() {
     let (_root, system) = system(&[]);
     let folder = TempDir::new().unwrap();
-    let mut config = config::Storage { folder: folder.path().into(), reserve_mb: 0 };
+    let mut config = StorageConfig { folder: folder.path().into(), reserve_mb: 0 };
     assert_eq!(system.storage(&config).status, Status::Ok);
     assert_eq!(case_log(&config).status, Status::Skipped);
     CaseLog::open(folder.path()).unwrap();
@@ -203,7 +210,7 @@ fn storage_needs_a_folder_and_room() {
 #[test]
 fn errors_of_the_file_system_are_a_warning() {
     let folder = TempDir::new().unwrap();
-    let config = config::Storage { folder: folder.path().into(), reserve_mb: 0 };
+    let config = StorageConfig { folder: folder.path().into(), reserve_mb: 0 };
     let device = fs::metadata(folder.path()).unwrap().dev();
     let block = format!("/sys/dev/block/{}:{}/uevent", rustix::fs::major(device), rustix::fs::minor(device));
     let event = "MAJOR=179\nMINOR=2\nDEVNAME=mmcblk0p2\nDEVTYPE=partition\n";
@@ -221,7 +228,7 @@ fn errors_of_the_file_system_are_a_warning() {
 #[test]
 fn only_the_newest_cases_files_are_read() {
     let folder = TempDir::new().unwrap();
-    let config = config::Storage { folder: folder.path().into(), reserve_mb: 0 };
+    let config = StorageConfig { folder: folder.path().into(), reserve_mb: 0 };
     let mut log = CaseLog::open(folder.path()).unwrap();
     for _ in 0..=FILES_READ {
         log.record(&refused(), Timestamp::UNIX_EPOCH).unwrap();
@@ -241,7 +248,7 @@ fn only_the_newest_cases_files_are_read() {
 #[test]
 fn a_clock_that_was_never_set_is_a_warning() {
     let folder = TempDir::new().unwrap();
-    let storage = config::Storage { folder: folder.path().into(), reserve_mb: 0 };
+    let storage = StorageConfig { folder: folder.path().into(), reserve_mb: 0 };
     assert_eq!(clock(Timestamp::UNIX_EPOCH, &storage).status, Status::Warning);
     assert_eq!(clock(Timestamp::constant(2_529_748_800, 0), &storage), Check::ok("clock", "2050-03-01T12:00:00Z"));
 }
@@ -249,7 +256,7 @@ fn a_clock_that_was_never_set_is_a_warning() {
 #[test]
 fn a_broken_bundle_fails_and_there_is_no_inference() {
     let folder = TempDir::new().unwrap();
-    let config = config::Triage { model: Some(folder.path().into()), ..Default::default() };
+    let config = TriageConfig { model: Some(folder.path().into()), ..Default::default() };
     let checks = model(&config);
     let statuses: Vec<(&str, Status)> = checks.iter().map(|check| (check.name, check.status)).collect();
     assert_eq!(statuses, [("model", Status::Failed), ("inference", Status::Skipped)]);

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
-use trainer::dataset::{LabelledPlate, Manifest, read_plates};
-use trainer::snapshot::{Effects, WORST, simulator};
-use xray_triage::bundle::{Bundle, profile_name};
-use xray_triage::film::Profile;
-use xray_triage::pipeline::{Options, Record, Triage};
-use xray_triage::triage::Outcome;
+use trainer::data::dataset::{LabelledPlate, Manifest, read_plates};
+use trainer::simulate::{Effects, WORST, simulator};
+use xray_triage_core::bundle::Bundle;
+use xray_triage_core::decision::Outcome;
+use xray_triage_core::film::Profile;
+use xray_triage_core::pipeline::{Options, Pipeline};
+use xray_triage_core::record::Record;
 
 /// Largest distance of a corner with which a film counts as found, share of the photograph's diagonal.
 const GOOD_CORNER: f32 = 0.015;
@@ -38,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let step = (plates.len() / films.max(1)).max(1);
     plates = plates.into_iter().step_by(step).take(films).collect();
     let options = Options { threads: 1, ..Options::default() };
-    let triage = Triage::new(&Bundle::load(Path::new(bundle))?, &options)?;
+    let triage = Pipeline::new(&Bundle::load(Path::new(bundle))?, &options)?;
 
     println!("| Photograph of | Level | Found within 1.5 % | Median error, % of the diagonal | Refused | For |");
     println!("|---|---|---|---|---|---|");
@@ -46,14 +47,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for level in 1..=WORST {
             let of_film = |(seed, film): (usize, &LabelledPlate)| find(&triage, film, profile, level, seed as u64);
             let found: Vec<Found> = plates.par_iter().enumerate().filter_map(of_film).collect();
-            println!("| {} | {level} | {} |", profile_name(profile), row(&found));
+            println!("| {} | {level} | {} |", profile.name(), row(&found));
         }
     }
     Ok(())
 }
 
 /// `None` for the digital profile, of which there are no photographs.
-fn find(triage: &Triage, film: &LabelledPlate, profile: Profile, level: u8, seed: u64) -> Option<Found> {
+fn find(triage: &Pipeline, film: &LabelledPlate, profile: Profile, level: u8, seed: u64) -> Option<Found> {
     let snapshot = simulator(profile)?(&film.plate, &Effects::all(level), seed);
     let record = triage.assess(snapshot.clone().into_gray(), film.film.image_id.clone()).record;
     let corner_error = found_corners(&record, profile).map(|found| snapshot.corner_error(&found));
@@ -62,7 +63,7 @@ fn find(triage: &Triage, film: &LabelledPlate, profile: Profile, level: u8, seed
 }
 
 fn found_corners(record: &Record, profile: Profile) -> Option<[[f32; 2]; 4]> {
-    let film = record.film.as_ref().filter(|film| film.found && record.profile == Some(profile))?;
+    let film = record.outline.as_ref().filter(|outline| outline.found && record.profile == Some(profile))?;
     Some(film.corners)
 }
 

@@ -1,29 +1,33 @@
 //! Making a bundle of a trained network: rounding, int8 quantization, calibration, manifest.
 
+pub mod ood;
+pub mod probabilities;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use image::GrayImage;
 use serde::{Deserialize, Serialize};
-use xray_triage::bundle::{
-    Bundle, BundleFile, Calibration, FILM_SPACE_FILE, FORMAT_VERSION, MANIFEST_FILE, MODEL_FILE, Manifest, Profiles,
-    profile_name, sha256_hex,
+use xray_triage_core::bundle::{
+    Bundle, BundleFile, FORMAT_VERSION, MANIFEST_FILE, MODEL_FILE, Manifest, OOD_FILE, ProfileCalibration, Profiles,
+    sha256_hex,
 };
-use xray_triage::film::{self, Profile};
-use xray_triage::film_space::{FilmSpace, VALUES};
-use xray_triage::infer::Network;
-use xray_triage::preprocess::{self, InputSpec};
-use xray_triage::triage::{Class, OperatingPoint, Scaling};
+use xray_triage_core::decision::{Class, OperatingPoint, Scaling};
+use xray_triage_core::film::{self, Profile};
+use xray_triage_core::network::Network;
+use xray_triage_core::ood::{OodModel, VALUES};
+use xray_triage_core::preprocess::{self, InputSpec};
 
-use crate::architecture::Architecture;
-use crate::calibration::{self, Scored};
-use crate::dataset::LabelledPlate;
+use crate::data::dataset::LabelledPlate;
 use crate::disk::{self, at};
 use crate::export::{self, Estimator, LayerError, Ranges};
-use crate::film_space::{self, FilmDescriptions};
-use crate::snapshot::{self, Effects};
-use crate::state_dict::{Precision, StateDict};
+use crate::model::architecture::Architecture;
+use crate::model::state_dict::{Precision, StateDict};
+use crate::simulate::{self, Effects};
 use crate::train;
+
+use self::ood::FilmDescriptions;
+use self::probabilities::Scored;
 
 /// The checkpoint's file name in a bundle: the weights in half floats, to export again or to train on from.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
@@ -77,7 +81,7 @@ pub struct Provenance {
     pub films: Vec<String>,
     /// How the film and screen profiles' photographs were made.
     pub photographs: String,
-    pub profiles: Profiles<Calibration>,
+    pub profiles: Profiles<ProfileCalibration>,
 }
 
 /// A checkpoint as it ships: values rounded to half floats, and the architecture its metadata name.
@@ -123,7 +127,7 @@ pub fn export(
     let float = export::float_model(&architecture, &state, side)?;
     disk::write(&folder.join(MODEL_FILE), &quantized.model)?;
     let space = serde_json::to_vec(&no_film_space())?;
-    disk::write(&folder.join(FILM_SPACE_FILE), &space)?;
+    disk::write(&folder.join(OOD_FILE), &space)?;
     let written = std::fs::read(&weights).map_err(at(&weights))?;
     let quantization = Quantization {
         weights_sha256: sha256_hex(&written),
@@ -138,16 +142,16 @@ pub fn export(
 }
 
 /// A film space before it is fitted.
-fn no_film_space() -> FilmSpace {
-    FilmSpace { mean: vec![0.0; VALUES], components: Vec::new() }
+fn no_film_space() -> OodModel {
+    OodModel { mean: vec![0.0; VALUES], components: Vec::new() }
 }
 
 /// A manifest that reads the logits as they are and refuses and refers nothing.
 fn uncalibrated(id: &str, model: &[u8], film_space: &[u8], input: InputSpec, training: toml::Table) -> Manifest {
-    let neutral = || Calibration {
+    let neutral = || ProfileCalibration {
         scaling: Scaling::NONE,
         default_operating_point: "balanced".into(),
-        unfamiliar_above: 1.0,
+        ood_above: 1.0,
         operating_points: BTreeMap::from([(
             "balanced".into(),
             OperatingPoint { covid19_at_least: 0.5, refer_below: 0.0 },
@@ -160,7 +164,7 @@ fn uncalibrated(id: &str, model: &[u8], film_space: &[u8], input: InputSpec, tra
         sha256: sha256_hex(model),
         labels: Class::ALL.map(|class| class.label().to_string()).to_vec(),
         input,
-        film_space: BundleFile { file: FILM_SPACE_FILE.into(), sha256: sha256_hex(film_space) },
+        ood: BundleFile { file: OOD_FILE.into(), sha256: sha256_hex(film_space) },
         profiles: Profiles { digital: neutral(), film: neutral(), screen: neutral() },
         training,
         metrics: toml::Table::new(),
@@ -219,7 +223,7 @@ pub fn open(path: &Path, size: Option<u32>) -> Result<Bundle, AnyError> {
     let id = format!("{} (float)", path.display());
     let training = toml::Table::from_iter([("architecture".into(), toml::Value::try_from(&architecture)?)]);
     let manifest = uncalibrated(&id, &model, &space, InputSpec::imagenet(size), training);
-    Ok(Bundle { manifest, model: model.into(), film_space })
+    Ok(Bundle { manifest, model: model.into(), ood: film_space })
 }
 
 /// The float network of a bundle's weights.
@@ -229,7 +233,7 @@ pub fn float_model(folder: &Path) -> Result<Vec<u8>, AnyError> {
     Ok(export::float_model(&architecture, &state, manifest.input.size as usize)?)
 }
 
-/// Fits the film space to training films, and scaling, operating points and the threshold of unfamiliarity of every
+/// Fits the film space to training films, and scaling, operating points and the threshold of ood_score of every
 /// profile on validation films. Writes them into the bundle and, but for the space and with their origin, to
 /// `calibration_file`. Film and screen photographs are simulated ones of levels 1 to 3.
 ///
@@ -243,7 +247,7 @@ pub fn calibrate(
     arithmetic: Arithmetic,
     threads: usize,
 ) -> Result<Manifest, AnyError> {
-    for complaint in calibration::too_few(films.iter().map(|film| film.film.label)) {
+    for complaint in probabilities::too_few(films.iter().map(|film| film.film.label)) {
         log::warn!("{complaint}");
     }
     let Bundle { mut manifest, model, .. } = Bundle::load(folder)?;
@@ -253,34 +257,34 @@ pub fn calibrate(
     };
     let network = Network::load(&model, manifest.input.size, threads)?;
     let film_space = training_films.space();
-    let own: Vec<f64> = films.iter().map(|film| film_space.distance(&film.plate)).collect();
+    let own: Vec<f64> = films.iter().map(|film| film_space.score(&film.plate)).collect();
     let mut distances = training_films.held_out();
     distances.extend(&own);
-    let fit = |profile: Profile| -> Result<Calibration, AnyError> {
+    let fit = |profile: Profile| -> Result<ProfileCalibration, AnyError> {
         let mut scored = Vec::with_capacity(films.len());
         let mut added = Vec::with_capacity(films.len());
         for (index, film) in films.iter().enumerate() {
             let (plate, found) = match photograph(&film.plate, profile, index) {
                 Some(frame) => {
                     let rectified = film::rectify(&frame, Some(profile));
-                    (rectified.plate, rectified.film.found)
+                    (rectified.film, rectified.outline.found)
                 }
                 None => (film.plate.clone(), true),
             };
             if found {
-                added.push(film_space.distance(&plate) - own[index]);
+                added.push(film_space.score(&plate) - own[index]);
             }
             let prediction = network.run(&preprocess::tensor(&plate, &manifest.input))?;
             scored.push(Scored { logits: prediction.logits, truth: film.film.label });
         }
-        let unfamiliar_above = film_space::threshold(&distances, &added);
+        let ood_above = ood::threshold(&distances, &added);
         log::info!(
-            "{}: the film was found in {} of {} pictures; unfamiliar above {unfamiliar_above}",
-            profile_name(profile),
+            "{}: the film was found in {} of {} pictures; unfamiliar above {ood_above}",
+            profile.name(),
             added.len(),
             films.len()
         );
-        Ok(calibration::fit(&scored, unfamiliar_above))
+        Ok(probabilities::fit(&scored, ood_above))
     };
     let profiles =
         Profiles { digital: fit(Profile::Digital)?, film: fit(Profile::Film)?, screen: fit(Profile::Screen)? };
@@ -295,8 +299,8 @@ pub fn calibrate(
     write_toml(calibration_file, &provenance)?;
     manifest.profiles = profiles;
     let space = serde_json::to_vec(&film_space)?;
-    manifest.film_space.sha256 = sha256_hex(&space);
-    disk::write(&folder.join(&manifest.film_space.file), &space)?;
+    manifest.ood.sha256 = sha256_hex(&space);
+    disk::write(&folder.join(&manifest.ood.file), &space)?;
     write_manifest(folder, &manifest)?;
     Ok(manifest)
 }
@@ -308,7 +312,7 @@ pub fn photograph(plate: &GrayImage, profile: Profile, index: usize) -> Option<G
 
 /// The same at a given level of the simulator, 1 to 4.
 pub fn photograph_at(plate: &GrayImage, profile: Profile, level: u8, index: usize) -> Option<GrayImage> {
-    Some(snapshot::simulator(profile)?(plate, &Effects::all(level), index as u64).into_gray())
+    Some(simulate::simulator(profile)?(plate, &Effects::all(level), index as u64).into_gray())
 }
 
 /// Puts figures into the bundle's manifest under `name`.

@@ -7,13 +7,15 @@ mod export;
 mod measure;
 mod prepare;
 mod report;
-mod snapshot;
+mod simulate;
 mod train;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use xray_triage_core::film::Profile;
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -37,7 +39,8 @@ enum Command {
     Localize(measure::LocalizeArgs),
     Foreign(measure::ForeignArgs),
     Report(report::ReportArgs),
-    Snapshot(snapshot::SnapshotArgs),
+    #[command(alias = "snapshot")]
+    Simulate(simulate::SimulateArgs),
     Dump(export::DumpArgs),
 }
 
@@ -54,7 +57,7 @@ pub fn main() -> ExitCode {
         Command::Localize(args) => measure::localize(args),
         Command::Foreign(args) => measure::foreign(args),
         Command::Report(args) => report::report(args),
-        Command::Snapshot(args) => snapshot::snapshot(args),
+        Command::Simulate(args) => simulate::simulate(args),
         Command::Dump(args) => export::dump(args),
     };
     match outcome {
@@ -64,6 +67,12 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Takes a capture profile by its [`Profile::name`].
+fn profile_parser() -> impl TypedValueParser<Value = Profile> {
+    PossibleValuesParser::new(Profile::ALL.map(Profile::name))
+        .try_map(|name| Profile::named(&name).ok_or("there is no such profile"))
 }
 
 /// One JSON object, or tables.

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use xray_triage::whole;
+use xray_triage_core::atomic_file;
 
 /// An error with the path before it, for `map_err`.
 pub fn at<E: Display>(path: &Path) -> impl Fn(E) -> String {
@@ -15,7 +15,7 @@ pub fn create_folder(folder: &Path) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(at(folder))
 }
 
-/// Writes a whole file or none ([`whole::write`]).
+/// Writes a whole file or none ([`atomic_file::write`]).
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    whole::write(path, bytes).map_err(at(path))
+    atomic_file::write(path, bytes).map_err(at(path))
 }

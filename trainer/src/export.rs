@@ -8,11 +8,11 @@
 //! of the work, with int8 weights of one scale a channel and uint8 activations of one scale a tensor. The stem, the
 //! attention, the norms before convolutions and the class activation maps stay float.
 //!
-//! [`calibrate()`] finds the activation ranges with the float graph, [`int8_model`] needs nothing else: with the ranges
+//! [`measure_ranges`] finds the activation ranges with the float graph, [`int8_model`] needs nothing else: with the ranges
 //! kept in a file, a bundle can be made again from its checkpoint, bit for bit.
 
+mod activation_ranges;
 pub mod agreement;
-mod calibrate;
 mod fold;
 mod graph;
 mod layers;
@@ -23,13 +23,13 @@ mod session;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use calibrate::{Estimator, calibrate};
+pub use activation_ranges::{Estimator, measure_ranges};
 pub use layers::{LayerError, layer_errors};
 pub(crate) use quantize::{Uint8Scale, WEIGHT_LIMIT, check_range};
 pub use session::Session;
 
-use crate::architecture::Architecture;
-use crate::state_dict::{StateDict, StateDictError};
+use crate::model::architecture::Architecture;
+use crate::model::state_dict::{StateDict, StateDictError};
 
 /// The lowest and the highest value an activation takes, by tensor name; zero lies within.
 pub type Ranges = BTreeMap<String, [f32; 2]>;
@@ -66,7 +66,7 @@ pub fn float_model(architecture: &Architecture, state: &StateDict, size: usize) 
     Ok(graph::float(architecture, state, size)?.model.encode())
 }
 
-/// The int8 graph, as the bytes of an ONNX file. `ranges` comes from [`calibrate()`] on the same weights.
+/// The int8 graph, as the bytes of an ONNX file. `ranges` comes from [`measure_ranges`] on the same weights.
 pub fn int8_model(
     architecture: &Architecture,
     state: &StateDict,
@@ -93,6 +93,6 @@ pub fn quantize(
     calibration: impl IntoIterator<Item = Vec<f32>>,
     estimator: Estimator,
 ) -> Result<Quantized, ExportError> {
-    let ranges = calibrate(architecture, state, size, calibration, estimator)?;
+    let ranges = measure_ranges(architecture, state, size, calibration, estimator)?;
     Ok(Quantized { model: int8_model(architecture, state, size, &ranges)?, ranges })
 }

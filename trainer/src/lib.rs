@@ -1,28 +1,15 @@
 //! Host side of xray-triage: from labelled films to the bundle the device runs.
+//!
+//! The modules are the stages, in the order the data flows: [`data`] prepares and reads labelled films, [`simulate`]
+//! photographs them, [`model`] is the network, [`train`] trains it, [`export`] writes it as an ONNX graph, [`bundle`]
+//! calibrates it and writes the bundle, [`measure`] judges the bundle on films, and [`report`] tells the result.
 
-pub mod ablation;
-pub mod annotations;
-pub mod architecture;
-pub mod augment;
-pub mod backend;
 pub mod bundle;
-pub mod calibration;
-pub mod compare;
-pub mod dataset;
+pub mod data;
 pub mod disk;
-pub mod evaluate;
 pub mod export;
-pub mod film_space;
-pub mod formula;
-pub mod kernels;
-pub mod localization;
-pub mod metrics;
-pub mod network;
-pub mod photographs;
-pub mod prepare;
+pub mod measure;
+pub mod model;
 pub mod report;
-pub mod rounding;
-pub mod snapshot;
-pub mod state_dict;
-pub mod teacher;
+pub mod simulate;
 pub mod train;

@@ -1,22 +1,22 @@
 //! A report on a bundle: one page of HTML with plots, and a model card, both of the same measurements.
 //!
-//! The measurements are saved ones ([`records`]); only the sheet of activation maps ([`cam_sheet`]) runs a network. The
+//! The measurements are saved ones ([`measurements`]); only the sheet of activation maps ([`cam_sheet`]) runs a network. The
 //! text is that of `card.md`; [`card`] fills in what was measured, and [`document`] makes the two files of it.
 
 pub mod cam_sheet;
 pub mod card;
 pub mod document;
 pub mod latency;
+pub mod measurements;
 pub mod plots;
-pub mod records;
 pub mod run;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 
-use xray_triage::infer::InferError;
-use xray_triage::pipeline::SetupError;
+use xray_triage_core::network::NetworkError;
+use xray_triage_core::pipeline::SetupError;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum ReportError {
     #[error(transparent)]
     Setup(#[from] SetupError),
     #[error("{name}: {source}")]
-    Film { name: String, source: InferError },
+    Film { name: String, source: NetworkError },
     #[error("a picture of the sheet cannot be coded: {0}")]
     Picture(#[from] image::ImageError),
     #[error("a plot cannot be drawn: {0}")]

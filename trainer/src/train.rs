@@ -5,11 +5,13 @@
 //! that `--resume` needs). Every random choice follows from the seed, the epoch and the position in it, so a resumed run
 //! sees the same views as an unbroken one.
 
+pub mod augment;
 mod checkpoint;
+mod epochs;
 mod loss;
-mod metrics;
 mod pace;
 mod settings;
+pub mod teacher;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -22,22 +24,23 @@ use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use xray_triage::preprocess::InputSpec;
-use xray_triage::triage::Class;
+use xray_triage_core::decision::Class;
+use xray_triage_core::preprocess::InputSpec;
 
 use self::checkpoint::Checkpoint;
+use self::epochs::EpochMetrics;
 use self::loss::{forward, validate};
-use self::metrics::EpochMetrics;
 use self::pace::Pace;
 pub use self::settings::{Schedule, Stage, TrainConfig};
 pub use self::views::Example;
+use crate::data::dataset::LabelledPlate;
+use crate::model::backend;
+use crate::model::fake_quantization::Rounding;
+use crate::model::network::Network;
+use crate::model::state_dict::{Precision, StateDict, StateDictError};
+use crate::train::teacher::Teacher;
+
 use self::views::{batch, order};
-use crate::backend;
-use crate::dataset::LabelledPlate;
-use crate::network::Network;
-use crate::rounding::Rounding;
-use crate::state_dict::{Precision, StateDict, StateDictError};
-use crate::teacher::Teacher;
 
 /// The averaged weights with the best validation accuracy, in a run's folder.
 pub const BEST_FILE: &str = "best.safetensors";
@@ -254,7 +257,7 @@ pub fn run(
             val_accuracy,
             seconds: epoch_started.elapsed().as_secs_f64(),
         };
-        metrics::add(&folder.join(metrics::FILE), &row)?;
+        epochs::add(&folder.join(epochs::FILE), &row)?;
         log::info!(
             "epoch {} at {size} px: train loss {:.4}, accuracy {:.1} %, val loss {val_loss:.4}, accuracy {:.1} %, {:.0} s",
             row.epoch,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use trainer::bundle::float_model;
 use trainer::export::agreement::{self, Agreement, RuntimeOutputs};
-use xray_triage::bundle::Bundle;
+use xray_triage_core::bundle::Bundle;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")

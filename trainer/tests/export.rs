@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use image::{GrayImage, Luma};
-use trainer::architecture::{Architecture, Attention};
 use trainer::bundle::{self, Target};
-use trainer::dataset::{Film, LabelledPlate};
+use trainer::data::dataset::{Film, LabelledPlate};
 use trainer::export::agreement::{Agreement, RuntimeOutputs};
 use trainer::export::{
-    Estimator, LayerError, Ranges, Session, calibrate, float_model, int8_model, layer_errors, quantize,
+    Estimator, LayerError, Ranges, Session, float_model, int8_model, layer_errors, measure_ranges, quantize,
 };
-use trainer::formula;
-use trainer::state_dict::Precision;
-use xray_triage::triage::{Class, Scaling};
+use trainer::model::architecture::{Architecture, Attention};
+use trainer::model::formula;
+use trainer::model::state_dict::Precision;
+use xray_triage_core::decision::{Class, Scaling};
 
 struct Golden {
     architecture: Architecture,
@@ -86,7 +86,7 @@ fn the_same_ranges_give_the_same_file() {
 fn each_layer_is_measured_alone_and_the_worst_comes_first() {
     let architecture = Architecture::tiny(Attention::Cbam);
     let state = formula::state(&architecture);
-    let mut ranges = calibrate(&architecture, &state, 64, inputs(64), Estimator::MinMax).unwrap();
+    let mut ranges = measure_ranges(&architecture, &state, 64, inputs(64), Estimator::MinMax).unwrap();
     let measure = |ranges: &Ranges| layer_errors(&architecture, &state, 64, inputs(64), ranges).unwrap();
     let of = |errors: &[LayerError], layer: &str| errors.iter().find(|error| error.layer == layer).unwrap().sqnr_db;
     let errors = measure(&ranges);
@@ -162,7 +162,7 @@ fn a_bundle_keeps_where_its_layer_errors_come_from_and_its_weights_open_in_float
     assert_eq!(exported.manifest.id, "tiny-1");
     // The float network of the checkpoint, which nothing has calibrated.
     assert!(opened.model == float);
-    assert!(opened.manifest.profiles.digital.unfamiliar_above >= opened.film_space.distance(&films[0].plate));
+    assert!(opened.manifest.profiles.digital.ood_above >= opened.ood.score(&films[0].plate));
 }
 
 #[test]

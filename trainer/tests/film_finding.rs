@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use image::{GrayImage, Luma};
-use trainer::snapshot::{Effects, Snapshot, film_on_lightbox, screen};
-use xray_triage::film::{Profile, rectify};
-use xray_triage::picture;
+use trainer::simulate::{Effects, Snapshot, film_on_lightbox, screen};
+use xray_triage_core::film::{Profile, rectify};
+use xray_triage_core::image_file;
 
 /// The stored digital films and one drawn film, so that the content varies in shape, too.
 fn films() -> Vec<GrayImage> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/films");
     let mut films: Vec<GrayImage> = ["nih_00001872_004", "nih_00002817_010", "nih_00003040_000", "nih_00005639_003"]
         .iter()
-        .map(|name| picture::read(&folder.join(format!("{name}.jpg"))).unwrap_or_else(|error| panic!("{error}")))
+        .map(|name| image_file::read(&folder.join(format!("{name}.jpg"))).unwrap_or_else(|error| panic!("{error}")))
         .collect();
     films.push(drawn_chest());
     films
@@ -38,7 +38,7 @@ fn drawn_chest() -> GrayImage {
 /// taken for something else.
 fn corner_error(snapshot: &Snapshot, profile: Profile) -> Option<f32> {
     let result = rectify(&snapshot.clone().into_gray(), None);
-    (result.film.found && result.profile == profile).then(|| snapshot.corner_error(&result.film.corners))
+    (result.outline.found && result.profile == profile).then(|| snapshot.corner_error(&result.outline.corners))
 }
 
 #[test]

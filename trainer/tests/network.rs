@@ -6,22 +6,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Tensor, TensorData};
 use image::{GrayImage, Luma};
-use trainer::ablation;
-use trainer::architecture::{Architecture, Attention};
-use trainer::backend::{self, Backend};
 use trainer::bundle;
-use trainer::compare::Comparison;
-use trainer::dataset::{Film, LabelledPlate};
+use trainer::data::dataset::{Film, LabelledPlate};
 use trainer::export::{self, Estimator, Session};
-use trainer::formula;
-use trainer::network::Network;
-use trainer::rounding::Rounding;
-use trainer::state_dict::StateDict;
-use trainer::teacher::Teacher;
+use trainer::measure::ablation;
+use trainer::measure::compare::Comparison;
+use trainer::model::architecture::{Architecture, Attention};
+use trainer::model::backend::{self, Backend};
+use trainer::model::fake_quantization::Rounding;
+use trainer::model::formula;
+use trainer::model::network::Network;
+use trainer::model::state_dict::StateDict;
+use trainer::train::teacher::Teacher;
 use trainer::train::{self, Ended, Example, Material, Schedule, Stage, TrainConfig};
-use xray_triage::pipeline::Options;
-use xray_triage::preprocess::{self, InputSpec};
-use xray_triage::triage::{self, Class, Scaling};
+use xray_triage_core::decision::{self, Class, Scaling};
+use xray_triage_core::pipeline::Options;
+use xray_triage_core::preprocess::{self, InputSpec};
 
 /// Largest difference from PyTorch of a logit or a class activation map value.
 const TOLERANCE: f32 = 1e-4;
@@ -287,7 +287,7 @@ fn training_as_int8_learns_to_live_with_it() {
     assert_eq!(run(&folder, &learned, false, false).unwrap(), Ended::Finished(1.0));
     let state = StateDict::load(&folder.join(train::BEST_FILE)).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
-    let mut ranges = export::calibrate(&learned.architecture, &state, 32, inputs(), Estimator::MinMax).unwrap();
+    let mut ranges = export::measure_ranges(&learned.architecture, &state, 32, inputs(), Estimator::MinMax).unwrap();
     for range in ranges.values_mut() {
         *range = range.map(|end| 0.1 * end);
     }
@@ -296,7 +296,7 @@ fn training_as_int8_learns_to_live_with_it() {
         let session = Session::load(&model, 32).unwrap();
         let is_right = |(film, input): (LabelledPlate, Vec<f32>)| {
             let logits: [f32; 3] = session.run(&input).unwrap().swap_remove(0).try_into().unwrap();
-            triage::probabilities(&logits, &Scaling::NONE).top() == film.film.label
+            decision::probabilities(&logits, &Scaling::NONE).top() == film.film.label
         };
         validation().into_iter().zip(inputs()).map(is_right).filter(|right| *right).count()
     };

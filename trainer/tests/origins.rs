@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use toml::Table;
 use trainer::bundle::{Quantization, WEIGHTS_FILE};
-use xray_triage::bundle::{Bundle, MANIFEST_FILE, sha256_hex};
+use xray_triage_core::bundle::{Bundle, MANIFEST_FILE, sha256_hex};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use trainer::ablation;
-use trainer::architecture::Attention;
-use trainer::backend::Backend;
-use trainer::compare::{self, Comparison};
-use trainer::dataset::{self, Manifest};
+use trainer::data::dataset::{self, Manifest};
 use trainer::disk::at;
+use trainer::measure::ablation;
+use trainer::measure::compare::{self, Comparison};
+use trainer::model::architecture::Attention;
+use trainer::model::backend::Backend;
 use trainer::train::Material;
-use xray_triage::pipeline::Options;
+use xray_triage_core::pipeline::Options;
 
 use super::AnyError;
 use super::train::{TrainSettings, initial_weights, stop_on_interrupt, teacher, train_config, training_films};

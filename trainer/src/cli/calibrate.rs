@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use trainer::bundle::ood::FilmDescriptions;
+use trainer::bundle::probabilities;
 use trainer::bundle::{self, Arithmetic};
-use trainer::calibration;
-use trainer::dataset::{self, Manifest};
-use trainer::film_space::FilmDescriptions;
-use xray_triage::bundle::profile_name;
+use trainer::data::dataset::{self, Manifest};
 
 use super::{AnyError, calibration_file};
 
-/// Fit the film space on `train`, and scaling, operating points and the threshold of unfamiliarity of each capture profile
+/// Fit the film space on `train`, and scaling, operating points and the threshold of ood_score of each capture profile
 /// on `val`, and write them into the bundle.
 #[derive(Args)]
 pub struct CalibrateArgs {
@@ -42,10 +41,10 @@ pub fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
     for (profile, calibration) in manifest.profiles.iter() {
         println!(
             "{}: temperature {:.3}, bias {}, unfamiliar above {:.4}",
-            profile_name(profile),
+            profile.name(),
             calibration.scaling.temperature,
-            calibration::shown_bias(&calibration.scaling),
-            calibration.unfamiliar_above
+            probabilities::shown_bias(&calibration.scaling),
+            calibration.ood_above
         );
         for (name, point) in &calibration.operating_points {
             println!("  {name}: {point}");

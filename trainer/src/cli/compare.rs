@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use trainer::bundle;
-use trainer::compare::{self, Answers, Comparison, NetworkAnswers};
-use trainer::dataset::{self, Manifest};
+use trainer::data::dataset::{self, Manifest};
 use trainer::disk::at;
-use xray_triage::pipeline::{Options, Triage};
+use trainer::measure::compare::{self, Answers, Comparison, NetworkAnswers};
+use xray_triage_core::pipeline::{Options, Pipeline};
 
 use super::{AnyError, print_figures};
 
@@ -50,7 +50,7 @@ pub fn compare(args: CompareArgs) -> Result<(), AnyError> {
     let options = Options { threads: args.threads, ..Options::default() };
     let mut models = Vec::new();
     for path in &args.bundle {
-        let triage = Triage::new(&bundle::open(path, args.size)?, &options)?;
+        let triage = Pipeline::new(&bundle::open(path, args.size)?, &options)?;
         let network = NetworkAnswers::of(&triage, None, &films);
         models.push(Answers { model: triage.model().id.clone(), networks: vec![network] });
     }

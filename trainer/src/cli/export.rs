@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use trainer::bundle;
-use trainer::dataset::{self, LabelledPlate, Manifest};
+use trainer::data::dataset::{self, LabelledPlate, Manifest};
 use trainer::disk;
 use trainer::export::{Estimator, agreement};
 use trainer::train;
-use xray_triage::bundle::Bundle;
-use xray_triage::infer::Network;
-use xray_triage::preprocess::{self, InputSpec};
-use xray_triage::triage::{self, Scaling};
+use xray_triage_core::bundle::Bundle;
+use xray_triage_core::decision::{self, Scaling};
+use xray_triage_core::network::Network;
+use xray_triage_core::preprocess::{self, InputSpec};
 
 use super::{AnyError, calibration_file};
 
@@ -150,7 +150,7 @@ fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f
     let mut right = 0;
     for film in films {
         let prediction = network.run(&preprocess::tensor(&film.plate, spec))?;
-        right += usize::from(triage::probabilities(&prediction.logits, &Scaling::NONE).top() == film.film.label);
+        right += usize::from(decision::probabilities(&prediction.logits, &Scaling::NONE).top() == film.film.label);
     }
     Ok(right as f64 / films.len() as f64)
 }

@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 use image::GrayImage;
-use trainer::annotations::Annotations;
 use trainer::bundle;
-use trainer::dataset::{self, Film, Manifest};
-use trainer::evaluate::{self, Evaluation, LungView};
-use trainer::film_space::{ForeignTest, Separation};
-use trainer::localization;
-use trainer::metrics::Judged;
-use xray_triage::bundle::{Bundle, MANIFEST_FILE};
-use xray_triage::film::Profile;
-use xray_triage::picture;
-use xray_triage::pipeline::{Options, Triage};
+use trainer::bundle::ood::{ForeignTest, Separation};
+use trainer::data::annotations::Annotations;
+use trainer::data::dataset::{self, Film, Manifest};
+use trainer::measure::evaluate::{self, Evaluation, LungView};
+use trainer::measure::localize;
+use trainer::measure::metrics::Judged;
+use xray_triage_core::bundle::{Bundle, MANIFEST_FILE};
+use xray_triage_core::film::Profile;
+use xray_triage_core::image_file;
+use xray_triage_core::pipeline::{Options, Pipeline};
 
 use super::{AnyError, files, print_figures};
 
@@ -40,7 +40,7 @@ pub struct EvaluateArgs {
     #[arg(long)]
     json: bool,
     /// Judge simulated photographs of the films instead of the files.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = super::profile_parser())]
     photographs: Option<Profile>,
     /// Judge photographs of every film at each of these levels of the simulator, 1 to 4, with rows of their own. Without
     /// it levels 1 to 3 come in turn.
@@ -53,7 +53,7 @@ pub struct EvaluateArgs {
     lungs: Option<LungView>,
     /// The capture profile to judge by, as the box's settings name one. Found out by the picture if it is not given; with
     /// --lungs the digital one.
-    #[arg(long, value_enum, conflicts_with = "lungs")]
+    #[arg(long, value_parser = super::profile_parser(), conflicts_with = "lungs")]
     profile: Option<Profile>,
     /// Put the figures of all films into the bundle's manifest under this name.
     #[arg(long)]
@@ -112,9 +112,9 @@ pub fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
     let mut bundle = bundle::open(&args.on.bundle, args.size)?;
     if args.lungs.is_some() {
         // Whether the network needs the lungs, it must say itself, and not be kept from a film without them.
-        bundle.manifest.profiles.digital.unfamiliar_above = 1.0;
+        bundle.manifest.profiles.digital.ood_above = 1.0;
     }
-    let triage = Triage::new(&bundle, &options)?;
+    let triage = Pipeline::new(&bundle, &options)?;
     let judged_by = |evaluation: Evaluation| Evaluation {
         photographs: args.photographs.filter(|profile| *profile != Profile::Digital),
         lungs: args.lungs,
@@ -160,12 +160,12 @@ pub fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
 
 /// Judges what `alter` makes of each film's plate, given its place in the list.
 fn judge_altered(
-    triage: &Triage,
+    triage: &Pipeline,
     films: &[Film],
     alter: impl Fn(usize, GrayImage) -> Result<GrayImage, AnyError>,
 ) -> Result<Vec<Judged>, AnyError> {
     let judge = |(index, film): (usize, &Film)| {
-        let record = match picture::read(&film.path) {
+        let record = match image_file::read(&film.path) {
             Ok(plate) => triage.assess(alter(index, plate)?, film.image_id.clone()).record,
             // The device says what is wrong with the file itself.
             Err(_) => triage.assess_file(&film.path).record,
@@ -194,27 +194,27 @@ pub fn localize(args: LocalizeArgs) -> Result<(), AnyError> {
     let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?)?;
     let annotations = Annotations::beside(&args.on.manifest)?;
     let options = Options { threads: args.threads, ..Options::default() };
-    let triage = Triage::new(&bundle::open(&args.on.bundle, None)?, &options)?;
-    print_figures(&localization::localize(&triage, &args.on.split, &films, &annotations)?, args.json)
+    let triage = Pipeline::new(&bundle::open(&args.on.bundle, None)?, &options)?;
+    print_figures(&localize::localize(&triage, &args.on.split, &films, &annotations)?, args.json)
 }
 
 pub fn foreign(args: ForeignArgs) -> Result<(), AnyError> {
     let bundle = Bundle::load(&args.on.bundle)?;
     let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?)?;
-    let films: Vec<f64> = films.iter().map(|film| bundle.film_space.distance(&film.plate)).collect();
+    let films: Vec<f64> = films.iter().map(|film| bundle.ood.score(&film.plate)).collect();
     let mut foreign = Vec::new();
     for file in files(&args.foreign)? {
-        match picture::read(&file) {
-            Ok(picture) => foreign.push(bundle.film_space.distance(&picture)),
+        match image_file::read(&file) {
+            Ok(picture) => foreign.push(bundle.ood.score(&picture)),
             Err(error) => log::warn!("skipped: {error}"),
         }
     }
     let manifest = bundle.manifest;
-    let threshold = manifest.profiles.digital.unfamiliar_above;
+    let threshold = manifest.profiles.digital.ood_above;
     let test = ForeignTest {
         model: manifest.id,
         sha256: manifest.sha256,
-        film_space_sha256: manifest.film_space.sha256,
+        film_space_sha256: manifest.ood.sha256,
         split: args.on.split,
         separation: Separation::of(&films, &foreign, threshold)
             .ok_or("no picture could be read; name the folder they lie in, folders in it are not looked into")?,

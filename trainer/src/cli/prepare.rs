@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use trainer::prepare::source::{ClassFolder, Source};
-use trainer::prepare::split::Shares;
-use trainer::prepare::{self, Encoding, Options};
+use trainer::data::prepare::source::{ClassFolder, Source};
+use trainer::data::prepare::split::Shares;
+use trainer::data::prepare::{self, Encoding, Options};
 
 use super::AnyError;
 

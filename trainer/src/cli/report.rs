@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use trainer::bundle;
-use trainer::dataset::Manifest;
+use trainer::data::dataset::Manifest;
 use trainer::disk::{self, at};
 use trainer::report::cam_sheet::{self, SheetFilm};
 use trainer::report::card::{self, Facts};
 use trainer::report::document;
-use trainer::report::records::Records;
+use trainer::report::measurements::Records;
 use trainer::report::run::Run;
-use xray_triage::bundle::Bundle;
-use xray_triage::picture;
+use xray_triage_core::bundle::Bundle;
+use xray_triage_core::image_file;
 
 use super::{AnyError, files};
 
@@ -104,7 +104,7 @@ fn record_files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, AnyError> {
 fn pictures(arguments: &[PathBuf]) -> Result<Vec<SheetFilm>, AnyError> {
     let film = |file: PathBuf| {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(SheetFilm { name, class: None, plate: picture::read(&file)? })
+        Ok(SheetFilm { name, class: None, plate: image_file::read(&file)? })
     };
     files(arguments)?.into_iter().map(film).collect()
 }
@@ -114,7 +114,7 @@ fn films_of(manifest: &Path, ids: &[String]) -> Result<Vec<SheetFilm>, AnyError>
     let all = Manifest::read(manifest)?;
     let film = |id: &String| {
         let film = all.film(id).ok_or_else(|| format!("{}: there is no film {id}", manifest.display()))?;
-        Ok(SheetFilm { name: film.image_id.clone(), class: Some(film.label), plate: picture::read(&film.path)? })
+        Ok(SheetFilm { name: film.image_id.clone(), class: Some(film.label), plate: image_file::read(&film.path)? })
     };
     ids.iter().map(film).collect()
 }

@@ -5,24 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
-use trainer::annotations::Annotations;
-use trainer::architecture::Attention;
-use trainer::backend::Backend;
 use trainer::bundle::Quantization;
-use trainer::dataset::{self, LabelledPlate, Manifest};
+use trainer::data::annotations::Annotations;
+use trainer::data::dataset::{self, LabelledPlate, Manifest};
 use trainer::disk::{self, at};
-use trainer::photographs;
-use trainer::rounding::Rounding;
-use trainer::state_dict::StateDict;
-use trainer::teacher::{Teacher, TeacherError};
+use trainer::model::architecture::Attention;
+use trainer::model::backend::Backend;
+use trainer::model::fake_quantization::Rounding;
+use trainer::model::state_dict::StateDict;
+use trainer::simulate::photographs;
+use trainer::train::teacher::{Teacher, TeacherError};
 use trainer::train::{self, Ended, Example, Material, Stage, TrainConfig};
-use xray_triage::bundle::sha256_hex;
+use xray_triage_core::bundle::sha256_hex;
 
 use super::AnyError;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Preset {
-    /// Our settings, with a teacher or without; docs/design/training.md has the commands of the shipped model, too.
+    /// Our settings, with a teacher or without; see docs/reference/training-settings.md.
     Own,
     /// Zhang's protocol: Adam 2e-4, batch 32, 50 epochs at 224 pixels, no random views, labels alone. The stretch of the
     /// gray range between percentiles is ours: it is the device's preprocessing.

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use xray_triage::bundle::sha256_hex;
-use xray_triage::picture;
-use xray_triage::preprocess::{self, InputSpec};
-use xray_triage::triage::{self, Class, Probabilities, Scaling};
+use xray_triage_core::bundle::sha256_hex;
+use xray_triage_core::decision::{self, Class, Probabilities, Scaling};
+use xray_triage_core::image_file;
+use xray_triage_core::preprocess::{self, InputSpec};
 
 use super::{ExportError, Session};
 
@@ -55,7 +55,7 @@ pub fn inputs(folder: &Path, spec: &InputSpec) -> Result<Vec<Vec<f32>>, Box<dyn 
         std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "jpg" || extension == "png"));
     files.sort();
-    files.iter().map(|file| Ok(preprocess::tensor(&picture::read(file)?, spec))).collect()
+    files.iter().map(|file| Ok(preprocess::tensor(&image_file::read(file)?, spec))).collect()
 }
 
 /// Writes inputs for `golden/onnxruntime_agree.py`: little-endian float32 values, one input after the other.
@@ -95,7 +95,7 @@ impl Agreement {
             agreement.logits = agreement.logits.max(difference(left, right));
             let of = |logits: &[f32]| -> Result<Probabilities, ExportError> {
                 let count = || ExportError::Count { left: logits.len(), right: Class::ALL.len() };
-                Ok(triage::probabilities(logits.try_into().map_err(|_| count())?, scaling))
+                Ok(decision::probabilities(logits.try_into().map_err(|_| count())?, scaling))
             };
             let (left, right) = (of(left)?, of(right)?);
             let differences = Class::ALL.map(|class| (left.of(class) - right.of(class)).abs());

@@ -1,6 +1,6 @@
 //! Batch norms folded into the convolutions before them, which changes nothing but rounding.
 
-use crate::state_dict::{StateDict, StateDictError};
+use crate::model::state_dict::{StateDict, StateDictError};
 
 /// torch's `BatchNorm2d` default, which every norm of the network has.
 pub const EPSILON: f32 = 1e-5;

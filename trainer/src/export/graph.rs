@@ -1,11 +1,12 @@
 //! The network as an ONNX graph, in float or with int8 convolutions.
 
+use crate::model::architecture::{Architecture, Attention};
+use crate::model::state_dict::StateDict;
+
 use super::fold::{Convolution, EPSILON};
 use super::onnx::{Attribute, Model};
 use super::quantize::{Int8Convolution, Uint8Scale, check_range};
 use super::{ExportError, Ranges};
-use crate::architecture::{Architecture, Attention};
-use crate::state_dict::StateDict;
 
 /// The float graph.
 pub struct FloatGraph {
@@ -479,9 +480,10 @@ fn int8_convolution(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::export::Session;
-    use crate::formula;
+    use crate::model::formula;
+
+    use super::*;
 
     /// tract's integers against the twin's floats, on the very same input.
     #[test]

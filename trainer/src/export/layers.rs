@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::architecture::Architecture;
+use crate::model::state_dict::StateDict;
+
 use super::session::Session;
 use super::{ExportError, Ranges, graph};
-use crate::architecture::Architecture;
-use crate::state_dict::StateDict;
 
 /// What quantization does to the result of one convolution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

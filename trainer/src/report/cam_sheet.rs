@@ -6,12 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::imageops::{self, FilterType};
 use image::{GrayImage, ImageError, ImageFormat, RgbImage};
-use xray_triage::bundle::Bundle;
-use xray_triage::film::Profile;
-use xray_triage::infer::Prediction;
-use xray_triage::pipeline::{Options, Triage};
-use xray_triage::screen;
-use xray_triage::triage::{self, Class, Probabilities, Scaling};
+use xray_triage_core::bundle::Bundle;
+use xray_triage_core::decision::{self, Class, Probabilities, Scaling};
+use xray_triage_core::film::Profile;
+use xray_triage_core::network::Prediction;
+use xray_triage_core::overlay;
+use xray_triage_core::pipeline::{Options, Pipeline};
 
 use super::ReportError;
 use super::document::{self, Part, plain};
@@ -42,7 +42,7 @@ pub fn sheet(bundles: &[&Bundle], films: &[SheetFilm], threads: usize) -> Result
     let mut columns: Vec<Vec<Cell>> = Vec::new();
     for bundle in bundles {
         let options = Options { profile: Some(Profile::Digital), threads, ..Options::default() };
-        let triage = Triage::new(bundle, &options)?;
+        let triage = Pipeline::new(bundle, &options)?;
         let scaling = triage.rule(Profile::Digital).scaling;
         let mut column = Vec::with_capacity(films.len());
         for (row, film) in films.iter().enumerate() {
@@ -58,9 +58,9 @@ pub fn sheet(bundles: &[&Bundle], films: &[SheetFilm], threads: usize) -> Result
 
 impl Cell {
     fn of(prediction: &Prediction, scaling: &Scaling, film: &SheetFilm, first: Option<Class>) -> Cell {
-        let probabilities = triage::probabilities(&prediction.logits, scaling);
+        let probabilities = decision::probabilities(&prediction.logits, scaling);
         let shown = film.class.or(first).unwrap_or(probabilities.top());
-        let map = screen::with_map(&fitted(&film.plate), Some(&prediction.cam.heat(shown)), LINE);
+        let map = overlay::with_map(&fitted(&film.plate), Some(&prediction.cam.heat(shown)), LINE);
         Cell { map, shown, probabilities }
     }
 }
@@ -77,7 +77,7 @@ fn table<'a>(
         let label = film.class.map_or(String::new(), |class| format!(", {}", class.label()));
         let name = plain(&film.name);
         let mut cells =
-            vec![format!("{} {name}{label}", picture(&screen::with_map(&fitted(&film.plate), None, LINE))?)];
+            vec![format!("{} {name}{label}", picture(&overlay::with_map(&fitted(&film.plate), None, LINE))?)];
         for column in columns {
             let Cell { map, shown, probabilities } = &column[row];
             let shares = Class::ALL
@@ -106,10 +106,12 @@ fn picture(picture: &RgbImage) -> Result<String, ImageError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::report::document::to_html;
     use image::Luma;
-    use xray_triage::cam::Cam;
+    use xray_triage_core::cam::Cam;
+
+    use crate::report::document::to_html;
+
+    use super::*;
 
     /// All weight of COVID-19 lies upper left, of normal lower right; pneumonia has none.
     fn prediction() -> Prediction {

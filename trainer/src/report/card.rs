@@ -1,19 +1,20 @@
 //! The text of `card.md` with what was measured in the places of its `{{...}}`.
 
 use toml::{Table, Value};
-use xray_triage::bundle::{Bundle, Manifest, profile_name};
-use xray_triage::film::Profile;
-use xray_triage::triage::{self, Class, Outcome, Rule, Scaling};
+use xray_triage_core::bundle::{Bundle, Manifest};
+use xray_triage_core::decision::{self, Class, Outcome, Rule, Scaling};
+use xray_triage_core::film::Profile;
+
+use crate::bundle::probabilities;
+use crate::measure::evaluate::{Evaluation, JudgedFilm, LungView};
+use crate::measure::metrics::{self, Estimate, Judged, Metrics, percent};
 
 use super::ReportError;
 use super::document::{Part, plain};
 use super::latency::Latency;
+use super::measurements::Records;
 use super::plots;
-use super::records::Records;
 use super::run::Run;
-use crate::calibration;
-use crate::evaluate::{Evaluation, JudgedFilm, LungView};
-use crate::metrics::{self, Estimate, Judged, Metrics, percent};
 
 const TEMPLATE: &str = include_str!("card.md");
 
@@ -136,12 +137,12 @@ impl Facts<'_> {
             calibration.operating_points.iter().map(move |(name, point)| {
                 let default = if *name == calibration.default_operating_point { " (default)" } else { "" };
                 vec![
-                    profile_name(profile).into(),
+                    profile.name().into(),
                     format!("{:.3}", calibration.scaling.temperature),
-                    calibration::shown_bias(&calibration.scaling),
+                    probabilities::shown_bias(&calibration.scaling),
                     format!("{}{default}", plain(name)),
                     point.to_string(),
-                    calibration.unfamiliar_above.to_string(),
+                    calibration.ood_above.to_string(),
                 ]
             })
         });
@@ -256,7 +257,7 @@ impl Facts<'_> {
         }
         let calibration = self.manifest().profiles.get(Profile::Digital);
         let rows = calibration.operating_points.iter().map(|(name, point)| {
-            let rule = Rule { name: name.clone(), scaling: Scaling::NONE, unfamiliar_above: 1.0, point: *point };
+            let rule = Rule { name: name.clone(), scaling: Scaling::NONE, ood_above: 1.0, point: *point };
             let films: Vec<Judged> =
                 judged.iter().map(|film| Judged { outcome: outcome(film, &rule), ..*film }).collect();
             let covid19 = |film: &Judged| film.outcome == Outcome::Covid19;
@@ -295,7 +296,7 @@ impl Facts<'_> {
                 self.records.evaluations(&self.manifest().sha256, self.split, Some(profile), None).collect();
             if found.is_empty() {
                 parts.push(Part::Text(format!("{what}:")));
-                parts.push(self.not_measured("evaluate", &format!("--photographs {}", profile_name(profile))));
+                parts.push(self.not_measured("evaluate", &format!("--photographs {}", profile.name())));
             }
             for evaluation in found {
                 parts.push(Part::Text(format!("{what}, {}:", judged_by(evaluation))));
@@ -456,7 +457,7 @@ impl Facts<'_> {
 /// By which profile and operating point photographs were judged.
 fn judged_by(evaluation: &Evaluation) -> String {
     let profile = match evaluation.profile {
-        Some(profile) => format!("profile `{}` given", profile_name(profile)),
+        Some(profile) => format!("profile `{}` given", profile.name()),
         None => "profile found out".into(),
     };
     match &evaluation.operating_point {
@@ -485,7 +486,7 @@ fn outcome(film: &Judged, rule: &Rule) -> Outcome {
     match film.probabilities {
         // Their softmax without scaling is the probabilities themselves.
         Some(probabilities) => {
-            triage::decide(&Class::ALL.map(|class| probabilities.of(class).ln() as f32), rule).outcome
+            decision::decide(&Class::ALL.map(|class| probabilities.of(class).ln() as f32), rule).outcome
         }
         None => Outcome::Refused,
     }

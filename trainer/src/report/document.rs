@@ -1,7 +1,7 @@
 //! A document of Markdown and figures: whole as a page of HTML, and without its figures as Markdown.
 
 use pulldown_cmark::{Event, Options, Parser, html};
-use xray_triage::DISCLAIMER;
+use xray_triage_core::DISCLAIMER;
 
 /// The page around the text: style, and a policy that lets nothing be loaded from elsewhere.
 const PAGE: &str = include_str!("page.html");

@@ -4,11 +4,12 @@
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use xray_triage::triage::Class;
+use xray_triage_core::decision::Class;
+
+use crate::measure::metrics::{Metrics, ReliabilityBin, RocPoint};
 
 use super::latency::Latency;
 use super::run::Run;
-use crate::metrics::{Metrics, ReliabilityBin, RocPoint};
 
 /// Why a plot could not be drawn; nothing the user can do about.
 pub type PlotError = DrawingAreaErrorKind<std::io::Error>;

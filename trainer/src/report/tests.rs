@@ -4,23 +4,24 @@ use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma};
 use serde_json::json;
-use xray_triage::bundle::{Bundle, Manifest};
-use xray_triage::film::Profile;
-use xray_triage::film_space::FilmSpace;
-use xray_triage::triage::{Class, Outcome, Probabilities};
+use xray_triage_core::bundle::{Bundle, Manifest};
+use xray_triage_core::decision::{Class, Outcome, Probabilities};
+use xray_triage_core::film::Profile;
+use xray_triage_core::ood::OodModel;
+
+use crate::measure::compare::{Answers, Comparison, NetworkAnswers};
+use crate::measure::evaluate::{Evaluation, Group, JudgedFilm};
+use crate::measure::localize::{Localization, LungEnergy};
+use crate::measure::metrics::{Estimate, Judged, Metrics};
+use crate::model::architecture::{Architecture, Attention};
+use crate::model::formula;
+use crate::model::state_dict::Precision;
 
 use super::cam_sheet::{SheetFilm, sheet};
 use super::card::{Facts, report};
 use super::document::{Part, to_html, to_markdown};
-use super::records::Records;
+use super::measurements::Records;
 use super::run::Run;
-use crate::architecture::{Architecture, Attention};
-use crate::compare::{Answers, Comparison, NetworkAnswers};
-use crate::evaluate::{Evaluation, Group, JudgedFilm};
-use crate::formula;
-use crate::localization::{Localization, LungEnergy};
-use crate::metrics::{Estimate, Judged, Metrics};
-use crate::state_dict::Precision;
 
 const NASTY: &str = "<script>alert(1)</script>";
 
@@ -29,7 +30,7 @@ fn bundle() -> Bundle {
     Bundle {
         manifest: Manifest::parse(manifest, "the shipped manifest").unwrap(),
         model: vec![0; 1_500_000].into(),
-        film_space: FilmSpace { mean: vec![], components: vec![] },
+        ood: OodModel { mean: vec![], components: vec![] },
     }
 }
 
@@ -190,7 +191,7 @@ fn a_film_space_of_another_bundle_is_refused() {
         .to_string()
     };
     let folder = tempfile::tempdir().unwrap();
-    let right = saved(folder.path(), "right.json", &record(&manifest.film_space.sha256));
+    let right = saved(folder.path(), "right.json", &record(&manifest.ood.sha256));
     assert_eq!(Records::read(&[right], &[&manifest]).unwrap().foreign.len(), 1);
     let wrong = saved(folder.path(), "wrong.json", &record(&"1".repeat(64)));
     let Err(error) = Records::read(&[wrong], &[&manifest]) else { panic!("taken") };
@@ -282,7 +283,8 @@ fn a_record_is_shown_by_the_profile_and_the_operating_point_it_was_taken_at() {
 #[test]
 fn operating_points_follow_from_the_films_probabilities() {
     let mut bundle = bundle();
-    let point = |covid19_at_least, refer_below| xray_triage::triage::OperatingPoint { covid19_at_least, refer_below };
+    let point =
+        |covid19_at_least, refer_below| xray_triage_core::decision::OperatingPoint { covid19_at_least, refer_below };
     bundle.manifest.profiles.digital.operating_points =
         [("eager".to_string(), point(0.25, 0.0)), ("unsure".to_string(), point(0.25, 0.85))].into();
     let records = Records { evaluations: vec![evaluation(&bundle.manifest)], ..Records::default() };

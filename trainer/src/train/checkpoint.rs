@@ -9,10 +9,11 @@ use burn::module::Module;
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
-use xray_triage::whole;
+use xray_triage_core::atomic_file;
+
+use crate::model::state_dict::{Precision, StateDict};
 
 use super::{Progress, Student, TrainConfig, TrainError};
-use crate::state_dict::{Precision, StateDict};
 
 /// The checkpoint's folder in a run's.
 pub const FOLDER: &str = "checkpoint";
@@ -53,7 +54,7 @@ impl Checkpoint {
             std::fs::rename(folder, &last).map_err(io)?;
         }
         std::fs::rename(&next, folder).map_err(io)?;
-        whole::sync_folder(folder.parent().unwrap_or(Path::new("."))).map_err(io)
+        atomic_file::sync_folder(folder.parent().unwrap_or(Path::new("."))).map_err(io)
     }
 
     /// Reads the one in `folder`, or where that cannot be read the one before, which then takes its place. `student` and
@@ -145,5 +146,5 @@ fn sync(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         std::fs::File::open(entry?.path())?.sync_all()?;
     }
-    whole::sync_folder(folder)
+    atomic_file::sync_folder(folder)
 }

@@ -2,14 +2,15 @@
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
-use xray_triage::preprocess::{self, InputSpec};
-use xray_triage::triage::Class;
+use xray_triage_core::decision::Class;
+use xray_triage_core::preprocess::{self, InputSpec};
+
+use crate::data::dataset::LabelledPlate;
+use crate::model::fake_quantization::Rounding;
+use crate::model::network::Network;
 
 use super::views::Batch;
 use super::{CLASSES, Student, TrainConfig};
-use crate::dataset::LabelledPlate;
-use crate::network::Network;
-use crate::rounding::Rounding;
 
 /// The loss of a batch, and how many films' most probable class is the label: mean cross-entropy against the target
 /// probabilities, plus [`feature_loss`] (of the pooled features and place by place) and [`lung_loss`] by their weights.
@@ -124,7 +125,7 @@ mod tests {
 
     #[test]
     fn features_that_vary_alike_cost_nothing() {
-        let device = crate::backend::Backend::preferred().device();
+        let device = crate::model::backend::Backend::preferred().device();
         let tensor = |values: [[f32; 2]; 3]| Tensor::<2>::from_floats(values, &device);
         let loss = |student, teacher| feature_loss(tensor(student), tensor(teacher)).into_scalar::<f32>();
         let teacher = [[1.0, 5.0], [2.0, 4.0], [6.0, 9.0]];
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_lung_loss_takes_the_map_of_the_true_class_whatever_its_height() {
-        let device = crate::backend::Backend::preferred().device();
+        let device = crate::model::backend::Backend::preferred().device();
         // Two films of three 2 x 2 maps; the second has a mask of its right half, and its label's map is the last.
         let loss = |height: f32| {
             let mut maps = vec![100.0; 24];

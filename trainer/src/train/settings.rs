@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::{Architecture, Attention};
 use crate::bundle::DEFAULT_SIZE;
+use crate::model::architecture::{Architecture, Attention};
 
 /// Some epochs at one input size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +125,7 @@ impl TrainConfig {
         }
     }
 
-    /// Our own settings; see docs/design/training.md.
+    /// Our own settings; see docs/reference/training-settings.md.
     pub fn own(attention: Attention) -> Self {
         TrainConfig {
             seed: 1,

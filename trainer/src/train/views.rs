@@ -5,18 +5,19 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use xray_triage::preprocess::{self, InputSpec};
-use xray_triage::triage::Class;
+use xray_triage_core::decision::Class;
+use xray_triage_core::preprocess::{self, InputSpec};
+
+use crate::train::augment::{self, Geometry};
+use crate::train::teacher::Teacher;
 
 use super::{CLASSES, TrainConfig, TrainError};
-use crate::augment::{self, Geometry};
-use crate::teacher::Teacher;
 
 /// A training film.
 pub struct Example {
     pub plate: GrayImage,
     pub label: Class,
-    /// Plates of photographs of it ([`crate::photographs`]); there need not be any.
+    /// Plates of photographs of it ([`crate::simulate::photographs`]); there need not be any.
     pub photographs: Vec<GrayImage>,
     /// White inside the lungs, of the plate's shape and any size.
     pub lungs: Option<GrayImage>,
@@ -197,9 +198,10 @@ fn mixed(probabilities: [f32; 3], other: [f32; 3], share: f32) -> [f32; 3] {
 mod tests {
     use std::path::Path;
 
-    use super::*;
-    use crate::architecture::Attention;
+    use crate::model::architecture::Attention;
     use crate::train::Stage;
+
+    use super::*;
 
     #[test]
     fn balanced_epochs_have_every_class_equally_often() {

@@ -1,0 +1,286 @@
+//! A film's whole way: picture, film, gate, film space, preprocessing, network, triage.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use image::GrayImage;
+use thiserror::Error;
+
+use crate::bundle::{Bundle, BundleError, Profiles};
+use crate::cam::Cam;
+use crate::decision::{self, Outcome, Rule};
+use crate::film::{self, Outline, Profile};
+use crate::gate::{self, Quality};
+use crate::image_file;
+use crate::network::{Network, NetworkError, Prediction};
+use crate::ood::OodModel;
+use crate::preprocess::{self, InputSpec};
+use crate::reason::Reason;
+use crate::record::{ModelName, Record};
+
+/// Code of a record whose film was fine but whose network failed.
+const NETWORK_FAULT: &str = "network_fault";
+
+/// Why a [`Pipeline`] cannot be set up.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// The bundle is unusable.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The bundle is what it claims to be, but its network does not load.
+    #[error("model {id}: {source}")]
+    Network {
+        /// The bundle's id.
+        id: String,
+        /// What the network lacks.
+        source: NetworkError,
+    },
+}
+
+/// How films are to be judged.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The capture profile; `None` finds it out film by film.
+    pub profile: Option<Profile>,
+    /// The operating point; `None` takes the bundle's default one of the film's profile.
+    pub operating_point: Option<String>,
+    /// Threads for the network, at least 1.
+    pub threads: usize,
+}
+
+impl Default for Options {
+    /// Profile found out, the bundle's default operating points, one thread per available processor.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
+        Options { profile: None, operating_point: None, threads }
+    }
+}
+
+/// A [`Record`] with what is needed to draw it.
+pub struct Assessment {
+    /// The outcome.
+    pub record: Record,
+    /// The plate; the whole frame if the film was refused; nothing if the file was unreadable.
+    pub picture: Option<GrayImage>,
+    /// The class activation maps, if the network saw the film.
+    pub cam: Option<Cam>,
+}
+
+/// The device's judgement: a network with the rules to read it.
+pub struct Pipeline {
+    network: Network,
+    ood: OodModel,
+    input: InputSpec,
+    model: ModelName,
+    wanted: Option<Profile>,
+    rules: Profiles<Rule>,
+}
+
+impl Pipeline {
+    /// Loads the bundle's network, which takes seconds, and looks the operating points up.
+    pub fn new(bundle: &Bundle, options: &Options) -> Result<Pipeline, SetupError> {
+        let manifest = &bundle.manifest;
+        let rules = manifest.rules(options.operating_point.as_deref())?;
+        let network = Network::load(&bundle.model, manifest.input.size, options.threads)
+            .map_err(|source| SetupError::Network { id: manifest.id.clone(), source })?;
+        Ok(Pipeline {
+            network,
+            ood: bundle.ood.clone(),
+            input: manifest.input.clone(),
+            model: ModelName { id: manifest.id.clone(), sha256: manifest.sha256.clone() },
+            wanted: options.profile,
+            rules,
+        })
+    }
+
+    /// Which model judges.
+    pub fn model(&self) -> &ModelName {
+        &self.model
+    }
+
+    /// The network's answer for a plate; the trainer evaluates with this. A plate has at least one pixel.
+    pub fn predict(&self, film: &GrayImage) -> Result<Prediction, NetworkError> {
+        self.network.run(&preprocess::tensor(film, &self.input))
+    }
+
+    /// The rule in force for films of `profile`, for [`decision::decide`].
+    pub fn rule(&self, profile: Profile) -> &Rule {
+        self.rules.get(profile)
+    }
+
+    /// Judges a picture file. Every file gets a record; one that cannot be read is refused with
+    /// [`Record::error`].
+    pub fn assess_file(&self, path: &Path) -> Assessment {
+        let mut clock = Clock::start();
+        let file = path.display().to_string();
+        match image_file::read(path) {
+            Ok(frame) => {
+                clock.lap("picture");
+                self.assess_frame(frame, file, clock)
+            }
+            Err(error) => {
+                clock.lap("picture");
+                let mut record = self.fault(file, error.code(), error.to_string());
+                record.timings_ms = clock.stop();
+                Assessment { record, picture: None, cam: None }
+            }
+        }
+    }
+
+    /// The record of something that should have been a picture file but is not readable as one.
+    pub fn fault(&self, file: String, code: &'static str, error: String) -> Record {
+        Record {
+            file,
+            outcome: Outcome::Refused,
+            top: None,
+            probabilities: None,
+            reasons: vec![code],
+            advice: vec![error.clone()],
+            error: Some(error),
+            quality: None,
+            ood_score: None,
+            profile: self.wanted,
+            operating_point: self.wanted.map(|profile| self.rule(profile).name.clone()),
+            thresholds: self.wanted.map(|profile| self.rule(profile).point),
+            model: self.model.clone(),
+            outline: None,
+            timings_ms: BTreeMap::new(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// Judges a frame from a camera; `origin` stands in the record where a picture's file name stands.
+    pub fn assess(&self, frame: GrayImage, origin: String) -> Assessment {
+        self.assess_frame(frame, origin, Clock::start())
+    }
+
+    /// Finds the film in a frame and looks whether it can be judged.
+    fn look(&self, frame: &GrayImage, wanted: Option<Profile>, clock: &mut Clock) -> Look {
+        let film::Rectified { film, outline, profile } = film::rectify(frame, wanted);
+        clock.lap("film");
+        let quality = gate::assess(&film, &outline);
+        clock.lap("gate");
+        let mut refusals = quality.refusals();
+        let ood_score = refusals.is_empty().then(|| self.ood.score(&film));
+        if ood_score.is_some() {
+            clock.lap("film_space");
+        }
+        if ood_score.is_some_and(|distance| distance > self.rule(profile).ood_above) {
+            refusals.push(Reason::OutOfDistribution);
+        }
+        Look { film, outline, profile, quality, ood_score, refusals }
+    }
+
+    /// A film, or the picture on a screen, for which there is weak evidence only, if what it encloses can be judged; of
+    /// two the one that is farther below its profile's threshold of ood_score.
+    fn look_closer(&self, frame: &GrayImage, clock: &mut Clock) -> Option<Look> {
+        // 0 is a film like many, 1 the threshold; what can be judged has a distance.
+        let strangeness =
+            |look: &Look| look.ood_score.map_or(1.0, |distance| distance / self.rule(look.profile).ood_above);
+        [Profile::Film, Profile::Screen]
+            .map(|profile| self.look(frame, Some(profile), clock))
+            .into_iter()
+            .filter(|look| look.outline.found && look.refusals.is_empty())
+            .min_by(|a, b| strangeness(a).total_cmp(&strangeness(b)))
+    }
+
+    fn assess_frame(&self, frame: GrayImage, file: String, mut clock: Clock) -> Assessment {
+        let mut look = self.look(&frame, self.wanted, &mut clock);
+        if self.wanted.is_none() && look.refusals == [Reason::OutOfDistribution] {
+            look = self.look_closer(&frame, &mut clock).unwrap_or(look);
+        }
+        let Look { film, outline, profile, quality, ood_score, refusals } = look;
+        let rule = self.rule(profile);
+        let mut record = Record {
+            file,
+            outcome: Outcome::Refused,
+            top: None,
+            probabilities: None,
+            reasons: refusals.iter().map(|reason| reason.code()).collect(),
+            advice: refusals.iter().map(ToString::to_string).collect(),
+            error: None,
+            quality: Some(quality),
+            ood_score,
+            profile: Some(profile),
+            operating_point: Some(rule.name.clone()),
+            thresholds: Some(rule.point),
+            model: self.model.clone(),
+            outline: Some(outline),
+            timings_ms: BTreeMap::new(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        if !refusals.is_empty() {
+            record.timings_ms = clock.stop();
+            return Assessment { record, picture: Some(frame), cam: None };
+        }
+        drop(frame);
+
+        let tensor = preprocess::tensor(&film, &self.input);
+        clock.lap("preprocess");
+        let prediction = self.network.run(&tensor);
+        clock.lap("infer");
+        let cam = match prediction {
+            Ok(prediction) => {
+                let verdict = decision::decide(&prediction.logits, rule);
+                clock.lap("triage");
+                record.outcome = verdict.outcome;
+                record.top = Some(verdict.top);
+                record.probabilities = Some(verdict.probabilities);
+                record.reasons = verdict.reasons.iter().map(|reason| reason.code()).collect();
+                record.advice = verdict.reasons.iter().map(ToString::to_string).collect();
+                Some(prediction.cam)
+            }
+            Err(error) => {
+                record.reasons = vec![NETWORK_FAULT];
+                record.advice = vec![error.to_string()];
+                record.error = Some(error.to_string());
+                None
+            }
+        };
+        record.timings_ms = clock.stop();
+        Assessment { record, picture: Some(film), cam }
+    }
+}
+
+/// A film as it was found in a frame, and whether it can be judged.
+struct Look {
+    film: GrayImage,
+    outline: Outline,
+    profile: Profile,
+    quality: Quality,
+    /// Distance from the film space; none if the gate refused the plate.
+    ood_score: Option<f64>,
+    refusals: Vec<Reason>,
+}
+
+/// Milliseconds by stage.
+struct Clock {
+    start: Instant,
+    lap: Instant,
+    stages: BTreeMap<&'static str, f64>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let now = Instant::now();
+        Clock { start: now, lap: now, stages: BTreeMap::new() }
+    }
+
+    /// Ends the stage `name`, which may come again.
+    fn lap(&mut self, name: &'static str) {
+        let now = Instant::now();
+        *self.stages.entry(name).or_default() += milliseconds(now - self.lap);
+        self.lap = now;
+    }
+
+    fn stop(mut self) -> BTreeMap<&'static str, f64> {
+        self.stages.insert("total", milliseconds(self.start.elapsed()));
+        self.stages
+    }
+}
+
+/// To a thousandth.
+fn milliseconds(duration: std::time::Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}

@@ -1,0 +1,402 @@
+//! Whether one model is better than another: both judge the same films, and the films on which only one of them is right
+//! decide.
+//!
+//! A model is one network, or several that were trained alike with different seeds. A film counts as one observation
+//! however many networks judged it: their answers on it are not independent.
+//!
+//! - **Interval of a difference**: paired bootstrap. Films are drawn with all their answers, so both models are always
+//!   compared on the same films (percentile method, Efron and Tibshirani 1993, as [`Estimate`]). Networks are not drawn:
+//!   the interval says what other films would change, not what other seeds would.
+//! - **p**: McNemar's exact test (McNemar 1947; exact form: Fagerland, Lydersen and Laake 2013, "The McNemar test for
+//!   binary matched-pairs data"). With b films on which only the first model is right, c on which only the second is, and
+//!   n = b + c, `p = min(1, 2 sum over k = 0..=min(b, c) of C(n, k) / 2^n)`: how often a fair coin splits n films as
+//!   unevenly. With several networks a model, the coin decides for each film which model's answers are whose (exact
+//!   permutation test, Fisher 1935): the chance that the sum of `+-d` over films is as far from zero as the sum of `d`
+//!   itself, d being by how many networks the second model is right more often. For one network that is McNemar's test.
+//!
+//! Several pairs on the same films are several tests; nothing is corrected for that.
+
+use serde::{Deserialize, Serialize};
+use xray_triage_core::decision::Class;
+use xray_triage_core::pipeline::Pipeline;
+
+use crate::data::dataset::Film;
+use crate::measure::evaluate;
+use crate::measure::metrics::{Estimate, Judged, mean};
+use crate::report::document::plain;
+
+/// What a model said of some films.
+pub struct Answers {
+    /// The model's name.
+    pub model: String,
+    pub networks: Vec<NetworkAnswers>,
+}
+
+/// What one network said of them.
+pub struct NetworkAnswers {
+    /// The seed it was trained with, where a model has several networks.
+    pub seed: Option<u64>,
+    /// SHA-256 of the network.
+    pub sha256: String,
+    /// In the order of the films.
+    pub judged: Vec<Judged>,
+}
+
+impl NetworkAnswers {
+    /// Judges the films.
+    pub fn of(triage: &Pipeline, seed: Option<u64>, films: &[Film]) -> Self {
+        let judged = evaluate::judge(triage, films);
+        NetworkAnswers { seed, sha256: triage.model().sha256.clone(), judged }
+    }
+}
+
+/// Several models on the same films.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    pub split: String,
+    pub films: usize,
+    pub models: Vec<Model>,
+    /// Each model with each that comes after it.
+    pub pairs: Vec<Pair>,
+}
+
+/// A model by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    pub model: String,
+    pub networks: Vec<Network>,
+    /// Mean over its networks, 0..=1.
+    pub accuracy: Estimate,
+    /// None if there is no COVID-19 film.
+    pub covid19_recall: Option<Estimate>,
+}
+
+/// A network of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    pub seed: Option<u64>,
+    pub sha256: String,
+    /// 0..=1.
+    pub accuracy: f64,
+}
+
+/// Two models side by side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pair {
+    pub first: String,
+    pub second: String,
+    pub accuracy: Difference,
+    /// None if there is no COVID-19 film.
+    pub covid19_recall: Option<Difference>,
+}
+
+/// By how much the second of two models is right more often than the first.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    pub films: usize,
+    /// Second less first, -1..=1.
+    pub difference: Estimate,
+    /// Answers, one a film and network, that only the first model has right.
+    pub only_first: usize,
+    pub only_second: usize,
+    /// Of the test above, two-sided.
+    pub p: f64,
+}
+
+/// Of one film and each network, whether it is right.
+type Rights = Vec<bool>;
+
+impl Comparison {
+    /// Compares models that judged the same films, all with the same number of networks (the n-th networks of all have
+    /// the same seed). None if there are no films.
+    pub fn of(split: &str, models: &[Answers]) -> Option<Self> {
+        let truths: Vec<Class> = models.first()?.networks.first()?.judged.iter().map(|judged| judged.truth).collect();
+        let covid19 = |rights: &[Rights]| -> Vec<Rights> {
+            let films = rights.iter().zip(&truths).filter(|(_, truth)| **truth == Class::Covid19);
+            films.map(|(rights, _)| rights.clone()).collect()
+        };
+        let all: Vec<Vec<Rights>> = models.iter().map(|model| model.rights(truths.len())).collect();
+        let of_covid19: Vec<Vec<Rights>> = all.iter().map(|rights| covid19(rights)).collect();
+        let mut compared = Vec::new();
+        let mut pairs = Vec::new();
+        for (first, answers) in models.iter().enumerate() {
+            compared.push(Model {
+                model: answers.model.clone(),
+                networks: answers.networks.iter().map(Network::of).collect::<Option<_>>()?,
+                accuracy: share_right(&all[first])?,
+                covid19_recall: share_right(&of_covid19[first]),
+            });
+            for second in first + 1..models.len() {
+                pairs.push(Pair {
+                    first: answers.model.clone(),
+                    second: models[second].model.clone(),
+                    accuracy: Difference::between(&all[first], &all[second])?,
+                    covid19_recall: Difference::between(&of_covid19[first], &of_covid19[second]),
+                });
+            }
+        }
+        Some(Comparison { split: split.into(), films: truths.len(), models: compared, pairs })
+    }
+}
+
+impl Answers {
+    fn rights(&self, films: usize) -> Vec<Rights> {
+        (0..films).map(|film| self.networks.iter().map(|network| network.judged[film].is_right()).collect()).collect()
+    }
+}
+
+impl Network {
+    fn of(answers: &NetworkAnswers) -> Option<Self> {
+        let accuracy = mean(answers.judged.iter().map(|judged| f64::from(u8::from(judged.is_right()))))?;
+        Some(Network { seed: answers.seed, sha256: answers.sha256.clone(), accuracy })
+    }
+}
+
+fn share_right(films: &[Rights]) -> Option<Estimate> {
+    let films: Vec<&Rights> = films.iter().collect();
+    Estimate::of_share(&films, |film| mean(film.iter().map(|&right| f64::from(u8::from(right)))))
+}
+
+impl Difference {
+    /// None if there are no films.
+    fn between(first: &[Rights], second: &[Rights]) -> Option<Self> {
+        let more = |(first, second): (&bool, &bool)| i32::from(*second) - i32::from(*first);
+        let films: Vec<Vec<i32>> =
+            first.iter().zip(second).map(|(first, second)| first.iter().zip(second).map(more).collect()).collect();
+        let drawn: Vec<&Vec<i32>> = films.iter().collect();
+        let answers = |wanted: i32| films.iter().flatten().filter(|&&answer| answer == wanted).count();
+        let sums: Vec<i32> = films.iter().map(|film| film.iter().sum()).collect();
+        Some(Difference {
+            films: films.len(),
+            difference: Estimate::of(&drawn, |films| {
+                mean(films.iter().flat_map(|film| film.iter()).map(|&answer| f64::from(answer)))
+            })?,
+            only_first: answers(-1),
+            only_second: answers(1),
+            p: sign_flip_p(&sums),
+        })
+    }
+}
+
+/// The share of all ways to give each difference a sign whose sum is as far from zero as that of the differences
+/// themselves. Exact: the sums' distribution is built up difference by difference.
+fn sign_flip_p(differences: &[i32]) -> f64 {
+    let farthest: usize = differences.iter().map(|difference| difference.unsigned_abs() as usize).sum();
+    let observed = differences.iter().sum::<i32>().unsigned_abs() as usize;
+    // The chance of each sum from -farthest to farthest.
+    let mut chances = vec![0.0; 2 * farthest + 1];
+    chances[farthest] = 1.0;
+    for size in differences.iter().map(|difference| difference.unsigned_abs() as usize).filter(|size| *size > 0) {
+        let mut next = vec![0.0; chances.len()];
+        for (sum, chance) in chances.iter().enumerate().filter(|(_, chance)| **chance > 0.0) {
+            next[sum - size] += chance / 2.0;
+            next[sum + size] += chance / 2.0;
+        }
+        chances = next;
+    }
+    let as_far = chances.iter().enumerate().filter(|(sum, _)| sum.abs_diff(farthest) >= observed);
+    as_far.map(|(_, chance)| chance).sum::<f64>().min(1.0)
+}
+
+/// One row of a table of answers.
+#[derive(Serialize)]
+struct AnswerRow<'a> {
+    image_id: &'a str,
+    label: &'static str,
+    source: &'a str,
+    view: &'a str,
+    model: &'a str,
+    seed: Option<u64>,
+    sha256: &'a str,
+    /// Empty for a refused film.
+    top: Option<&'static str>,
+    right: bool,
+    covid19: Option<f64>,
+    pneumonia: Option<f64>,
+    normal: Option<f64>,
+}
+
+/// Every model's answer to every film as CSV, a row a film and network: what a comparison is made of.
+pub fn write_answers(writer: impl std::io::Write, films: &[Film], models: &[Answers]) -> Result<(), csv::Error> {
+    let mut writer = csv::Writer::from_writer(writer);
+    for answers in models {
+        for network in &answers.networks {
+            for (film, judged) in films.iter().zip(&network.judged) {
+                writer.serialize(AnswerRow {
+                    image_id: &film.image_id,
+                    label: film.label.label(),
+                    source: &film.source,
+                    view: &film.view,
+                    model: &answers.model,
+                    seed: network.seed,
+                    sha256: &network.sha256,
+                    top: judged.top().map(Class::label),
+                    right: judged.is_right(),
+                    covid19: judged.probabilities.map(|probabilities| probabilities.covid19),
+                    pneumonia: judged.probabilities.map(|probabilities| probabilities.pneumonia),
+                    normal: judged.probabilities.map(|probabilities| probabilities.normal),
+                })?;
+            }
+        }
+    }
+    Ok(writer.flush()?)
+}
+
+impl std::fmt::Display for Comparison {
+    /// Two tables in Markdown; shares in percent, differences in percentage points.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let percent = |estimate: &Estimate| {
+            format!("{:.1} ({:.1} to {:.1})", 100.0 * estimate.value, 100.0 * estimate.low, 100.0 * estimate.high)
+        };
+        writeln!(f, "{} films of split {}; 95 % intervals\n", self.films, plain(&self.split))?;
+        writeln!(f, "| model | accuracy | recall COVID-19 | accuracy by seed |")?;
+        writeln!(f, "|---|---|---|---|")?;
+        for model in &self.models {
+            let recall = model.covid19_recall.as_ref().map_or("-".into(), percent);
+            let by_seed: Vec<String> = model
+                .networks
+                .iter()
+                .filter_map(|network| Some(format!("{}: {:.1}", network.seed?, 100.0 * network.accuracy)))
+                .collect();
+            let by_seed = if by_seed.is_empty() { "-".into() } else { by_seed.join(", ") };
+            writeln!(f, "| {} | {} | {recall} | {by_seed} |", plain(&model.model), percent(&model.accuracy))?;
+        }
+        writeln!(f, "\n| of | second less first | difference | right only first | only second | p |")?;
+        writeln!(f, "|---|---|---|---|---|---|")?;
+        for pair in &self.pairs {
+            let rows = [("accuracy", Some(&pair.accuracy)), ("recall COVID-19", pair.covid19_recall.as_ref())];
+            for (figure, difference) in rows {
+                let Some(difference) = difference else { continue };
+                writeln!(
+                    f,
+                    "| {figure} | {} less {} | {} | {} | {} | {:.4} |",
+                    plain(&pair.second),
+                    plain(&pair.first),
+                    percent(&difference.difference),
+                    difference.only_first,
+                    difference.only_second,
+                    difference.p
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xray_triage_core::decision::{Outcome, Probabilities};
+
+    use crate::measure::metrics::Metrics;
+
+    use super::*;
+
+    fn judged(truth: Class, top: Option<Class>) -> Judged {
+        let share = |class| if top == Some(class) { 0.8 } else { 0.1 };
+        let probabilities = top.map(|_| Probabilities {
+            covid19: share(Class::Covid19),
+            pneumonia: share(Class::Pneumonia),
+            normal: share(Class::Normal),
+        });
+        Judged { truth, outcome: top.map_or(Outcome::Refused, Outcome::from), probabilities }
+    }
+
+    /// A network that is right where the text has a 1; films are COVID-19, pneumonia and normal in turn.
+    fn network(rights: &str) -> NetworkAnswers {
+        let judged = rights.bytes().enumerate().map(|(film, right)| {
+            let truth = Class::ALL[film % 3];
+            judged(truth, Some(if right == b'1' { truth } else { Class::ALL[(film + 1) % 3] }))
+        });
+        NetworkAnswers { seed: None, sha256: String::new(), judged: judged.collect() }
+    }
+
+    fn model(name: &str, networks: &[&str]) -> Answers {
+        Answers { model: name.into(), networks: networks.iter().map(|rights| network(rights)).collect() }
+    }
+
+    fn close(found: f64, expected: f64) -> bool {
+        (found - expected).abs() < 1e-9
+    }
+
+    #[test]
+    fn one_network_gets_mcnemars_p() {
+        let p = |only_first: usize, only_second: usize| {
+            let mut differences = vec![0; 50];
+            differences.extend(std::iter::repeat_n(-1, only_first));
+            differences.extend(std::iter::repeat_n(1, only_second));
+            sign_flip_p(&differences)
+        };
+        assert!(close(p(0, 0), 1.0) && close(p(7, 7), 1.0));
+        // 2 (1 + 7) / 2^7
+        assert!(close(p(1, 6), 0.125) && close(p(6, 1), 0.125));
+        // 2 (C(40, 0) + ... + C(40, 10)) / 2^40
+        assert!(close(p(10, 30), 2.0 * 1_221_246_132.0 / (1u64 << 40) as f64), "{}", p(10, 30));
+        assert!(p(400, 1600) < 1e-100);
+    }
+
+    #[test]
+    fn a_film_counts_once_however_many_networks_judge_it() {
+        let one = Comparison::of("val", &[model("a", &["000000"]), model("b", &["111000"])]).unwrap();
+        let twice = Comparison::of("val", &[model("a", &["000000"; 2]), model("b", &["111000"; 2])]).unwrap();
+        let (one, twice) = (&one.pairs[0].accuracy, &twice.pairs[0].accuracy);
+        assert_eq!((one.only_second, twice.only_second), (3, 6));
+        assert!(close(one.p, 0.25) && close(twice.p, 0.25), "{} {}", one.p, twice.p);
+        assert_eq!((one.difference.low, one.difference.high), (twice.difference.low, twice.difference.high));
+    }
+
+    #[test]
+    fn a_difference_is_that_of_the_films_they_share() {
+        let first = "110110110110110110110110110110".repeat(4);
+        let second = "111110110110110110110110110110".repeat(4);
+        let comparison = Comparison::of("val", &[model("a", &[&first]), model("b", &[&second])]).unwrap();
+        let Pair { accuracy, covid19_recall, .. } = &comparison.pairs[0];
+        assert!(close(accuracy.difference.value, 1.0 / 30.0));
+        assert_eq!((accuracy.films, accuracy.only_first, accuracy.only_second), (120, 0, 4));
+        assert!(close(accuracy.p, 0.125));
+        // Films that both have right or wrong add nothing to the spread: it is that of four ones among 120, not that of
+        // two accuracies, which would be 0.23 wide.
+        let width = accuracy.difference.high - accuracy.difference.low;
+        assert!((0.05..0.08).contains(&width), "{width}");
+        // The films that differ are of the class `normal`.
+        let recall = covid19_recall.as_ref().unwrap();
+        assert_eq!((recall.films, recall.difference.value, recall.p), (40, 0.0, 1.0));
+    }
+
+    #[test]
+    fn the_figures_of_one_network_are_those_of_an_evaluation() {
+        let answers = model("a", &["1101101001001111"]);
+        let metrics = Metrics::of(&answers.networks[0].judged).unwrap();
+        let compared = &Comparison::of("val", &[answers]).unwrap().models[0];
+        let triple = |estimate: Estimate| [estimate.value, estimate.low, estimate.high];
+        assert_eq!(triple(compared.accuracy), triple(metrics.accuracy));
+        assert_eq!(compared.covid19_recall.unwrap().value, metrics.classes[0].recall.unwrap().value);
+        assert!(Comparison::of("val", &[model("none", &[""])]).is_none());
+    }
+
+    #[test]
+    fn refused_films_are_rows_without_an_answer() {
+        let films = [film("a", Class::Covid19), film("b", Class::Normal)];
+        let judged = vec![judged(Class::Covid19, Some(Class::Covid19)), judged(Class::Normal, None)];
+        let network = NetworkAnswers { seed: Some(3), sha256: "ab".into(), judged };
+        let mut table = Vec::new();
+        write_answers(&mut table, &films, &[Answers { model: "cbam".into(), networks: vec![network] }]).unwrap();
+        let rows = String::from_utf8(table).unwrap();
+        let rows: Vec<&str> = rows.lines().collect();
+        assert_eq!(rows[0], "image_id,label,source,view,model,seed,sha256,top,right,covid19,pneumonia,normal");
+        assert_eq!(rows[1], "a,covid19,nih,AP,cbam,3,ab,covid19,true,0.8,0.1,0.1");
+        assert_eq!(rows[2], "b,normal,nih,AP,cbam,3,ab,,false,,,");
+    }
+
+    fn film(image_id: &str, label: Class) -> Film {
+        Film {
+            image_id: image_id.into(),
+            path: Default::default(),
+            label,
+            source: "nih".into(),
+            patient_id: String::new(),
+            view: "AP".into(),
+            split: "val".into(),
+            protocol: String::new(),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! What a bundle says about labelled films, through the device library: picture, film, gate, network and triage as on
+//! the box.
+
+use image::{GrayImage, Luma};
+use serde::{Deserialize, Serialize};
+use xray_triage_core::film::Profile;
+use xray_triage_core::pipeline::Pipeline;
+use xray_triage_core::record::{ModelName, Record};
+
+use crate::data::dataset::Film;
+use crate::measure::metrics::{Judged, Metrics};
+use crate::report::document::{plain, table};
+
+/// The name of the group of all films.
+const ALL_FILMS: &str = "all";
+/// What stands between a level and the name of a group of films at that level.
+const LEVEL_END: &str = ", ";
+
+/// The figures of a split, and of its parts.
+#[derive(Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The bundle's id.
+    pub model: String,
+    /// SHA-256 of its network.
+    pub sha256: String,
+    pub split: String,
+    /// The kind of simulated photograph that was judged; none for the film files themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub photographs: Option<Profile>,
+    /// What was shown of the films with a lung mask, if only those were judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lungs: Option<LungView>,
+    /// The capture profile that was given. Without it each film's was found out; with `lungs` it is the digital one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// The operating point that was given. Without it each film's profile has its default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operating_point: Option<String>,
+    pub groups: Vec<Group>,
+    /// Every film with what was said of it.
+    #[serde(default)]
+    pub films: Vec<JudgedFilm>,
+}
+
+/// A film of an evaluation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JudgedFilm {
+    pub image_id: String,
+    /// The collection the film comes from.
+    pub source: String,
+    #[serde(flatten)]
+    pub judged: Judged,
+}
+
+/// The figures of some films of a split.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Group {
+    pub name: String,
+    #[serde(flatten)]
+    pub metrics: Metrics,
+}
+
+/// What of a film the network gets to see: a model that still knows the class without the lungs has learnt a shortcut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LungView {
+    /// The film as it is.
+    Shown,
+    /// The lungs replaced by the mean gray of the rest.
+    Hidden,
+    /// All but the lungs replaced by the mean gray of the lungs.
+    Only,
+}
+
+impl LungView {
+    /// `mask` is white inside the lungs and of the plate's shape, at any size.
+    pub fn of(self, plate: &GrayImage, mask: &GrayImage) -> GrayImage {
+        let hide_lungs = match self {
+            LungView::Shown => return plate.clone(),
+            LungView::Hidden => true,
+            LungView::Only => false,
+        };
+        let nearest = image::imageops::FilterType::Nearest;
+        let mask = image::imageops::resize(mask, plate.width(), plate.height(), nearest);
+        let hidden = |x: u32, y: u32| (mask.get_pixel(x, y)[0] > 127) == hide_lungs;
+        let (mut sum, mut count) = (0u64, 0u64);
+        for (_, _, gray) in plate.enumerate_pixels().filter(|(x, y, _)| !hidden(*x, *y)) {
+            sum += u64::from(gray[0]);
+            count += 1;
+        }
+        let fill = Luma([(sum / count.max(1)) as u8]);
+        GrayImage::from_fn(
+            plate.width(),
+            plate.height(),
+            |x, y| {
+                if hidden(x, y) { fill } else { *plate.get_pixel(x, y) }
+            },
+        )
+    }
+}
+
+/// Judges every film file.
+pub fn judge(triage: &Pipeline, films: &[Film]) -> Vec<Judged> {
+    films.iter().map(|film| judged(film, triage.assess_file(&film.path).record)).collect()
+}
+
+/// A film's class beside what the device said of its picture.
+pub fn judged(film: &Film, record: Record) -> Judged {
+    if let Some(error) = &record.error {
+        log::warn!("{}: {error}", film.image_id);
+    }
+    Judged { truth: film.label, outcome: record.outcome, probabilities: record.probabilities }
+}
+
+/// The figures of all films and of each part worth a look on its own: the paper's protocol, each source (where source
+/// and class go together, a model can score by telling sources apart) and each view.
+pub fn evaluate(triage: &Pipeline, split: &str, films: &[Film], judged: &[Judged]) -> Evaluation {
+    let answers = films.iter().zip(judged).map(|(film, &judged)| JudgedFilm {
+        image_id: film.image_id.clone(),
+        source: film.source.clone(),
+        judged,
+    });
+    Evaluation { films: answers.collect(), ..evaluation(triage.model(), split, groups("", films, judged)) }
+}
+
+/// The same of photographs of every film at several levels of the simulator, level by level: photographs of one film
+/// are no independent observations. Single films are not listed.
+pub fn evaluate_levels(triage: &Pipeline, split: &str, films: &[Film], levels: &[(u8, Vec<Judged>)]) -> Evaluation {
+    let of_level = |(level, judged): &(u8, Vec<Judged>)| groups(&format!("level {level}{LEVEL_END}"), films, judged);
+    evaluation(triage.model(), split, levels.iter().flat_map(of_level).collect())
+}
+
+fn evaluation(model: &ModelName, split: &str, groups: Vec<Group>) -> Evaluation {
+    Evaluation {
+        model: model.id.clone(),
+        sha256: model.sha256.clone(),
+        split: split.into(),
+        photographs: None,
+        lungs: None,
+        profile: None,
+        operating_point: None,
+        groups,
+        films: Vec::new(),
+    }
+}
+
+/// `prefix` comes before the names.
+fn groups(prefix: &str, films: &[Film], judged: &[Judged]) -> Vec<Group> {
+    let mut groups = Vec::new();
+    let mut add = |name: String, wanted: &dyn Fn(&Film) -> bool| {
+        let part: Vec<Judged> =
+            films.iter().zip(judged).filter(|(film, _)| wanted(film)).map(|(_, judged)| *judged).collect();
+        groups.extend(Metrics::of(&part).map(|metrics| Group { name: format!("{prefix}{name}"), metrics }));
+    };
+    add(ALL_FILMS.into(), &|_| true);
+    for protocol in distinct(films, |film| &film.protocol) {
+        add(format!("protocol {protocol}"), &|film| film.protocol == protocol);
+    }
+    for source in distinct(films, |film| &film.source) {
+        add(format!("source {source}"), &|film| film.source == source);
+    }
+    for view in distinct(films, |film| &film.view) {
+        add(format!("view {view}"), &|film| film.view == view);
+    }
+    groups
+}
+
+fn distinct(films: &[Film], value: impl Fn(&Film) -> &String) -> Vec<String> {
+    let mut values: Vec<String> = films.iter().map(|film| value(film).clone()).filter(|v| !v.is_empty()).collect();
+    values.sort();
+    values.dedup();
+    values
+}
+
+impl Evaluation {
+    /// A row a group, a table in Markdown under the model's name; shares in percent.
+    pub fn groups_table(&self) -> String {
+        let share = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.1}", 100.0 * share));
+        let rows = self.groups.iter().map(|Group { name, metrics: m }| {
+            let recalls = m.classes.iter().map(|class| share(class.recall.map(|recall| recall.value)));
+            let mut cells = vec![plain(name), m.films.to_string(), m.accuracy.percent()];
+            cells.extend(recalls);
+            cells.extend([
+                m.macro_auroc.map_or("-".into(), |auroc| format!("{:.3}", auroc.value)),
+                m.expected_calibration_error.map_or("-".into(), |error| format!("{error:.3}")),
+                m.refused.to_string(),
+                share(Some(m.decided)),
+                share(m.accuracy_of_decided),
+            ]);
+            cells
+        });
+        let header = [
+            "films",
+            "n",
+            "accuracy (95 % interval)",
+            "recall COVID-19",
+            "recall pneumonia",
+            "recall normal",
+            "macro AUROC",
+            "ECE",
+            "refused",
+            "decided",
+            "right when decided",
+        ];
+        format!("model {} on split {}\n\n{}", plain(&self.model), plain(&self.split), table(&header, rows))
+    }
+}
+
+impl std::fmt::Display for Evaluation {
+    /// Tables in Markdown: all groups; then, of all films (level by level, if there are levels), each class with 95 %
+    /// intervals, the confusion matrix and the calibration error.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.groups_table())?;
+        let of_all_films =
+            |group: &&Group| group.name == ALL_FILMS || group.name.ends_with(&format!("{LEVEL_END}{ALL_FILMS}"));
+        for Group { name, metrics } in self.groups.iter().filter(of_all_films) {
+            write!(f, "\n{name}, with 95 % intervals:\n\n{}\n{}", metrics.classes_table(), metrics.confusion_table())?;
+            writeln!(f, "\n{}", metrics.calibration_error())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xray_triage_core::decision::{Class, Outcome, Probabilities};
+
+    use super::*;
+
+    #[test]
+    fn hidden_is_one_gray_and_the_rest_stays() {
+        let plate = GrayImage::from_fn(4, 2, |x, _| Luma([if x < 2 { 10 } else { 200 }]));
+        let mask = GrayImage::from_fn(8, 4, |x, _| Luma([if x < 4 { 255 } else { 0 }]));
+        assert_eq!(LungView::Shown.of(&plate, &mask), plate);
+        assert_eq!(LungView::Hidden.of(&plate, &mask), GrayImage::from_pixel(4, 2, Luma([200])));
+        assert_eq!(LungView::Only.of(&plate, &mask), GrayImage::from_pixel(4, 2, Luma([10])));
+    }
+
+    fn film(source: &str, view: &str) -> Film {
+        Film {
+            image_id: String::new(),
+            path: Default::default(),
+            label: Class::Normal,
+            source: source.into(),
+            patient_id: String::new(),
+            view: view.into(),
+            split: "val".into(),
+            protocol: String::new(),
+        }
+    }
+
+    fn of_groups(groups: Vec<Group>) -> Evaluation {
+        evaluation(&ModelName { id: "m".into(), sha256: String::new() }, "val", groups)
+    }
+
+    #[test]
+    fn every_source_and_view_has_figures_of_its_own() {
+        let films = [film("nih", "PA"), film("nih", "AP"), film("cohen", "")];
+        let judged = |top| {
+            let share = |class| if class == top { 1.0 } else { 0.0 };
+            let [covid19, pneumonia, normal] = Class::ALL.map(share);
+            let probabilities = Some(Probabilities { covid19, pneumonia, normal });
+            Judged { truth: Class::Normal, outcome: top.into(), probabilities }
+        };
+        let judged = [judged(Class::Normal), judged(Class::Covid19), judged(Class::Normal)];
+        let found: Vec<(String, usize, f64)> = groups("level 4, ", &films, &judged)
+            .into_iter()
+            .map(|group| (group.name, group.metrics.films, group.metrics.accuracy.value))
+            .collect();
+        let expected = [
+            ("all", 3, 2.0 / 3.0),
+            ("source cohen", 1, 1.0),
+            ("source nih", 2, 0.5),
+            ("view AP", 1, 0.0),
+            ("view PA", 1, 1.0),
+        ];
+        let expected = expected.map(|(name, films, accuracy)| (format!("level 4, {name}"), films, accuracy));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_table_has_precision_intervals_and_the_confusion_matrix() {
+        let films = [film("nih", "PA"), film("a|b_c", "AP")];
+        let judged = [Class::Normal, Class::Covid19].map(|top| {
+            let share = |class| if class == top { 1.0 } else { 0.0 };
+            let [covid19, pneumonia, normal] = Class::ALL.map(share);
+            let probabilities = Some(Probabilities { covid19, pneumonia, normal });
+            Judged { truth: Class::Normal, outcome: top.into(), probabilities }
+        });
+        let groups = [groups("", &films, &judged), groups("level 2, ", &films, &judged)].concat();
+        let evaluation = of_groups(groups);
+        let text = evaluation.to_string();
+        assert!(text.contains("| all | 2 | 50.0 (0.0-100.0) |"), "{text}");
+        for name in ["all", "level 2, all"] {
+            assert!(text.contains(&format!("\n{name}, with 95 % intervals:\n")), "{text}");
+        }
+        assert_eq!(text.matches("| normal | 2 | 50.0 (0.0-100.0) | - | 100.0 (2.5-100.0) | - |").count(), 2, "{text}");
+        assert_eq!(text.matches("| normal | 1 | 0 | 1 | 0 |").count(), 2, "{text}");
+        assert!(!evaluation.groups_table().contains("intervals"));
+        assert!(text.contains("| source a\\|b\\_c | 1 |"), "what comes from outside stays in its cell: {text}");
+    }
+
+    #[test]
+    fn refused_films_show_a_dash_for_their_calibration_error() {
+        let refused = [Judged { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None }];
+        let text = of_groups(groups("", &[film("", "")], &refused)).to_string();
+        assert!(text.contains("| all | 1 | 0.0 (0.0-97.5) | - | - | 0.0 | - | - | 1 | 0.0 | - |"), "{text}");
+    }
+}

@@ -1,0 +1,9 @@
+//! The network and its parameters, on Burn.
+
+pub mod architecture;
+pub mod backend;
+pub mod fake_quantization;
+pub mod formula;
+pub mod kernels;
+pub mod network;
+pub mod state_dict;

@@ -1,0 +1,300 @@
+//! A network's parameters by torchvision's names, independent of any framework.
+//!
+//! The file format is safetensors; PyTorch's own (`.pth`) is read, too. Checkpoints that ship hold half floats: the
+//! export reads the very same rounded values, so a bundle can be made again from its checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::store::pytorch::PytorchReader;
+use burn::store::pytorch_reader::DType;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use xray_triage_core::atomic_file;
+
+/// One parameter or buffer: its shape and its values in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+/// Parameters and buffers by torchvision's names, e.g. `features.denseblock1.denselayer1.conv1.weight`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StateDict {
+    pub parameters: BTreeMap<String, Parameter>,
+    /// Free text beside the parameters: the architecture as JSON under `architecture`, provenance.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// How the values of a saved file are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    Single,
+    /// IEEE half floats: half the size, values rounded to 11 significant bits.
+    Half,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateDictError {
+    #[error("{path}: cannot be read or written: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error(
+        "{path}: neither a safetensors file nor one of PyTorch's ({reason}); give a checkpoint written by `trainer train`, \
+         or one of torchvision's densenet121"
+    )]
+    Format { path: PathBuf, reason: String },
+    #[error("no parameter `{name}`: the checkpoint belongs to another architecture")]
+    Missing { name: String },
+    #[error(
+        "parameter `{name}` has shape {found:?}, {expected:?} is needed: the checkpoint belongs to another architecture"
+    )]
+    Shape { name: String, found: Vec<usize>, expected: Vec<usize> },
+}
+
+impl StateDict {
+    /// The parameter of that name.
+    pub fn get(&self, name: &str) -> Result<&Parameter, StateDictError> {
+        self.parameters.get(name).ok_or_else(|| StateDictError::Missing { name: name.into() })
+    }
+
+    /// The parameter of that name, which must have that shape.
+    pub fn get_shaped(&self, name: &str, expected: &[usize]) -> Result<&Parameter, StateDictError> {
+        let parameter = self.get(name)?;
+        if parameter.shape != expected {
+            return Err(StateDictError::Shape {
+                name: name.into(),
+                found: parameter.shape.clone(),
+                expected: expected.into(),
+            });
+        }
+        Ok(parameter)
+    }
+
+    pub fn insert(&mut self, name: impl Into<String>, shape: Vec<usize>, values: Vec<f32>) {
+        debug_assert_eq!(shape.iter().product::<usize>(), values.len());
+        self.parameters.insert(name.into(), Parameter { shape, values });
+    }
+
+    /// Rounds every value to the nearest half float.
+    pub fn rounded_to_half(mut self) -> Self {
+        for parameter in self.parameters.values_mut() {
+            for value in &mut parameter.values {
+                *value = half::f16::from_f32(*value).to_f32();
+            }
+        }
+        self
+    }
+
+    /// Writes a safetensors file as a whole: a stop at any moment leaves the old file or the new one.
+    pub fn save(&self, path: &Path, precision: Precision) -> Result<(), StateDictError> {
+        let io = |source| StateDictError::Io { path: path.into(), source };
+        let dtype = match precision {
+            Precision::Single => Dtype::F32,
+            Precision::Half => Dtype::F16,
+        };
+        let stored: Vec<(&String, &Parameter, Vec<u8>)> = self
+            .parameters
+            .iter()
+            .map(|(name, parameter)| {
+                let bytes = match precision {
+                    Precision::Single => parameter.values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+                    Precision::Half => {
+                        parameter.values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect()
+                    }
+                };
+                (name, parameter, bytes)
+            })
+            .collect();
+        let views: Vec<(&str, TensorView)> = stored
+            .iter()
+            .map(|(name, parameter, bytes)| {
+                let view =
+                    TensorView::new(dtype, parameter.shape.clone(), bytes).expect("byte count follows from the shape");
+                (name.as_str(), view)
+            })
+            .collect();
+        let metadata = Some(self.metadata.clone().into_iter().collect());
+        let bytes = serialize(views, metadata)
+            .map_err(|error| StateDictError::Format { path: path.into(), reason: error.to_string() })?;
+        atomic_file::write(path, &bytes).map_err(io)
+    }
+
+    /// Takes every parameter of `other` that has a name and shape of this one.
+    ///
+    /// # Errors
+    /// A parameter of the DenseNet itself is missing or of another shape. Attention and classifier may be: they stay.
+    pub fn adopt(&mut self, other: &StateDict) -> Result<Adopted, StateDictError> {
+        let mut adopted = Adopted::default();
+        for (name, own) in &mut self.parameters {
+            let is_backbone =
+                name.starts_with("features.") && !name.contains("features.cbam") && !name.contains("features.se");
+            match other.get_shaped(name, &own.shape) {
+                Ok(parameter) => {
+                    own.values.clone_from(&parameter.values);
+                    adopted.taken += 1;
+                }
+                Err(error) if is_backbone => return Err(error),
+                Err(_) => adopted.kept.push(name.clone()),
+            }
+        }
+        adopted.unused = other.parameters.keys().filter(|name| !self.parameters.contains_key(*name)).cloned().collect();
+        Ok(adopted)
+    }
+
+    /// Reads a safetensors file or a PyTorch checkpoint, of single or half floats, told apart by content. Names are
+    /// torchvision's of today, whichever of its spellings the file has, and whatever it wraps them in.
+    pub fn load(path: &Path) -> Result<Self, StateDictError> {
+        let bytes = std::fs::read(path).map_err(|source| StateDictError::Io { path: path.into(), source })?;
+        let format = |reason: String| StateDictError::Format { path: path.into(), reason };
+        // A safetensors file is the length of its JSON header, eight bytes, and the header.
+        if bytes.get(8) == Some(&b'{') {
+            return Self::from_safetensors(&bytes).map_err(|error| format(error.to_string()));
+        }
+        Self::from_pytorch(path).map_err(|error| format(error.to_string()))
+    }
+
+    fn from_safetensors(bytes: &[u8]) -> Result<Self, safetensors::SafeTensorError> {
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let mut state = StateDict { metadata, ..Default::default() };
+        for (name, view) in SafeTensors::deserialize(bytes)?.tensors() {
+            let values = match view.dtype() {
+                Dtype::F32 => single_floats(view.data()),
+                Dtype::F16 => half_floats(view.data()),
+                // `num_batches_tracked` counters and the like.
+                _ => continue,
+            };
+            state.insert(todays_name(&name), view.shape().to_vec(), values);
+        }
+        Ok(state)
+    }
+
+    fn from_pytorch(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+        let mut state = StateDict::default();
+        for (name, tensor) in PytorchReader::new(path)?.into_tensors() {
+            let values = match tensor.dtype() {
+                DType::F32 => single_floats(&tensor.read()?),
+                DType::F16 => half_floats(&tensor.read()?),
+                _ => continue,
+            };
+            state.insert(todays_name(&name), tensor.shape().to_vec(), values);
+        }
+        Ok(state)
+    }
+}
+
+/// Single floats in a safetensors file's order of bytes.
+pub(crate) fn single_floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+fn half_floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<2>().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect()
+}
+
+/// Torchvision's published DenseNet weights are older than its code and say `norm.1` for `norm1`; wrappers put a prefix
+/// before all names.
+fn todays_name(name: &str) -> String {
+    let start = ["features.", "classifier."].into_iter().filter_map(|root| name.find(root)).min().unwrap_or(0);
+    let mut name = name[start..].to_string();
+    for (published, todays) in
+        [(".norm.1.", ".norm1."), (".norm.2.", ".norm2."), (".conv.1.", ".conv1."), (".conv.2.", ".conv2.")]
+    {
+        name = name.replace(published, todays);
+    }
+    name
+}
+
+/// What [`StateDict::adopt`] did, by parameter names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Adopted {
+    pub taken: usize,
+    /// Not in the other state, or of another shape there.
+    pub kept: Vec<String>,
+    /// Of the other state, without a place here.
+    pub unused: Vec<String>,
+}
+
+impl std::fmt::Display for Adopted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} parameters taken", self.taken)?;
+        for (what, names) in [("not there, left as drawn", &self.kept), ("not used", &self.unused)] {
+            if !names.is_empty() {
+                write!(f, "; {what}: {}", names.join(", "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::architecture::{Architecture, Attention};
+    use crate::model::formula;
+
+    use super::*;
+
+    #[test]
+    fn a_saved_checkpoint_reads_back() {
+        let mut state = StateDict::default();
+        state.insert("features.conv0.weight", vec![2, 1, 1, 2], vec![0.1, -2.0, 3.5, 1e-3]);
+        state.metadata.insert("architecture".into(), "{}".into());
+        let path = std::env::temp_dir().join(format!("state-dict-{}.safetensors", std::process::id()));
+        state.save(&path, Precision::Single).unwrap();
+        assert_eq!(StateDict::load(&path).unwrap(), state);
+        state.save(&path, Precision::Half).unwrap();
+        let half = StateDict::load(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(half, state.rounded_to_half());
+    }
+
+    /// `golden/torchvision_tiny.py`
+    #[test]
+    fn torchvisions_checkpoints_of_both_spellings_fill_the_backbone() {
+        let architecture = Architecture::tiny(Attention::Cbam);
+        let formula = formula::state(&architecture);
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+        for file in ["torchvision-tiny.pth", "torchvision-tiny-published.pth", "torchvision-tiny.safetensors"] {
+            let mut state = formula.clone();
+            state.parameters.values_mut().for_each(|parameter| parameter.values.fill(0.0));
+            let adopted = state.adopt(&StateDict::load(&golden.join(file)).unwrap()).unwrap();
+            for (name, parameter) in &state.parameters {
+                let kept = name.contains("cbam") || name.contains("classifier");
+                assert_eq!(adopted.kept.contains(name), kept, "{file}: {name}");
+                // The formula's transitions are wider where attention follows; the file has those of the plain network.
+                if !kept && !name.contains("transition") {
+                    assert_eq!(parameter, &formula.parameters[name], "{file}: {name}");
+                }
+                assert_eq!(kept, parameter.values.iter().all(|value| *value == 0.0), "{file}: {name}");
+            }
+            assert_eq!(adopted.taken + adopted.kept.len(), state.parameters.len());
+            assert!(adopted.to_string().contains("classifier.weight"), "{adopted}");
+        }
+    }
+
+    #[test]
+    fn a_backbone_of_another_shape_is_refused() {
+        let mut state = formula::state(&Architecture::tiny(Attention::None));
+        let other = formula::state(&Architecture { growth_rate: 8, ..Architecture::tiny(Attention::None) });
+        assert!(matches!(state.adopt(&other), Err(StateDictError::Shape { .. })));
+        assert!(matches!(state.adopt(&StateDict::default()), Err(StateDictError::Missing { .. })));
+    }
+
+    #[test]
+    fn what_is_no_checkpoint_is_an_error() {
+        let path = std::env::temp_dir().join(format!("no-state-dict-{}.pth", std::process::id()));
+        for content in [&b""[..], b"no checkpoint", b"12345678{", b"PK\x03\x04 cut off"] {
+            std::fs::write(&path, content).unwrap();
+            assert!(matches!(StateDict::load(&path), Err(StateDictError::Format { .. })), "{content:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_foreign_shape_is_named() {
+        let mut state = StateDict::default();
+        state.insert("classifier.weight", vec![3, 4], vec![0.0; 12]);
+        let message = state.get_shaped("classifier.weight", &[3, 1024]).unwrap_err().to_string();
+        assert!(message.contains("classifier.weight") && message.contains("another architecture"));
+    }
+}

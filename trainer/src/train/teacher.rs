@@ -1,0 +1,264 @@
+//! What a teacher network says of a view (Hinton et al. 2015, "Distilling the knowledge in a neural network"; Romero et
+//! al. 2015, "FitNets", for the features), run through tract.
+
+use std::path::{Path, PathBuf};
+
+use image::GrayImage;
+use image::imageops::{self, FilterType};
+use tract_onnx::pb::NodeProto;
+use tract_onnx::prelude::*;
+use xray_triage_core::bundle::sha256_hex;
+use xray_triage_core::decision::{self, Class, Scaling};
+
+/// A classifier in ONNX: input `[1, 3, side, side]` of gray in 0..=1 replicated (its normalisation is inside), output
+/// the logits `[1, 3]` in the order of [`Class::ALL`]. What its last linear layer reads are its features; where those are
+/// the mean over a map, the map is learned from, too.
+pub struct Teacher {
+    model: Arc<TypedRunnableModel>,
+    side: u32,
+    features: usize,
+    /// Channels, rows and columns of the map whose mean the features are; `None` if they are no mean over a map.
+    map_shape: Option<[usize; 3]>,
+    sha256: String,
+}
+
+/// What the teacher says of one view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lesson {
+    /// In the order of [`Class::ALL`].
+    pub probabilities: [f32; 3],
+    /// What the teacher's last linear layer reads.
+    pub features: Vec<f32>,
+    /// `None` if the features are no mean over a map.
+    pub map: Option<FeatureMap>,
+}
+
+/// The map whose mean is the teacher's features.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeatureMap {
+    /// Channels, rows, columns; each at least 1.
+    shape: [usize; 3],
+    values: Vec<f32>,
+}
+
+impl FeatureMap {
+    /// The features of all channels at the centres of a `cells` x `cells` grid over the view, place by place, row by row:
+    /// `[cells * cells, channels]`. Between the map's own cells they are interpolated.
+    pub fn at_cells(&self, cells: usize) -> Vec<f32> {
+        let [channels, rows, columns] = self.shape;
+        // Two neighbouring cells of the map and the share of the second.
+        let neighbours = |cell: usize, count: usize| {
+            let place = (cell as f32 + 0.5) / cells as f32;
+            let place = (place * count as f32 - 0.5).clamp(0.0, (count - 1) as f32);
+            let first = place.floor() as usize;
+            (first, (first + 1).min(count - 1), place.fract())
+        };
+        let mut features = Vec::with_capacity(cells * cells * channels);
+        for cell in 0..cells * cells {
+            let (upper, lower, down) = neighbours(cell / cells, rows);
+            let (left, right, across) = neighbours(cell % cells, columns);
+            features.extend((0..channels).map(|channel| {
+                let at = |row: usize, column: usize| self.values[(channel * rows + row) * columns + column];
+                let along = |row| at(row, left) * (1.0 - across) + at(row, right) * across;
+                along(upper) * (1.0 - down) + along(lower) * down
+            }));
+        }
+        features
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{path}: not usable as a teacher ({reason}); it needs one input [1,3,N,N], one output [1,3] and a last linear layer \
+     (Gemm or MatMul)"
+)]
+pub struct TeacherError {
+    path: PathBuf,
+    reason: String,
+}
+
+impl Teacher {
+    pub fn load(path: &Path) -> Result<Self, TeacherError> {
+        let failed = |reason: String| TeacherError { path: path.into(), reason };
+        let explain = |error: TractError| failed(format!("{error:#}"));
+        let file = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let onnx = tract_onnx::onnx();
+        let proto = onnx.proto_model_for_read(&mut &file[..]).map_err(explain)?;
+        let layers: Vec<&NodeProto> = proto.graph.iter().flat_map(|graph| &graph.node).collect();
+        let is_linear = |layer: &&&NodeProto| matches!(layer.op_type.as_str(), "Gemm" | "MatMul");
+        let read_by_last_linear = layers.iter().rev().find(is_linear).and_then(|layer| layer.input.first());
+        let features = read_by_last_linear.ok_or_else(|| failed("it has no linear layer".into()))?;
+        let mut model = onnx.model_for_proto_model(&proto).map_err(explain)?;
+        let mut outputs = model.output_outlets().map_err(explain)?.to_vec();
+        let counts = [model.input_outlets().map_err(explain)?.len(), outputs.len()];
+        if counts != [1, 1] {
+            return Err(failed(format!("it has {} inputs and {} outputs", counts[0], counts[1])));
+        }
+        let outlet = model.find_outlet_label(features);
+        outputs.push(outlet.ok_or_else(|| failed(format!("its tensor {features} has no origin")))?);
+        outputs.extend(map_of_mean(&layers, features).and_then(|map| model.find_outlet_label(map)));
+        model.select_output_outlets(&outputs).map_err(explain)?;
+        let model = model.into_optimized().map_err(explain)?;
+        let shape = |fact: TractResult<&TypedFact>| match fact {
+            Ok(fact) => Ok(fact.shape.as_concrete().map(<[_]>::to_vec).unwrap_or_default()),
+            Err(error) => Err(explain(error)),
+        };
+        let side = match shape(model.input_fact(0))?[..] {
+            [1, 3, height, width] if height == width => width as u32,
+            ref other => return Err(failed(format!("its input is {other:?}"))),
+        };
+        if shape(model.output_fact(0))? != [1, 3] {
+            return Err(failed("its output is another".into()));
+        }
+        let features = match shape(model.output_fact(1))?[..] {
+            [1, features] => features,
+            ref other => return Err(failed(format!("what its last linear layer reads is {other:?}"))),
+        };
+        let map_shape = outputs.get(2).map(|_| shape(model.output_fact(2))).transpose()?;
+        let map_shape = match map_shape.as_deref() {
+            Some(&[1, channels, rows, columns]) => Some([channels, rows, columns]),
+            _ => None,
+        };
+        let model = model.into_runnable().map_err(explain)?;
+        Ok(Teacher { model, side, features, map_shape, sha256: sha256_hex(&file) })
+    }
+
+    /// Of its file.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Side of the picture it looks at, pixels.
+    pub fn side(&self) -> u32 {
+        self.side
+    }
+
+    /// How many features its last linear layer reads.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Whether its lessons have a map.
+    pub fn has_map(&self) -> bool {
+        self.map_shape.is_some()
+    }
+
+    /// What it says of a view, of any size.
+    ///
+    /// # Errors
+    /// tract cannot run the network.
+    pub fn teach(&self, view: &GrayImage) -> TractResult<Lesson> {
+        let view = imageops::resize(view, self.side, self.side, FilterType::Triangle);
+        let gray = view.as_raw().iter().map(|gray| f32::from(*gray) / 255.0);
+        let input: Vec<f32> = gray.clone().chain(gray.clone()).chain(gray).collect();
+        let side = self.side as usize;
+        let outputs = self.model.run(tvec!(Tensor::from_shape(&[1, 3, side, side], &input)?.into()))?;
+        let values = |output: &TValue| -> TractResult<Vec<f32>> {
+            Ok(output.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+        };
+        let logits: [f32; 3] = values(&outputs[0])?.as_slice().try_into()?;
+        let probabilities = decision::probabilities(&logits, &Scaling::NONE);
+        let probabilities = Class::ALL.map(|class| probabilities.of(class) as f32);
+        let map = match self.map_shape {
+            Some(shape) => Some(FeatureMap { shape, values: values(&outputs[2])? }),
+            None => None,
+        };
+        Ok(Lesson { probabilities, features: values(&outputs[1])?, map })
+    }
+}
+
+/// The tensor that `features` are the mean of over all places, if they are one.
+fn map_of_mean<'a>(layers: &[&'a NodeProto], features: &str) -> Option<&'a str> {
+    let origin = layers.iter().find(|layer| layer.output.iter().any(|output| output == features))?;
+    let read = origin.input.first()?;
+    match origin.op_type.as_str() {
+        "GlobalAveragePool" => Some(read),
+        "Flatten" | "Reshape" | "Squeeze" | "Dropout" | "Identity" => map_of_mean(layers, read),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::export::onnx::{Attribute, Model};
+
+    use super::*;
+
+    /// A teacher of two pixels each way whose features are the means of the channels, and whose logits are 0, once and
+    /// twice their sum.
+    fn onnx(with_linear_layer: bool) -> Vec<u8> {
+        model(with_linear_layer).encode()
+    }
+
+    fn model(with_linear_layer: bool) -> Model {
+        let mut model = Model::new("teacher");
+        let image = model.input("image", &[1, 3, 2, 2]);
+        let map = model.node("Relu", "map", &[&image], &[]);
+        let mean = model.node("GlobalAveragePool", "mean", &[&map], &[]);
+        let features = model.node("Flatten", "features", &[&mean], &[("axis", Attribute::Int(1))]);
+        let weight = model.floats("weight".into(), &[3, 3], &[0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 0.0, 1.0, 2.0]);
+        let logits = match with_linear_layer {
+            true => model.node("MatMul", "logits", &[&features, &weight], &[]),
+            false => model.node("Relu", "logits", &[&features], &[]),
+        };
+        model.output(&logits, &[1, 3]);
+        model
+    }
+
+    #[test]
+    fn the_file_that_training_is_tested_with_is_this_teacher() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/teacher.onnx");
+        assert_eq!(std::fs::read(file).unwrap(), onnx(true));
+    }
+
+    #[test]
+    fn a_lesson_is_the_softmax_and_what_the_last_linear_layer_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("teacher.onnx");
+        std::fs::write(&path, onnx(true)).unwrap();
+        let teacher = Teacher::load(&path).unwrap();
+        assert_eq!((teacher.side(), teacher.features(), teacher.has_map()), (2, 3, true));
+        let view = GrayImage::from_pixel(7, 5, image::Luma([51]));
+        let Lesson { probabilities, features, .. } = teacher.teach(&view).unwrap();
+        let close = |found: &[f32], expected: [f32; 3]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(features.len() == 3 && close(&features, [0.2; 3]), "{features:?}");
+        let powers = [0.0f32, 0.6, 1.2].map(f32::exp);
+        assert!(close(&probabilities, powers.map(|power| power / powers.iter().sum::<f32>())), "{probabilities:?}");
+    }
+
+    /// Two channels on a grid of two rows and three columns: ten times the row plus the column, and minus it.
+    #[test]
+    fn a_map_is_read_between_its_cells() {
+        let values = [0.0, 1.0, 2.0, 10.0, 11.0, 12.0];
+        let map =
+            FeatureMap { shape: [2, 2, 3], values: values.into_iter().chain(values.map(|value| -value)).collect() };
+        assert_eq!(map.at_cells(1), [6.0, -6.0]);
+        assert_eq!(map.at_cells(2), [0.25, -0.25, 1.75, -1.75, 10.25, -10.25, 11.75, -11.75]);
+    }
+
+    #[test]
+    fn features_that_are_a_mean_over_a_map_come_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("teacher.onnx");
+        std::fs::write(&path, onnx(true)).unwrap();
+        let view = GrayImage::from_fn(2, 2, |x, _| image::Luma([if x == 0 { 0 } else { 255 }]));
+        let Lesson { features, map, .. } = Teacher::load(&path).unwrap().teach(&view).unwrap();
+        assert_eq!(features, [0.5; 3]);
+        assert_eq!(map.unwrap().at_cells(2), [[0.0; 3], [1.0; 3], [0.0; 3], [1.0; 3]].concat());
+    }
+
+    #[test]
+    fn what_cannot_teach_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("teacher.onnx");
+        let error = || Teacher::load(&path).err().unwrap().to_string();
+        std::fs::write(&path, onnx(false)).unwrap();
+        assert!(error().contains("teacher.onnx") && error().contains("no linear layer"), "{}", error());
+        let mut two_outputs = model(true);
+        two_outputs.output("features", &[1, 3]);
+        std::fs::write(&path, two_outputs.encode()).unwrap();
+        assert!(error().contains("1 inputs and 2 outputs"), "{}", error());
+        std::fs::write(&path, b"no network").unwrap();
+        assert!(error().contains("not usable as a teacher"), "{}", error());
+    }
+}
