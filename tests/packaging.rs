@@ -192,6 +192,42 @@ impl Manager {
     }
 }
 
+/// A process's sockets that listen or are connected over a network, by the kernel's numbers.
+#[cfg(target_os = "linux")]
+fn network_sockets(process: u32) -> Vec<String> {
+    let folder = format!("/proc/{process}");
+    let opened = fs::read_dir(format!("{folder}/fd")).expect("the process's open files");
+    // A file that was closed meanwhile is none.
+    let opened = opened.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let number = |file: &Path| Some(file.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_string());
+    let opened: Vec<String> = opened.filter_map(|file| number(&file)).collect();
+    let tables = ["tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6"];
+    // A kernel without IPv6 lacks some.
+    let tables = tables.iter().filter_map(|name| fs::read_to_string(format!("{folder}/net/{name}")).ok());
+    let tables: String = tables.collect();
+    let network: Vec<&str> = tables.lines().filter_map(|line| line.split_whitespace().nth(9)).collect();
+    opened.into_iter().filter(|socket| network.contains(&socket.as_str())).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_running_box_has_no_network_socket() {
+    let folder = TempDir::new().expect("a temporary folder");
+    image::GrayImage::new(40, 30).save(folder.path().join("film.png")).expect("a picture written");
+    let (manager, mut child) = start_managed(&folder, &[]);
+    assert_eq!(manager.next(seconds("TimeoutStartSec")), "READY=1");
+    for _ in 0..10 {
+        assert_eq!(manager.next(seconds("WatchdogSec")), "WATCHDOG=1");
+        assert_eq!(network_sockets(child.id()), Vec::<String>::new());
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().expect("the program ends").success());
+
+    // One would have been seen.
+    let _listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    assert!(!network_sockets(std::process::id()).is_empty());
+}
+
 #[test]
 fn a_stop_waits_for_the_film_in_hand_for_as_long_as_that_takes() {
     let folder = TempDir::new().expect("a temporary folder");
