@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use xray_triage::caselog::clock_unset;
 use xray_triage::config::Config;
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its main is cargo's to call")]
 #[path = "../build.rs"]
 mod build_script;
 

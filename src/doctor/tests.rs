@@ -50,11 +50,7 @@ fn refused() -> Assessment {
 
 #[test]
 fn the_known_model_is_the_built_in_one() {
-    assert_eq!(
-        crate::embedded_model::bundle().unwrap().manifest.sha256,
-        KNOWN.0,
-        "judge the stored film with the new model"
-    );
+    assert_eq!(embedded_model::bundle().unwrap().manifest.sha256, KNOWN.0, "judge the stored film with the new model");
     image_file::decode(FILM).unwrap();
 }
 

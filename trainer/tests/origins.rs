@@ -1,5 +1,7 @@
 //! The origin of the shipped bundle's figures is that of the bundle: `calibration/densenet121-cbam`.
 
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::path::PathBuf;
 
 use toml::Table;
