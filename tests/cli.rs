@@ -589,7 +589,7 @@ fn the_simulated_box_judges_a_film_at_each_press_and_outlives_a_camera_fault() {
     let folder = Folder::new();
     folder.file("a.png", b"not a picture");
     folder.film("b.png");
-    GrayImage::from_pixel(400, 400, image::Luma([128])).save(folder.path("c.png")).expect("a picture written");
+    GrayImage::from_pixel(400, 400, Luma([128])).save(folder.path("c.png")).expect("a picture written");
     let output = run_simulated(&folder, "\npress\n\nlong\n");
     let log = String::from_utf8_lossy(&output.stderr);
     assert_eq!(code(&output), 0, "{log}");

@@ -1,4 +1,5 @@
-//! The Debian package's settings file and its service, and what a build takes from the changelog.
+//! The Debian package: its settings file, its service, its changelog and licences, and what a build takes from the
+//! changelog.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 use xray_triage::caselog::clock_unset;
 use xray_triage::config::Config;
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its main is cargo's to call")]
 #[path = "../build.rs"]
 mod build_script;
 
@@ -76,6 +77,50 @@ fn the_program_knows_the_date_of_its_newest_release() {
     let at = |second| jiff::Timestamp::from_second(second).expect("a time");
     assert!(clock_unset(at(earliest - 1)));
     assert!(!clock_unset(at(earliest)));
+}
+
+/// What a program of `scripts/` prints; `None` where there is no Python.
+fn script(name: &str, args: &[&str]) -> Option<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name);
+    let output = match Command::new("python3").arg(path).args(args).output() {
+        Ok(output) => output,
+        Err(error) => {
+            println!("skipped: python3 is not here ({error})");
+            return None;
+        }
+    };
+    assert!(output.status.success(), "scripts/{name}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
+#[test]
+fn the_packages_changelog_is_of_this_version_and_understood_by_debian() {
+    let Some(changelog) = script("debian-changelog", &[]) else { return };
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(changelog.starts_with(&format!("xray-triage ({version}) bookworm; urgency=medium\n")), "{changelog}");
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join("changelog");
+    fs::write(&file, &changelog).expect("a changelog written");
+    let parsed = match Command::new("dpkg-parsechangelog").arg("--all").arg("--file").arg(&file).output() {
+        Ok(parsed) => parsed,
+        Err(error) => return println!("skipped: dpkg-parsechangelog is not here ({error})"),
+    };
+    assert!(parsed.status.success() && parsed.stderr.is_empty(), "{}", String::from_utf8_lossy(&parsed.stderr));
+    assert!(String::from_utf8_lossy(&parsed.stdout).contains(&format!("\nVersion: {version}\n")));
+}
+
+#[test]
+fn the_package_has_the_licence_of_each_crate_in_the_program() {
+    let Some(texts) = script("licences", &["texts"]) else { return };
+    // A crate that builds for every target, one of the box's hardware, one from this tree, one without a file of its own.
+    for line in ["\nserde_json 1.", "\nrppal 0.", "\nv4l2-sys-mit 0.", "\ndrm-fourcc 2."] {
+        assert_eq!(texts.matches(line).count(), 1, "{line:?} in scripts/licences texts");
+    }
+    assert!(!texts.contains("\nburn "), "the trainer is not in the program");
+    // The number of each text that a line names has a text.
+    let last = texts.lines().filter_map(|line| line.split_once("; text ")?.1.split(", ").last()?.parse::<u32>().ok());
+    let last = last.max().expect("crates are listed");
+    assert!(texts.contains(&format!("\nText {last}\n")), "text {last} is there");
 }
 
 fn strip_setting(line: &str) -> &str {
@@ -146,6 +191,42 @@ impl Manager {
         let length = self.0.recv(&mut message).unwrap_or_else(|error| panic!("nothing within {limit:?}: {error}"));
         str::from_utf8(&message[..length]).expect("UTF-8").trim().to_string()
     }
+}
+
+/// A process's sockets that listen or are connected over a network, by the kernel's numbers.
+#[cfg(target_os = "linux")]
+fn network_sockets(process: u32) -> Vec<String> {
+    let folder = format!("/proc/{process}");
+    let opened = fs::read_dir(format!("{folder}/fd")).expect("the process's open files");
+    // A file that was closed meanwhile is none.
+    let opened = opened.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let number = |file: &Path| Some(file.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_string());
+    let opened: Vec<String> = opened.filter_map(|file| number(&file)).collect();
+    let tables = ["tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6"];
+    // A kernel without IPv6 lacks some.
+    let tables = tables.iter().filter_map(|name| fs::read_to_string(format!("{folder}/net/{name}")).ok());
+    let tables: String = tables.collect();
+    let network: Vec<&str> = tables.lines().filter_map(|line| line.split_whitespace().nth(9)).collect();
+    opened.into_iter().filter(|socket| network.contains(&socket.as_str())).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_running_box_has_no_network_socket() {
+    let folder = TempDir::new().expect("a temporary folder");
+    image::GrayImage::new(40, 30).save(folder.path().join("film.png")).expect("a picture written");
+    let (manager, mut child) = start_managed(&folder, &[]);
+    assert_eq!(manager.next(seconds("TimeoutStartSec")), "READY=1");
+    for _ in 0..10 {
+        assert_eq!(manager.next(seconds("WatchdogSec")), "WATCHDOG=1");
+        assert_eq!(network_sockets(child.id()), Vec::<String>::new());
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().expect("the program ends").success());
+
+    // One would have been seen.
+    let _listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    assert!(!network_sockets(std::process::id()).is_empty());
 }
 
 #[test]

@@ -5,7 +5,14 @@
 //! under the BSD-3-Clause licence. They hold for x86-64, aarch64 and 32-bit ARM with glibc: every type that differs
 //! between these targets is one of `std::os::raw`.
 
-#![allow(missing_docs, non_camel_case_types, non_snake_case, non_upper_case_globals, clippy::all)]
+#![allow(
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    clippy::all,
+    reason = "the kernel's names"
+)]
 
 include!("bindings.rs");
 
