@@ -57,7 +57,7 @@ fn refused() -> Assessment {
 #[test]
 fn the_known_model_is_the_built_in_one() {
     assert_eq!(
-        embedded_model::bundle().unwrap().manifest.sha256,
+        crate::embedded_model::bundle().unwrap().manifest.sha256,
         KNOWN.0,
         "the model changed: judge the stored film with the new one, and write down hash and answer"
     );
