@@ -22,7 +22,7 @@ pub struct LayerError {
 /// the float network gives its input, and input, weights and result are rounded as in the int8 graph (after the ReLU
 /// where one follows).
 ///
-/// `ranges` is what the int8 graph is made with. Each input is `3 * size * size` values as for [`super::calibrate()`].
+/// `ranges` is what the int8 graph is made with. Each input is `3 * size * size` values as for [`super::measure_ranges()`].
 pub fn layer_errors(
     architecture: &Architecture,
     state: &StateDict,
