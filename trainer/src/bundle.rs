@@ -18,7 +18,7 @@ use xray_triage_core::network::Network;
 use xray_triage_core::ood::{OodModel, VALUES};
 use xray_triage_core::preprocess::{self, InputSpec};
 
-use crate::data::dataset::LabelledPlate;
+use crate::data::dataset::LabelledFilm;
 use crate::disk::{self, at};
 use crate::export::{self, Estimator, LayerError, Ranges};
 use crate::model::architecture::Architecture;
@@ -112,7 +112,7 @@ pub struct Target<'a> {
 pub fn export(
     checkpoint: &Path,
     target: &Target,
-    films: &[LabelledPlate],
+    films: &[LabelledFilm],
     training: toml::Table,
 ) -> Result<(Vec<u8>, Vec<u8>), AnyError> {
     let &Target { folder, quantization_file, id, size, estimator } = target;
@@ -122,7 +122,7 @@ pub fn export(
     state.save(&weights, Precision::Half)?;
     let spec = InputSpec::imagenet(size);
     let side = size as usize;
-    let inputs = films.iter().map(|film| preprocess::tensor(&film.plate, &spec));
+    let inputs = films.iter().map(|film| preprocess::tensor(&film.picture, &spec));
     let quantized = export::quantize(&architecture, &state, side, inputs, estimator)?;
     let float = export::float_model(&architecture, &state, side)?;
     disk::write(&folder.join(MODEL_FILE), &quantized.model)?;
@@ -176,13 +176,13 @@ fn uncalibrated(id: &str, model: &[u8], film_space: &[u8], input: InputSpec, tra
 pub fn write_layer_errors(
     folder: &Path,
     quantization_file: &Path,
-    films: &[LabelledPlate],
+    films: &[LabelledFilm],
     table: &Path,
 ) -> Result<Vec<LayerError>, AnyError> {
     let manifest = Bundle::load(folder)?.manifest;
     let (architecture, state) = read_checkpoint(&folder.join(WEIGHTS_FILE))?;
     let quantization = Quantization::read(quantization_file)?;
-    let inputs = films.iter().map(|film| preprocess::tensor(&film.plate, &manifest.input));
+    let inputs = films.iter().map(|film| preprocess::tensor(&film.picture, &manifest.input));
     let side = manifest.input.size as usize;
     let layers = export::layer_errors(&architecture, &state, side, inputs, &quantization.ranges)?;
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -243,7 +243,7 @@ pub fn calibrate(
     folder: &Path,
     calibration_file: &Path,
     training_films: &FilmDescriptions,
-    films: &[LabelledPlate],
+    films: &[LabelledFilm],
     arithmetic: Arithmetic,
     threads: usize,
 ) -> Result<Manifest, AnyError> {
@@ -257,24 +257,24 @@ pub fn calibrate(
     };
     let network = Network::load(&model, manifest.input.size, threads)?;
     let film_space = training_films.space();
-    let own: Vec<f64> = films.iter().map(|film| film_space.score(&film.plate)).collect();
+    let own: Vec<f64> = films.iter().map(|film| film_space.score(&film.picture)).collect();
     let mut distances = training_films.held_out();
     distances.extend(&own);
     let fit = |profile: Profile| -> Result<ProfileCalibration, AnyError> {
         let mut scored = Vec::with_capacity(films.len());
         let mut added = Vec::with_capacity(films.len());
         for (index, film) in films.iter().enumerate() {
-            let (plate, found) = match photograph(&film.plate, profile, index) {
+            let (picture, found) = match photograph(&film.picture, profile, index) {
                 Some(frame) => {
                     let rectified = film::rectify(&frame, Some(profile));
                     (rectified.film, rectified.outline.found)
                 }
-                None => (film.plate.clone(), true),
+                None => (film.picture.clone(), true),
             };
             if found {
-                added.push(film_space.score(&plate) - own[index]);
+                added.push(film_space.score(&picture) - own[index]);
             }
-            let prediction = network.run(&preprocess::tensor(&plate, &manifest.input))?;
+            let prediction = network.run(&preprocess::tensor(&picture, &manifest.input))?;
             scored.push(Scored { logits: prediction.logits, truth: film.film.label });
         }
         let ood_above = ood::threshold(&distances, &added);
@@ -306,13 +306,13 @@ pub fn calibrate(
 }
 
 /// A simulated photograph of a film for a profile, as gray after JPEG, levels 1 to 3 in turn; none for the digital one.
-pub fn photograph(plate: &GrayImage, profile: Profile, index: usize) -> Option<GrayImage> {
-    photograph_at(plate, profile, (index % 3 + 1) as u8, index)
+pub fn photograph(picture: &GrayImage, profile: Profile, index: usize) -> Option<GrayImage> {
+    photograph_at(picture, profile, (index % 3 + 1) as u8, index)
 }
 
 /// The same at a given level of the simulator, 1 to 4.
-pub fn photograph_at(plate: &GrayImage, profile: Profile, level: u8, index: usize) -> Option<GrayImage> {
-    Some(simulate::simulator(profile)?(plate, &Effects::all(level), index as u64).into_gray())
+pub fn photograph_at(picture: &GrayImage, profile: Profile, level: u8, index: usize) -> Option<GrayImage> {
+    Some(simulate::simulator(profile)?(picture, &Effects::all(level), index as u64).into_gray())
 }
 
 /// Puts figures into the bundle's manifest under `name`.

@@ -33,7 +33,7 @@ use self::loss::{forward, validate};
 use self::pace::Pace;
 pub use self::settings::{Schedule, Stage, TrainConfig};
 pub use self::views::Example;
-use crate::data::dataset::LabelledPlate;
+use crate::data::dataset::LabelledFilm;
 use crate::model::backend;
 use crate::model::fake_quantization::Rounding;
 use crate::model::network::Network;
@@ -101,7 +101,7 @@ impl Progress {
 pub struct Material<'a> {
     pub train: &'a [Example],
     /// What decides which weights are kept.
-    pub val: &'a [LabelledPlate],
+    pub val: &'a [LabelledFilm],
     /// It looks at the very view that the network is trained on (Beyer et al. 2022, "Knowledge distillation: a good teacher
     /// is patient and consistent").
     pub teacher: Option<&'a Teacher>,

@@ -1,10 +1,12 @@
 //! The exported graphs, run by tract, against PyTorch's results for the same weights (`golden/reference.py`).
 
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::path::Path;
 
 use image::{GrayImage, Luma};
 use trainer::bundle::{self, Target};
-use trainer::data::dataset::{Film, LabelledPlate};
+use trainer::data::dataset::{Film, LabelledFilm};
 use trainer::export::agreement::{Agreement, RuntimeOutputs};
 use trainer::export::{
     Estimator, LayerError, Ranges, Session, float_model, int8_model, layer_errors, measure_ranges, quantize,
@@ -111,7 +113,7 @@ fn each_layer_is_measured_alone_and_the_worst_comes_first() {
 }
 
 /// A film with a lit left or right half.
-fn film(number: u8) -> LabelledPlate {
+fn film(number: u8) -> LabelledFilm {
     let film = Film {
         image_id: number.to_string(),
         path: Default::default(),
@@ -122,11 +124,11 @@ fn film(number: u8) -> LabelledPlate {
         split: "train".into(),
         protocol: String::new(),
     };
-    let plate = GrayImage::from_fn(80, 64, |x, y| {
+    let picture = GrayImage::from_fn(80, 64, |x, y| {
         let lit = (x < 40) == number.is_multiple_of(2);
         Luma([if lit { 180 } else { 40 } + ((7 * x + 13 * y) % 50) as u8])
     });
-    LabelledPlate { film, plate }
+    LabelledFilm { film, picture }
 }
 
 #[test]
@@ -162,7 +164,7 @@ fn a_bundle_keeps_where_its_layer_errors_come_from_and_its_weights_open_in_float
     assert_eq!(exported.manifest.id, "tiny-1");
     // The float network of the checkpoint, which nothing has calibrated.
     assert!(opened.model == float);
-    assert!(opened.manifest.profiles.digital.ood_above >= opened.ood.score(&films[0].plate));
+    assert!(opened.manifest.profiles.digital.ood_above >= opened.ood.score(&films[0].picture));
 }
 
 #[test]

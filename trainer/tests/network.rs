@@ -1,5 +1,7 @@
 //! The Burn network against PyTorch's results for the same weights (`golden/reference.py`), and its training loop.
 
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::tensor::{Tensor, TensorData};
 use image::{GrayImage, Luma};
 use trainer::bundle;
-use trainer::data::dataset::{Film, LabelledPlate};
+use trainer::data::dataset::{Film, LabelledFilm};
 use trainer::export::{self, Estimator, Session};
 use trainer::measure::ablation;
 use trainer::measure::compare::Comparison;
@@ -108,7 +110,7 @@ fn examples() -> Vec<Example> {
         .map(|number| {
             let label = Class::ALL[number as usize % 3];
             Example {
-                plate: film(label, number),
+                picture: film(label, number),
                 label,
                 photographs: vec![],
                 lungs: Some(GrayImage::from_pixel(4, 4, Luma([200]))),
@@ -122,7 +124,7 @@ fn teacher() -> Teacher {
     Teacher::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/teacher.onnx")).unwrap()
 }
 
-fn validation() -> Vec<LabelledPlate> {
+fn validation() -> Vec<LabelledFilm> {
     (20..26)
         .map(|number| {
             let label = Class::ALL[number as usize % 3];
@@ -136,7 +138,7 @@ fn validation() -> Vec<LabelledPlate> {
                 split: "val".into(),
                 protocol: String::new(),
             };
-            LabelledPlate { film: film_row, plate: film(label, number) }
+            LabelledFilm { film: film_row, picture: film(label, number) }
         })
         .collect()
 }
@@ -251,7 +253,7 @@ fn a_last_step_of_one_film_does_no_harm() {
 
 /// Inputs of the tiny network: films as they are.
 fn inputs() -> Vec<Vec<f32>> {
-    validation().iter().map(|film| preprocess::tensor(&film.plate, &InputSpec::imagenet(32))).collect()
+    validation().iter().map(|film| preprocess::tensor(&film.picture, &InputSpec::imagenet(32))).collect()
 }
 
 #[test]
@@ -294,7 +296,7 @@ fn training_as_int8_learns_to_live_with_it() {
     let right = |state: &StateDict| {
         let model = export::int8_model(&learned.architecture, state, 32, &ranges).unwrap();
         let session = Session::load(&model, 32).unwrap();
-        let is_right = |(film, input): (LabelledPlate, Vec<f32>)| {
+        let is_right = |(film, input): (LabelledFilm, Vec<f32>)| {
             let logits: [f32; 3] = session.run(&input).unwrap().swap_remove(0).try_into().unwrap();
             decision::probabilities(&logits, &Scaling::NONE).top() == film.film.label
         };

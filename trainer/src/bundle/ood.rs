@@ -8,7 +8,7 @@ use nalgebra::{DMatrix, SymmetricEigen};
 use serde::{Deserialize, Serialize};
 use xray_triage_core::ood::{OodModel, VALUES};
 
-use crate::data::dataset::{Film, LabelledPlate};
+use crate::data::dataset::{Film, LabelledFilm};
 use crate::measure::metrics::Estimate;
 
 /// Dimensions of the space. Of 32, 64 and 96 the one with which most foreign pictures are farther away than 99 of 100
@@ -29,7 +29,7 @@ pub struct FilmDescriptions {
 }
 
 impl FilmDescriptions {
-    pub fn of(films: &[LabelledPlate]) -> Self {
+    pub fn of(films: &[LabelledFilm]) -> Self {
         // A film of nobody known is a patient of its own.
         let patient = |film: &Film| match film.patient_id.is_empty() {
             true => film.image_id.clone(),
@@ -37,8 +37,8 @@ impl FilmDescriptions {
         };
         FilmDescriptions {
             patients: films.iter().map(|film| patient(&film.film)).collect(),
-            upright: films.iter().map(|film| OodModel::describe(&film.plate)).collect(),
-            mirrored: films.iter().map(|film| OodModel::describe(&imageops::flip_horizontal(&film.plate))).collect(),
+            upright: films.iter().map(|film| OodModel::describe(&film.picture)).collect(),
+            mirrored: films.iter().map(|film| OodModel::describe(&imageops::flip_horizontal(&film.picture))).collect(),
         }
     }
 
@@ -185,8 +185,8 @@ mod tests {
     }
 
     /// A film of each picture, of the patient with the same place in `patients`.
-    fn described(plates: Vec<GrayImage>, patients: &[&str]) -> FilmDescriptions {
-        let film = |(number, (plate, patient)): (usize, (GrayImage, &&str))| {
+    fn described(pictures: Vec<GrayImage>, patients: &[&str]) -> FilmDescriptions {
+        let film = |(number, (picture, patient)): (usize, (GrayImage, &&str))| {
             let film = Film {
                 image_id: number.to_string(),
                 path: "film.png".into(),
@@ -197,9 +197,9 @@ mod tests {
                 split: "train".into(),
                 protocol: String::new(),
             };
-            LabelledPlate { film, plate }
+            LabelledFilm { film, picture }
         };
-        FilmDescriptions::of(&plates.into_iter().zip(patients).enumerate().map(film).collect::<Vec<_>>())
+        FilmDescriptions::of(&pictures.into_iter().zip(patients).enumerate().map(film).collect::<Vec<_>>())
     }
 
     #[test]
@@ -222,12 +222,12 @@ mod tests {
     #[test]
     fn a_patients_own_films_do_not_make_one_familiar() {
         let odd = || GrayImage::from_fn(48, 48, |x, y| Luma([((x * y) % 256) as u8]));
-        let plates = || vec![blob(0), blob(1), blob(2), odd(), odd()];
-        let alone = described(plates(), &["a", "b", "c", "d", "d"]).held_out();
-        let known = described(plates(), &["a", "b", "c", "d", "e"]).held_out();
+        let pictures = || vec![blob(0), blob(1), blob(2), odd(), odd()];
+        let alone = described(pictures(), &["a", "b", "c", "d", "d"]).held_out();
+        let known = described(pictures(), &["a", "b", "c", "d", "e"]).held_out();
         assert!(alone[3] > 0.05 && alone[3] == alone[4], "{alone:?}");
         assert!(known[3] < 0.001 && known[4] < 0.001, "{known:?}");
-        assert!(described(plates(), &["a"; 5]).held_out().is_empty());
+        assert!(described(pictures(), &["a"; 5]).held_out().is_empty());
     }
 
     #[test]

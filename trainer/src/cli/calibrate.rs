@@ -33,8 +33,8 @@ pub struct CalibrateArgs {
 
 pub fn calibrate(args: CalibrateArgs) -> Result<(), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
-    let training_films = FilmDescriptions::of(&dataset::read_plates(manifest.split("train")?)?.0);
-    let (films, _) = dataset::read_plates(manifest.split("val")?)?;
+    let training_films = FilmDescriptions::of(&dataset::read_films(manifest.split("train")?)?.0);
+    let (films, _) = dataset::read_films(manifest.split("val")?)?;
     dataset::check_classes("val", &films)?;
     let origin = args.operating_points.unwrap_or_else(|| calibration_file(&args.bundle, "operating-points.toml"));
     let manifest = bundle::calibrate(&args.bundle, &origin, &training_films, &films, args.network, args.threads)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use trainer::bundle;
-use trainer::data::dataset::{self, LabelledPlate, Manifest};
+use trainer::data::dataset::{self, LabelledFilm, Manifest};
 use trainer::disk;
 use trainer::export::{Estimator, agreement};
 use trainer::train;
@@ -97,11 +97,11 @@ const LARGEST_LOSS: f64 = 0.01;
 pub fn export(args: ExportArgs) -> Result<(), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
     let train = manifest.split("train")?;
-    let (mut films, _) = dataset::read_plates(train)?;
+    let (mut films, _) = dataset::read_films(train)?;
     // Before the work, so that a manifest without them is told of first.
     let val = match args.no_compare {
         true => None,
-        false => Some(dataset::read_plates(manifest.split("val")?)?.0),
+        false => Some(dataset::read_films(manifest.split("val")?)?.0),
     };
     let config = train::config_of(&args.run)?;
     let mut training = toml::Table::try_from(&config)?;
@@ -144,12 +144,12 @@ pub fn export(args: ExportArgs) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Accuracy (0..=1) of a network on plates.
-fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledPlate]) -> Result<f64, AnyError> {
+/// Accuracy (0..=1) of a network on films.
+fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledFilm]) -> Result<f64, AnyError> {
     let network = Network::load(model, spec.size, 2)?;
     let mut right = 0;
     for film in films {
-        let prediction = network.run(&preprocess::tensor(&film.plate, spec))?;
+        let prediction = network.run(&preprocess::tensor(&film.picture, spec))?;
         right += usize::from(decision::probabilities(&prediction.logits, &Scaling::NONE).top() == film.film.label);
     }
     Ok(right as f64 / films.len() as f64)

@@ -124,8 +124,8 @@ pub fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
     };
     if let (Some(profile), false) = (args.photographs, args.levels.is_empty()) {
         let judge = |&level: &u8| -> Result<_, AnyError> {
-            let photograph = |index: usize, plate: GrayImage| -> Result<GrayImage, AnyError> {
-                bundle::photograph_at(&plate, profile, level, index)
+            let photograph = |index: usize, picture: GrayImage| -> Result<GrayImage, AnyError> {
+                bundle::photograph_at(&picture, profile, level, index)
                     .ok_or_else(|| "digital films have no levels; give --photographs film or screen".into())
             };
             Ok((level, judge_altered(&triage, &films, photograph)?))
@@ -135,10 +135,10 @@ pub fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
         return print_figures(&evaluation, args.json);
     }
     let judged = match (args.lungs, args.photographs) {
-        (Some(view), _) => judge_altered(&triage, &films, |index, plate| Ok(view.of(&plate, &masks[index])))?,
+        (Some(view), _) => judge_altered(&triage, &films, |index, picture| Ok(view.of(&picture, &masks[index])))?,
         (None, None | Some(Profile::Digital)) => evaluate::judge(&triage, &films),
-        (None, Some(profile)) => judge_altered(&triage, &films, |index, plate| {
-            Ok(bundle::photograph(&plate, profile, index).unwrap_or(plate))
+        (None, Some(profile)) => judge_altered(&triage, &films, |index, picture| {
+            Ok(bundle::photograph(&picture, profile, index).unwrap_or(picture))
         })?,
     };
     let evaluation = judged_by(evaluate::evaluate(&triage, &args.on.split, &films, &judged));
@@ -158,7 +158,7 @@ pub fn evaluate(args: EvaluateArgs) -> Result<(), AnyError> {
     print_figures(&evaluation, args.json)
 }
 
-/// Judges what `alter` makes of each film's plate, given its place in the list.
+/// Judges what `alter` makes of each film's picture, given its place in the list.
 fn judge_altered(
     triage: &Pipeline,
     films: &[Film],
@@ -166,7 +166,7 @@ fn judge_altered(
 ) -> Result<Vec<Judged>, AnyError> {
     let judge = |(index, film): (usize, &Film)| {
         let record = match image_file::read(&film.path) {
-            Ok(plate) => triage.assess(alter(index, plate)?, film.image_id.clone()).record,
+            Ok(picture) => triage.assess(alter(index, picture)?, film.image_id.clone()).record,
             // The device says what is wrong with the file itself.
             Err(_) => triage.assess_file(&film.path).record,
         };
@@ -191,7 +191,7 @@ fn with_lungs(films: Vec<Film>, annotations: &Annotations) -> Result<(Vec<Film>,
 }
 
 pub fn localize(args: LocalizeArgs) -> Result<(), AnyError> {
-    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?)?;
+    let (films, _) = dataset::read_films(Manifest::read(&args.on.manifest)?.split(&args.on.split)?)?;
     let annotations = Annotations::beside(&args.on.manifest)?;
     let options = Options { threads: args.threads, ..Options::default() };
     let triage = Pipeline::new(&bundle::open(&args.on.bundle, None)?, &options)?;
@@ -200,8 +200,8 @@ pub fn localize(args: LocalizeArgs) -> Result<(), AnyError> {
 
 pub fn foreign(args: ForeignArgs) -> Result<(), AnyError> {
     let bundle = Bundle::load(&args.on.bundle)?;
-    let (films, _) = dataset::read_plates(Manifest::read(&args.on.manifest)?.split(&args.on.split)?)?;
-    let films: Vec<f64> = films.iter().map(|film| bundle.ood.score(&film.plate)).collect();
+    let (films, _) = dataset::read_films(Manifest::read(&args.on.manifest)?.split(&args.on.split)?)?;
+    let films: Vec<f64> = films.iter().map(|film| bundle.ood.score(&film.picture)).collect();
     let mut foreign = Vec::new();
     for file in files(&args.foreign)? {
         match image_file::read(&file) {

@@ -104,7 +104,7 @@ fn record_files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, AnyError> {
 fn pictures(arguments: &[PathBuf]) -> Result<Vec<SheetFilm>, AnyError> {
     let film = |file: PathBuf| {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(SheetFilm { name, class: None, plate: image_file::read(&file)? })
+        Ok(SheetFilm { name, class: None, picture: image_file::read(&file)? })
     };
     files(arguments)?.into_iter().map(film).collect()
 }
@@ -114,7 +114,7 @@ fn films_of(manifest: &Path, ids: &[String]) -> Result<Vec<SheetFilm>, AnyError>
     let all = Manifest::read(manifest)?;
     let film = |id: &String| {
         let film = all.film(id).ok_or_else(|| format!("{}: there is no film {id}", manifest.display()))?;
-        Ok(SheetFilm { name: film.image_id.clone(), class: Some(film.label), plate: image_file::read(&film.path)? })
+        Ok(SheetFilm { name: film.image_id.clone(), class: Some(film.label), picture: image_file::read(&film.path)? })
     };
     ids.iter().map(film).collect()
 }

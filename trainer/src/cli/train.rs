@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, ValueEnum};
 use trainer::bundle::Quantization;
 use trainer::data::annotations::Annotations;
-use trainer::data::dataset::{self, LabelledPlate, Manifest};
+use trainer::data::dataset::{self, LabelledFilm, Manifest};
 use trainer::disk::{self, at};
 use trainer::model::architecture::Attention;
 use trainer::model::backend::Backend;
@@ -218,31 +218,31 @@ pub fn training_films(
     args: &TrainSettings,
     config: &TrainConfig,
     folder: &Path,
-) -> Result<(Vec<Example>, Vec<LabelledPlate>), AnyError> {
+) -> Result<(Vec<Example>, Vec<LabelledFilm>), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
-    let (train_plates, skipped) = dataset::read_plates(manifest.split("train")?)?;
-    let (val_plates, val_skipped) = dataset::read_plates(manifest.split("val")?)?;
-    dataset::check_classes("train", &train_plates)?;
+    let (train_films, skipped) = dataset::read_films(manifest.split("train")?)?;
+    let (val_films, val_skipped) = dataset::read_films(manifest.split("val")?)?;
+    dataset::check_classes("train", &train_films)?;
     println!(
         "{} films to train on, {} to validate; {} unreadable films left out",
-        train_plates.len(),
-        val_plates.len(),
+        train_films.len(),
+        val_films.len(),
         skipped + val_skipped
     );
     disk::create_folder(folder)?;
     let photographs = match config.photograph_share > 0.0 {
-        true => photographs::plates(&train_plates, &folder.join("photographs"))?,
-        false => vec![Vec::new(); train_plates.len()],
+        true => photographs::rectified_films(&train_films, &folder.join("photographs"))?,
+        false => vec![Vec::new(); train_films.len()],
     };
     let annotations = Annotations::beside(&args.manifest)?;
-    let mut examples = Vec::with_capacity(train_plates.len());
-    for (LabelledPlate { film, plate }, photographs) in train_plates.into_iter().zip(photographs) {
+    let mut examples = Vec::with_capacity(train_films.len());
+    for (LabelledFilm { film, picture }, photographs) in train_films.into_iter().zip(photographs) {
         let lungs = annotations.lungs(&film.image_id)?;
-        examples.push(Example { plate, label: film.label, photographs, lungs });
+        examples.push(Example { picture, label: film.label, photographs, lungs });
     }
     let with_lungs = examples.iter().filter(|example| example.lungs.is_some()).count();
     println!("{with_lungs} of the films to train on have a lung mask");
-    Ok((examples, val_plates))
+    Ok((examples, val_films))
 }
 
 /// Set by Ctrl-C. To be called once.

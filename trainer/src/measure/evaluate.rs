@@ -73,29 +73,25 @@ pub enum LungView {
 }
 
 impl LungView {
-    /// `mask` is white inside the lungs and of the plate's shape, at any size.
-    pub fn of(self, plate: &GrayImage, mask: &GrayImage) -> GrayImage {
+    /// `mask` is white inside the lungs and of the picture's shape, at any size.
+    pub fn of(self, picture: &GrayImage, mask: &GrayImage) -> GrayImage {
         let hide_lungs = match self {
-            LungView::Shown => return plate.clone(),
+            LungView::Shown => return picture.clone(),
             LungView::Hidden => true,
             LungView::Only => false,
         };
         let nearest = image::imageops::FilterType::Nearest;
-        let mask = image::imageops::resize(mask, plate.width(), plate.height(), nearest);
+        let mask = image::imageops::resize(mask, picture.width(), picture.height(), nearest);
         let hidden = |x: u32, y: u32| (mask.get_pixel(x, y)[0] > 127) == hide_lungs;
         let (mut sum, mut count) = (0u64, 0u64);
-        for (_, _, gray) in plate.enumerate_pixels().filter(|(x, y, _)| !hidden(*x, *y)) {
+        for (_, _, gray) in picture.enumerate_pixels().filter(|(x, y, _)| !hidden(*x, *y)) {
             sum += u64::from(gray[0]);
             count += 1;
         }
         let fill = Luma([(sum / count.max(1)) as u8]);
-        GrayImage::from_fn(
-            plate.width(),
-            plate.height(),
-            |x, y| {
-                if hidden(x, y) { fill } else { *plate.get_pixel(x, y) }
-            },
-        )
+        GrayImage::from_fn(picture.width(), picture.height(), |x, y| {
+            if hidden(x, y) { fill } else { *picture.get_pixel(x, y) }
+        })
     }
 }
 
@@ -229,11 +225,11 @@ mod tests {
 
     #[test]
     fn hidden_is_one_gray_and_the_rest_stays() {
-        let plate = GrayImage::from_fn(4, 2, |x, _| Luma([if x < 2 { 10 } else { 200 }]));
+        let picture = GrayImage::from_fn(4, 2, |x, _| Luma([if x < 2 { 10 } else { 200 }]));
         let mask = GrayImage::from_fn(8, 4, |x, _| Luma([if x < 4 { 255 } else { 0 }]));
-        assert_eq!(LungView::Shown.of(&plate, &mask), plate);
-        assert_eq!(LungView::Hidden.of(&plate, &mask), GrayImage::from_pixel(4, 2, Luma([200])));
-        assert_eq!(LungView::Only.of(&plate, &mask), GrayImage::from_pixel(4, 2, Luma([10])));
+        assert_eq!(LungView::Shown.of(&picture, &mask), picture);
+        assert_eq!(LungView::Hidden.of(&picture, &mask), GrayImage::from_pixel(4, 2, Luma([200])));
+        assert_eq!(LungView::Only.of(&picture, &mask), GrayImage::from_pixel(4, 2, Luma([10])));
     }
 
     fn film(source: &str, view: &str) -> Film {

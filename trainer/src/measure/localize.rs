@@ -14,7 +14,7 @@ use xray_triage_core::overlay::LINE_LEVEL;
 use xray_triage_core::pipeline::Pipeline;
 
 use crate::data::annotations::{AnnotationError, Annotations, FindingBox};
-use crate::data::dataset::LabelledPlate;
+use crate::data::dataset::LabelledFilm;
 use crate::measure::metrics::{Estimate, mean, outcome};
 use crate::report::document::plain;
 
@@ -82,14 +82,14 @@ pub struct Localization {
 pub fn localize(
     triage: &Pipeline,
     split: &str,
-    films: &[LabelledPlate],
+    films: &[LabelledFilm],
     annotations: &Annotations,
 ) -> Result<Localization, LocalizationError> {
     let mut lung_films: Vec<(Class, f64, f64)> = Vec::new();
     let mut box_films: Vec<(bool, f64)> = Vec::new();
     let mut severity_films: Vec<[f64; 3]> = Vec::new();
     let mut empty_maps = 0;
-    for LabelledPlate { film, plate } in films {
+    for LabelledFilm { film, picture } in films {
         let lungs = annotations.lungs(&film.image_id)?;
         let boxes = annotations.boxes(&film.image_id);
         let severity = annotations.severity(&film.image_id);
@@ -97,7 +97,7 @@ pub fn localize(
             continue;
         }
         let prediction = triage
-            .predict(plate)
+            .predict(picture)
             .map_err(|source| LocalizationError::Network { image_id: film.image_id.clone(), source })?;
         let heat = prediction.cam.heat(film.label);
         if heat.is_empty() {
@@ -109,7 +109,7 @@ pub fn localize(
             lung_films.push((film.label, energy, area));
         }
         if !boxes.is_empty() {
-            box_films.push(points_into(strongest_place(&prediction.cam, film.label), boxes, plate));
+            box_films.push(points_into(strongest_place(&prediction.cam, film.label), boxes, picture));
         }
         if let Some(severity) = severity {
             severity_films.push([line_area(&heat), severity.extent, severity.opacity]);
@@ -184,9 +184,9 @@ fn strongest_place(cam: &Cam, class: Class) -> (f32, f32) {
 }
 
 /// Whether a map's strongest place lies in one of the boxes, and the boxes' share of the film.
-fn points_into((u, v): (f32, f32), boxes: &[FindingBox], plate: &GrayImage) -> (bool, f64) {
+fn points_into((u, v): (f32, f32), boxes: &[FindingBox], picture: &GrayImage) -> (bool, f64) {
     let boxed = |u: f32, v: f32| {
-        let (x, y) = (u * plate.width() as f32, v * plate.height() as f32);
+        let (x, y) = (u * picture.width() as f32, v * picture.height() as f32);
         boxes.iter().any(|b| (b.x..b.x + b.width).contains(&x) && (b.y..b.y + b.height).contains(&y))
     };
     let area = places().filter(|&(_, _, u, v)| boxed(u, v)).count();
@@ -291,18 +291,18 @@ mod tests {
 
     #[test]
     fn pointing_is_judged_in_the_films_own_pixels() {
-        let plate = GrayImage::new(200, 100);
+        let picture = GrayImage::new(200, 100);
         let place = strongest_place(&cam([0.0, 1.0, 0.0, 0.0]), Class::Normal);
         let inside = FindingBox { x: 150.0, y: 0.0, width: 50.0, height: 50.0 };
         let outside = FindingBox { x: 0.0, y: 50.0, width: 50.0, height: 50.0 };
-        assert_eq!(points_into(place, &[inside], &plate), (true, 0.125));
-        assert_eq!(points_into(place, &[outside], &plate), (false, 0.125));
-        assert_eq!(points_into(place, &[outside, inside], &plate), (true, 0.25));
+        assert_eq!(points_into(place, &[inside], &picture), (true, 0.125));
+        assert_eq!(points_into(place, &[outside], &picture), (false, 0.125));
+        assert_eq!(points_into(place, &[outside, inside], &picture), (true, 0.25));
     }
 
     #[test]
     fn a_mirrored_map_points_to_the_mirrored_place() {
-        let plate = GrayImage::new(200, 200);
+        let picture = GrayImage::new(200, 200);
         // Neither box reaches the film's edge.
         let upper_left = FindingBox { x: 30.0, y: 30.0, width: 40.0, height: 40.0 };
         let lower_right = FindingBox { x: 130.0, y: 130.0, width: 40.0, height: 40.0 };
@@ -311,7 +311,7 @@ mod tests {
         {
             let found = strongest_place(&cam(map), Class::Covid19);
             assert_eq!(found, place);
-            assert!(points_into(found, &[its_box], &plate).0, "{map:?}");
+            assert!(points_into(found, &[its_box], &picture).0, "{map:?}");
         }
     }
 

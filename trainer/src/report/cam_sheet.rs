@@ -26,7 +26,7 @@ pub struct SheetFilm {
     pub name: String,
     /// Its class, if it is known.
     pub class: Option<Class>,
-    pub plate: GrayImage,
+    pub picture: GrayImage,
 }
 
 /// What one bundle says of one film.
@@ -46,8 +46,9 @@ pub fn sheet(bundles: &[&Bundle], films: &[SheetFilm], threads: usize) -> Result
         let scaling = triage.rule(Profile::Digital).scaling;
         let mut column = Vec::with_capacity(films.len());
         for (row, film) in films.iter().enumerate() {
-            let prediction =
-                triage.predict(&film.plate).map_err(|source| ReportError::Film { name: film.name.clone(), source })?;
+            let prediction = triage
+                .predict(&film.picture)
+                .map_err(|source| ReportError::Film { name: film.name.clone(), source })?;
             let first = columns.first().map(|column| column[row].shown);
             column.push(Cell::of(&prediction, &scaling, film, first));
         }
@@ -60,7 +61,7 @@ impl Cell {
     fn of(prediction: &Prediction, scaling: &Scaling, film: &SheetFilm, first: Option<Class>) -> Cell {
         let probabilities = decision::probabilities(&prediction.logits, scaling);
         let shown = film.class.or(first).unwrap_or(probabilities.top());
-        let map = overlay::with_map(&fitted(&film.plate), Some(&prediction.cam.heat(shown)), LINE);
+        let map = overlay::with_map(&fitted(&film.picture), Some(&prediction.cam.heat(shown)), LINE);
         Cell { map, shown, probabilities }
     }
 }
@@ -77,7 +78,7 @@ fn table<'a>(
         let label = film.class.map_or(String::new(), |class| format!(", {}", class.label()));
         let name = plain(&film.name);
         let mut cells =
-            vec![format!("{} {name}{label}", picture(&overlay::with_map(&fitted(&film.plate), None, LINE))?)];
+            vec![format!("{} {name}{label}", picture(&overlay::with_map(&fitted(&film.picture), None, LINE))?)];
         for column in columns {
             let Cell { map, shown, probabilities } = &column[row];
             let shares = Class::ALL
@@ -91,10 +92,10 @@ fn table<'a>(
 }
 
 /// The film on the sheet's scale.
-fn fitted(plate: &GrayImage) -> GrayImage {
-    let longest = plate.width().max(plate.height()).max(1);
+fn fitted(picture: &GrayImage) -> GrayImage {
+    let longest = picture.width().max(picture.height()).max(1);
     let fit = |side: u32| (side * SIDE.min(longest) / longest).max(1);
-    imageops::resize(plate, fit(plate.width()), fit(plate.height()), FilterType::Triangle)
+    imageops::resize(picture, fit(picture.width()), fit(picture.height()), FilterType::Triangle)
 }
 
 /// The picture itself in Markdown.
@@ -124,7 +125,7 @@ mod tests {
         let film = SheetFilm {
             name: "a|<b>".into(),
             class: Some(Class::Covid19),
-            plate: GrayImage::from_pixel(640, 320, Luma([90])),
+            picture: GrayImage::from_pixel(640, 320, Luma([90])),
         };
         let cell = Cell::of(&prediction(), &Scaling::NONE, &film, Some(Class::Normal));
         assert_eq!((cell.shown, cell.map.dimensions()), (Class::Covid19, (320, 160)));
@@ -140,10 +141,10 @@ mod tests {
 
     #[test]
     fn without_a_class_the_first_bundles_answer_is_shown() {
-        let film = SheetFilm { name: "a".into(), class: None, plate: GrayImage::new(20, 30) };
+        let film = SheetFilm { name: "a".into(), class: None, picture: GrayImage::new(20, 30) };
         assert_eq!(Cell::of(&prediction(), &Scaling::NONE, &film, None).shown, Class::Normal);
         assert_eq!(Cell::of(&prediction(), &Scaling::NONE, &film, Some(Class::Pneumonia)).shown, Class::Pneumonia);
         // Small films are not enlarged.
-        assert_eq!(fitted(&film.plate).dimensions(), (20, 30));
+        assert_eq!(fitted(&film.picture).dimensions(), (20, 30));
     }
 }

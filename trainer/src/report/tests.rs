@@ -332,7 +332,7 @@ fn two_checkpoints_stand_beside_a_bundle_with_their_maps() {
     let film = SheetFilm {
         name: "a".into(),
         class: Some(Class::Covid19),
-        plate: GrayImage::from_fn(64, 64, |x, y| Luma([(3 * x + y) as u8])),
+        picture: GrayImage::from_fn(64, 64, |x, y| Luma([(3 * x + y) as u8])),
     };
     facts.sheet = Some(sheet(&[&runs[0], &runs[1]], &[film], 1).unwrap());
     let parts = report(&facts).unwrap();

@@ -6,7 +6,7 @@
 use image::{GrayImage, Luma};
 use rand::Rng;
 
-/// One random view of a plate, `side` x `side` pixels, and how it was taken. The plate should be little larger than the
+/// One random view of a picture, `side` x `side` pixels, and how it was taken. The picture should be little larger than the
 /// view (see [`base`]): sampling is bilinear.
 pub fn random_view(base: &GrayImage, side: u32, rng: &mut impl Rng) -> (GrayImage, Geometry) {
     let size = side as usize;
@@ -46,10 +46,10 @@ pub fn mix(picture: &mut GrayImage, other: &GrayImage, share: f32) {
     }
 }
 
-/// The plate at the size [`random_view`] samples from: a fifth larger than the input, square.
-pub fn base(plate: &GrayImage, size: u32) -> GrayImage {
+/// The picture at the size [`random_view`] samples from: a fifth larger than the input, square.
+pub fn base(picture: &GrayImage, size: u32) -> GrayImage {
     let side = size + size / 5;
-    image::imageops::resize(plate, side, side, image::imageops::FilterType::Triangle)
+    image::imageops::resize(picture, side, side, image::imageops::FilterType::Triangle)
 }
 
 /// From where in a film a view is taken: rotation, zoom, stretch, shift, keystone and mirroring.

@@ -5,7 +5,7 @@ use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use xray_triage_core::decision::Class;
 use xray_triage_core::preprocess::{self, InputSpec};
 
-use crate::data::dataset::LabelledPlate;
+use crate::data::dataset::LabelledFilm;
 use crate::model::fake_quantization::Rounding;
 use crate::model::network::Network;
 
@@ -100,14 +100,14 @@ fn rows(scores: Tensor<2>) -> Vec<f32> {
 /// Mean cross-entropy and accuracy (0..=1) over films as they are. `device` without autodiff.
 pub fn validate(
     network: &Network,
-    films: &[LabelledPlate],
+    films: &[LabelledFilm],
     spec: &InputSpec,
     rounding: Option<&Rounding>,
     device: &Device,
 ) -> (f64, f64) {
     let (mut loss, mut correct) = (0.0, 0);
     for chunk in films.chunks(16) {
-        let input: Vec<f32> = chunk.iter().flat_map(|film| preprocess::tensor(&film.plate, spec)).collect();
+        let input: Vec<f32> = chunk.iter().flat_map(|film| preprocess::tensor(&film.picture, spec)).collect();
         let size = spec.size as usize;
         let input = Tensor::<4>::from_data(TensorData::new(input, [chunk.len(), 3, size, size]), device);
         let rows = rows(log_softmax(network.forward_rounded(input, rounding).logits, 1));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lung_loss_takes_the_true_classs_map_whatever_its_height() {
+    fn the_lung_loss_takes_the_map_of_the_true_class_whatever_its_height() {
         let device = crate::model::backend::Backend::preferred().device();
         // Two films of three 2 x 2 maps; the second has a mask of its right half, and its label's map is the last.
         let loss = |height: f32| {

@@ -15,11 +15,11 @@ use super::{CLASSES, TrainConfig, TrainError};
 
 /// A training film.
 pub struct Example {
-    pub plate: GrayImage,
+    pub picture: GrayImage,
     pub label: Class,
-    /// Plates of photographs of it ([`crate::simulate::photographs`]); there need not be any.
+    /// Rectified films of its simulated photographs ([`crate::simulate::photographs`]); there need not be any.
     pub photographs: Vec<GrayImage>,
-    /// White inside the lungs, of the plate's shape and any size.
+    /// White inside the lungs, of the picture's shape and any size.
     pub lungs: Option<GrayImage>,
 }
 
@@ -129,10 +129,10 @@ fn view(
     // Fine enough for both.
     let side = teacher.map_or(spec.size, |teacher| teacher.side().max(spec.size));
     let take = |example: &Example, rng: &mut _| {
-        let plate = seen_plate(example, config.photograph_share, rng);
+        let picture = seen_picture(example, config.photograph_share, rng);
         match config.augment {
-            true => augment::random_view(&augment::base(plate, side), side, rng),
-            false => (plate.clone(), Geometry::IDENTITY),
+            true => augment::random_view(&augment::base(picture, side), side, rng),
+            false => (picture.clone(), Geometry::IDENTITY),
         }
     };
     let example = &train[film];
@@ -163,13 +163,13 @@ fn view(
 }
 
 /// What a view starts from: the film, or with a chance of `photograph_share` one of its photographs.
-fn seen_plate<'a>(example: &'a Example, photograph_share: f32, rng: &mut impl Rng) -> &'a GrayImage {
+fn seen_picture<'a>(example: &'a Example, photograph_share: f32, rng: &mut impl Rng) -> &'a GrayImage {
     // Without photographs nothing is drawn, so that views stay what they were.
     match example.photographs.len() {
         count if count > 0 && rng.random_bool(photograph_share.into()) => {
             &example.photographs[rng.random_range(0..count)]
         }
-        _ => &example.plate,
+        _ => &example.picture,
     }
 }
 
@@ -209,7 +209,7 @@ mod tests {
         let train: Vec<Example> = labels
             .into_iter()
             .flat_map(|(label, count)| std::iter::repeat_n(label, count))
-            .map(|label| Example { plate: GrayImage::new(8, 8), label, photographs: vec![], lungs: None })
+            .map(|label| Example { picture: GrayImage::new(8, 8), label, photographs: vec![], lungs: None })
             .collect();
         let count = |config: &TrainConfig| {
             let order = order(&train, config, 0);
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn views_start_from_photographs_as_often_as_asked() {
         let mut example = Example {
-            plate: GrayImage::new(1, 1),
+            picture: GrayImage::new(1, 1),
             label: Class::Normal,
             photographs: vec![GrayImage::new(2, 2), GrayImage::new(3, 3)],
             lungs: None,
@@ -242,7 +242,7 @@ mod tests {
         let widths = |example: &Example, share| {
             let mut counts = [0; 3];
             for index in 0..1000 {
-                counts[seen_plate(example, share, &mut rng(1, 0, index)).width() as usize - 1] += 1;
+                counts[seen_picture(example, share, &mut rng(1, 0, index)).width() as usize - 1] += 1;
             }
             counts
         };
@@ -261,8 +261,8 @@ mod tests {
     fn the_teacher_looks_at_the_very_view_and_mixed_films_have_mixed_targets() {
         let teacher = Teacher::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/teacher.onnx")).unwrap();
         let film = |gray, label| {
-            let plate = GrayImage::from_pixel(64, 64, image::Luma([gray]));
-            Example { plate, label, photographs: vec![], lungs: Some(GrayImage::new(1, 1)) }
+            let picture = GrayImage::from_pixel(64, 64, image::Luma([gray]));
+            Example { picture, label, photographs: vec![], lungs: Some(GrayImage::new(1, 1)) }
         };
         let films = [film(0, Class::Covid19), film(255, Class::Normal)];
         let labels_alone = TrainConfig {
@@ -292,7 +292,7 @@ mod tests {
         assert!(views.iter().any(|view| (0.2..0.8).contains(&view.target[2])), "none is mixed");
 
         let taught = TrainConfig { teacher_share: 1.0, ..labels_alone.clone() };
-        assert_eq!(look(&taught, 1, 0).target, teacher.teach(&films[1].plate).unwrap().probabilities);
+        assert_eq!(look(&taught, 1, 0).target, teacher.teach(&films[1].picture).unwrap().probabilities);
         let with_map = TrainConfig { map_weight: 1.0, ..labels_alone.clone() };
         let places = with_map.cells(0).pow(2);
         let of_all = |config: &TrainConfig| batch(&films, &[0, 1].map(drawn), Some(&teacher), config, 0).unwrap();
