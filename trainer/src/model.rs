@@ -4,6 +4,8 @@ pub mod architecture;
 pub mod backend;
 pub mod fake_quantization;
 pub mod formula;
+pub mod int8;
 pub mod kernels;
 pub mod network;
 pub mod state_dict;
+pub mod tensor_names;

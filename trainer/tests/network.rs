@@ -13,12 +13,12 @@ use trainer::measure::ablation;
 use trainer::measure::compare::Comparison;
 use trainer::model::architecture::{Architecture, Attention};
 use trainer::model::backend::{self, Backend};
-use trainer::model::fake_quantization::Rounding;
+use trainer::model::fake_quantization::FakeQuantization;
 use trainer::model::formula;
 use trainer::model::network::Network;
 use trainer::model::state_dict::StateDict;
 use trainer::train::teacher::Teacher;
-use trainer::train::{self, Ended, Example, Material, Schedule, Stage, TrainConfig};
+use trainer::train::{self, Ended, Example, RunInputs, Schedule, Stage, TrainConfig};
 use xray_triage_core::decision::{self, Class, Scaling};
 use xray_triage_core::pipeline::Options;
 use xray_triage_core::preprocess::{self, InputSpec};
@@ -83,12 +83,12 @@ fn parameters_have_torchvisions_names_and_shapes() {
 }
 
 #[test]
-fn a_foreign_checkpoint_is_refused() {
+fn a_checkpoint_of_another_architecture_is_refused() {
     let device = Backend::preferred().device();
     let _alone = alone();
     let network = Network::new(&Architecture::tiny(Attention::Cbam), &device);
-    let foreign = formula::state(&Architecture::tiny(Attention::Se));
-    assert!(network.with_state(&foreign).unwrap_err().to_string().contains("another architecture"));
+    let other = formula::state(&Architecture::tiny(Attention::Se));
+    assert!(network.with_state(&other).unwrap_err().to_string().contains("another architecture"));
 }
 
 /// Films that a network can tell apart: bright on the left, on the right, or below.
@@ -186,19 +186,19 @@ fn run_from(
 ) -> Result<Ended, train::TrainError> {
     let (train, val) = (examples(), validation());
     let teacher = teacher();
-    let material = Material { train: &train, val: &val, teacher: Some(&teacher), initial, rounding: None };
-    run_on(&material, folder, config, resume, stop)
+    let inputs = RunInputs { train: &train, val: &val, teacher: Some(&teacher), initial, fake_quantization: None };
+    run_on(&inputs, folder, config, resume, stop)
 }
 
 fn run_on(
-    material: &Material,
+    inputs: &RunInputs,
     folder: &Path,
     config: &TrainConfig,
     resume: bool,
     stop: bool,
 ) -> Result<Ended, train::TrainError> {
     let _alone = alone();
-    train::run(folder, config, resume, &Backend::preferred().device(), material, &AtomicBool::new(stop))
+    train::run(folder, config, resume, &Backend::preferred().device(), inputs, &AtomicBool::new(stop))
 }
 
 /// Epochs in which the tiny network learns these films whatever the draws: with each of eight seeds, SE and CBAM, single and
@@ -255,7 +255,7 @@ fn inputs() -> Vec<Vec<f32>> {
 }
 
 #[test]
-fn the_rounded_network_equals_its_int8_export() {
+fn the_fake_quantized_network_equals_its_int8_export() {
     let _alone = alone();
     let device = Backend::preferred().device();
     for attention in [Attention::None, Attention::Se, Attention::Cbam] {
@@ -264,11 +264,11 @@ fn the_rounded_network_equals_its_int8_export() {
         let quantized = export::quantize(&architecture, &state, 32, inputs(), Estimator::Mse).unwrap();
         let session = Session::load(&quantized.model, 32).unwrap();
         let network = Network::new(&architecture, &device).with_state(&state).unwrap();
-        let rounding = Rounding::new(&architecture, &quantized.ranges).unwrap();
+        let fake = FakeQuantization::new(&architecture, &quantized.ranges).unwrap();
         let (mut rounded, mut float, mut int8) = (Vec::new(), Vec::new(), Vec::new());
         for input in inputs() {
             let image = Tensor::<4>::from_data(TensorData::new(input.clone(), [1, 3, 32, 32]), &device);
-            rounded.extend(values(network.forward_rounded(image.clone(), Some(&rounding)).logits));
+            rounded.extend(values(network.forward_with(image.clone(), Some(&fake)).logits));
             float.extend(values(network.forward(image).logits));
             int8.extend(session.run(&input).unwrap().swap_remove(0));
         }
@@ -303,12 +303,12 @@ fn training_as_int8_learns_to_live_with_it() {
     let before = right(&state);
     assert!(before < validation().len(), "int8 is right of all films before");
 
-    let rounding = Rounding::new(&learned.architecture, &ranges).unwrap();
+    let fake = FakeQuantization::new(&learned.architecture, &ranges).unwrap();
     let (train, val) = (examples(), validation());
-    let material =
-        Material { train: &train, val: &val, teacher: None, initial: Some(&state), rounding: Some(&rounding) };
+    let inputs =
+        RunInputs { train: &train, val: &val, teacher: None, initial: Some(&state), fake_quantization: Some(&fake) };
     let config = TrainConfig { int8_ranges: Some("narrow".into()), ..config(EPOCHS_TO_LEARN) };
-    let ended = run_on(&material, &as_int8, &config, false, false).unwrap();
+    let ended = run_on(&inputs, &as_int8, &config, false, false).unwrap();
     let state = StateDict::load(&as_int8.join(train::BEST_FILE)).unwrap();
     std::fs::remove_dir_all(&as_int8).unwrap();
     println!("int8 is right of {before} films before, of {} after; {ended:?}", right(&state));
@@ -414,7 +414,7 @@ fn a_folder_with_a_run_is_not_overwritten_and_other_settings_do_not_resume() {
 #[test]
 fn numbers_that_overflow_stop_a_run_before_they_reach_its_checkpoint() {
     let folder = folder("overflow");
-    let wild = TrainConfig { learning_rate: f64::INFINITY, ..config(2) };
+    let wild = TrainConfig { learning_rate: f64::MAX, ..config(2) };
     // The step's loss is finite, the weights after it are not.
     let error = run(&folder, &wild, false, true).unwrap_err().to_string();
     assert!(error.contains("weight") && error.contains("--learning-rate"), "{error}");
@@ -460,11 +460,12 @@ fn an_ablation_trains_each_kind_once_and_compares_them() {
     let folder = folder("ablation");
     let (train, val) = (examples(), validation());
     let teacher = teacher();
-    let material = Material { train: &train, val: &val, teacher: Some(&teacher), initial: None, rounding: None };
+    let inputs =
+        RunInputs { train: &train, val: &val, teacher: Some(&teacher), initial: None, fake_quantization: None };
     let settings = |attention, seed| TrainConfig { seed, architecture: Architecture::tiny(attention), ..config(1) };
     let run = |stop| {
         let device = Backend::preferred().device();
-        ablation::train(&folder, &[1, 2], settings, &device, &material, &AtomicBool::new(stop)).unwrap()
+        ablation::train(&folder, &[1, 2], settings, &device, &inputs, &AtomicBool::new(stop)).unwrap()
     };
     let rows = || {
         ["none", "se", "cbam"].map(|kind| {

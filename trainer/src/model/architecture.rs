@@ -4,6 +4,14 @@ use std::num::NonZero;
 
 use serde::{Deserialize, Serialize};
 
+use super::tensor_names;
+
+/// Side of the network's square input where nothing says another, pixels (Huang et al. 2017).
+pub const DEFAULT_SIZE: u32 = 224;
+
+/// torch's default for `BatchNorm2d`, which every norm of the network has: it is added to the variance.
+pub const NORM_EPSILON: f64 = 1e-5;
+
 /// The attention after each dense block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -16,7 +24,7 @@ pub enum Attention {
     Cbam,
 }
 
-/// The parameters of a network. [`Architecture::densenet121`] is the product's; tests build tiny ones.
+/// What decides the shape of a network. [`Architecture::densenet121`] is what the device runs; tests build tiny ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Architecture {
     /// Channels each dense layer adds.
@@ -27,9 +35,11 @@ pub struct Architecture {
     pub initial_features: usize,
     /// The 1x1 bottleneck of a dense layer has `bottleneck * growth_rate` channels.
     pub bottleneck: usize,
+    /// The attention after each dense block.
     pub attention: Attention,
     /// Channel gates squeeze `channels` to `channels / reduction`.
     pub reduction: NonZero<usize>,
+    /// Outputs of the classifier.
     pub classes: usize,
 }
 
@@ -47,7 +57,7 @@ impl Architecture {
         }
     }
 
-    /// A network of the same make, small enough to run in a debug build.
+    /// A network of the same make for tests: two dense blocks of two layers, a few channels.
     pub fn tiny(attention: Attention) -> Self {
         Architecture {
             growth_rate: 4,
@@ -74,8 +84,8 @@ impl Architecture {
         outputs
     }
 
-    /// Input pixels to a cell of the map that the classifier and the CAM read, along each axis: 32 for DenseNet-121. The
-    /// stem takes four to one, each transition two.
+    /// How many input pixels, along each axis, one cell of the map stands for that the classifier and the CAM read: 32 for
+    /// DenseNet-121. The stem makes one of four, each transition one of two.
     pub fn stride(&self) -> usize {
         4 << self.blocks.len().saturating_sub(1)
     }
@@ -85,62 +95,64 @@ impl Architecture {
         *self.block_channels().last().unwrap_or(&self.initial_features)
     }
 
-    /// Every parameter and buffer of the network with its shape, in the order the data meets them.
+    /// The name ([`tensor_names`](super::tensor_names)) and the shape of every parameter and buffer of the network, in the
+    /// order of the data.
     ///
-    /// Convolutions are `[out, in, height, width]`, linear layers `[out, in]`. The names are torchvision's, the CBAM's
-    /// those of its authors' code; the final norm is `norm5` whatever the number of blocks.
+    /// Convolutions are `[out, in, height, width]`, linear layers `[out, in]`, all else `[channels]`.
     pub fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
-        let mut shapes = Vec::new();
-        let mut add = |name: String, shape: &[usize]| shapes.push((name, shape.to_vec()));
+        let mut shapes = Shapes::default();
         let mut channels = self.initial_features;
         let squeezed = self.bottleneck * self.growth_rate;
-        add("features.conv0.weight".into(), &[channels, 3, 7, 7]);
-        add_norm(&mut add, "features.norm0", channels);
-        for (index, &layers) in self.blocks.iter().enumerate() {
-            let block = index + 1;
+        shapes.weight(tensor_names::STEM_CONV, &[channels, 3, 7, 7]);
+        shapes.norm(tensor_names::STEM_NORM, channels);
+        for (block, &layers) in (1..).zip(&self.blocks) {
             for layer in 1..=layers {
-                let prefix = format!("features.denseblock{block}.denselayer{layer}");
-                add_norm(&mut add, &format!("{prefix}.norm1"), channels);
-                add(format!("{prefix}.conv1.weight"), &[squeezed, channels, 1, 1]);
-                add_norm(&mut add, &format!("{prefix}.norm2"), squeezed);
-                add(format!("{prefix}.conv2.weight"), &[self.growth_rate, squeezed, 3, 3]);
+                let names = tensor_names::dense_layer(block, layer);
+                shapes.norm(&names.norm1, channels);
+                shapes.weight(&names.conv1, &[squeezed, channels, 1, 1]);
+                shapes.norm(&names.norm2, squeezed);
+                shapes.weight(&names.conv2, &[self.growth_rate, squeezed, 3, 3]);
                 channels += self.growth_rate;
             }
-            let mlp = match self.attention {
-                Attention::None => None,
-                Attention::Se => Some(format!("features.se{block}.fc")),
-                Attention::Cbam => Some(format!("features.cbam{block}.ChannelGate.mlp")),
-            };
-            if let Some(mlp) = mlp {
+            if let Some(names) = tensor_names::channel_gate(self.attention, block) {
                 let hidden = channels / self.reduction;
-                add(format!("{mlp}.1.weight"), &[hidden, channels]);
-                add(format!("{mlp}.1.bias"), &[hidden]);
-                add(format!("{mlp}.3.weight"), &[channels, hidden]);
-                add(format!("{mlp}.3.bias"), &[channels]);
+                shapes.linear(&names.squeeze, hidden, channels);
+                shapes.linear(&names.excite, channels, hidden);
             }
             if self.attention == Attention::Cbam {
-                let spatial = format!("features.cbam{block}.SpatialGate.spatial");
-                add(format!("{spatial}.conv.weight"), &[1, 2, 7, 7]);
-                add_norm(&mut add, &format!("{spatial}.bn"), 1);
+                let names = tensor_names::spatial_gate(block);
+                shapes.weight(&names.conv, &[1, 2, 7, 7]);
+                shapes.norm(&names.norm, 1);
             }
             if block < self.blocks.len() {
-                let prefix = format!("features.transition{block}");
-                add_norm(&mut add, &format!("{prefix}.norm"), channels);
-                add(format!("{prefix}.conv.weight"), &[channels / 2, channels, 1, 1]);
+                let names = tensor_names::transition(block);
+                shapes.norm(&names.norm, channels);
+                shapes.weight(&names.conv, &[channels / 2, channels, 1, 1]);
                 channels /= 2;
             }
         }
-        add_norm(&mut add, "features.norm5", channels);
-        add("classifier.weight".into(), &[self.classes, channels]);
-        add("classifier.bias".into(), &[self.classes]);
-        shapes
+        shapes.norm(tensor_names::LAST_NORM, channels);
+        shapes.linear(tensor_names::CLASSIFIER, self.classes, channels);
+        shapes.0
     }
 }
 
-/// The parameters and the buffers of a batch norm.
-fn add_norm(add: &mut impl FnMut(String, &[usize]), prefix: &str, channels: usize) {
-    for field in ["weight", "bias", "running_mean", "running_var"] {
-        add(format!("{prefix}.{field}"), &[channels]);
+/// Names and shapes of parameters and buffers.
+#[derive(Default)]
+struct Shapes(Vec<(String, Vec<usize>)>);
+
+impl Shapes {
+    fn weight(&mut self, module: &str, shape: &[usize]) {
+        self.0.push((tensor_names::weight(module), shape.to_vec()));
+    }
+
+    fn linear(&mut self, module: &str, outputs: usize, inputs: usize) {
+        self.weight(module, &[outputs, inputs]);
+        self.0.push((tensor_names::bias(module), vec![outputs]));
+    }
+
+    fn norm(&mut self, norm: &str, channels: usize) {
+        self.0.extend(tensor_names::norm_parameters(norm).map(|name| (name, vec![channels])));
     }
 }
 
@@ -148,13 +160,13 @@ fn add_norm(add: &mut impl FnMut(String, &[usize]), prefix: &str, channels: usiz
 mod tests {
     use super::*;
 
-    /// 7,978,856 parameters of torchvision's densenet121 less its 1000-way classifier (1,025,000), plus 3-way one.
+    /// Torchvision's densenet121 has 7,978,856 parameters, 1,025,000 of them in its classifier of 1000 classes.
     #[test]
     fn densenet121_has_torchvisions_parameter_count() {
         let count: usize = Architecture::densenet121(Attention::None)
             .parameter_shapes()
             .iter()
-            .filter(|(name, _)| !name.contains("running"))
+            .filter(|(name, _)| !name.contains(".running_"))
             .map(|(_, shape)| shape.iter().product::<usize>())
             .sum();
         assert_eq!(count, 7_978_856 - 1_025_000 + 3 * 1024 + 3);
