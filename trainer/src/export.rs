@@ -41,6 +41,12 @@ pub enum ExportError {
     /// The activation ranges do not fit the architecture.
     #[error(transparent)]
     Range(#[from] RangeError),
+    /// The architecture, which may come from a checkpoint, is one that no network can have.
+    #[error("the architecture cannot be that of a network: {problem}; give a checkpoint of `trainer train`")]
+    Architecture {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// The input has too few pixels for the network's strides.
     #[error("an input of {size} x {size} pixels is too small for {blocks} dense blocks; give at least {least}")]
     Size {

@@ -7,5 +7,6 @@ pub mod formula;
 pub mod int8;
 pub mod kernels;
 pub mod network;
+mod parameter_shapes;
 pub mod state_dict;
 pub mod tensor_names;

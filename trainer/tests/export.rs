@@ -1,4 +1,4 @@
-//! The exported graphs, run by tract, against PyTorch's results for the same weights (`golden/reference.py`).
+//! The exported graphs, run by tract, are compared with PyTorch's results for the same weights (`golden/reference.py`).
 
 use std::path::Path;
 
@@ -49,13 +49,13 @@ fn float_graphs_equal_pytorch() {
     }
 }
 
-/// The picture by formula, dimmed: several inputs of different ranges.
+/// The picture by formula in several brightnesses, so that inputs have different ranges.
 fn inputs(size: usize) -> Vec<Vec<f32>> {
     [1.0, 0.75, 0.5, 0.25].iter().map(|dim| formula::image(size).iter().map(|value| dim * value).collect()).collect()
 }
 
-/// Shallow networks are not yet chaotic with weights by formula: their int8 graphs must stay near float. The logits
-/// lie in -1..1, the map values in -4..4.
+/// With weights by formula a deep network is chaotic, but a shallow one is not, so its int8 graph must stay near float. The
+/// logits lie in -1..1, the values of the maps in -4..4.
 #[test]
 fn tiny_int8_graphs_stay_near_float() {
     for attention in [Attention::None, Attention::Se, Attention::Cbam] {
@@ -133,12 +133,13 @@ fn each_layer_is_measured_alone_and_the_worst_comes_first() {
     let of = |errors: &[LayerError], layer: &str| errors.iter().find(|error| error.layer == layer).unwrap().sqnr_db;
     let errors = measure(&ranges);
     println!("{errors:?}");
-    // Four dense layers of two convolutions, one transition.
+    // Four dense layers have two convolutions each, and one transition has one.
     assert_eq!(errors.len(), 9);
     assert!(errors.is_sorted_by(|a, b| a.sqnr_db <= b.sqnr_db));
     assert!(errors.iter().all(|error| (20.0..60.0).contains(&error.sqnr_db)));
 
-    // Sixteen times the range has steps sixteen times as coarse, 24 dB; only the output's share of the noise grows.
+    // Sixteen times the range makes the steps sixteen times as coarse, which is 24 dB. Only the output's part of the noise
+    // grows.
     let transition = "features.transition1.conv";
     let range = ranges.get_mut(transition).unwrap();
     *range = range.map(|end| 16.0 * end);
@@ -202,7 +203,7 @@ fn a_bundle_keeps_where_its_layer_errors_come_from_and_its_weights_open_in_float
     let sha256 = &exported.manifest.sha256;
     assert_eq!(rows[1], format!("{},{},2,entropy,{sha256}", layers[0].layer, layers[0].sqnr_db));
     assert_eq!(exported.manifest.id, "tiny-1");
-    // The float network of the checkpoint, which nothing has calibrated.
+    // A checkpoint opens as its float network, and nothing has calibrated it.
     assert!(opened.model == float);
     assert!(opened.manifest.profiles.digital.ood_above >= opened.ood.score(&films[0].picture));
 }
@@ -215,6 +216,8 @@ fn faults_are_named() {
     assert!(message(float_model(&architecture, &state, 4).unwrap_err()).contains("at least 5"));
     let deeper = Architecture { blocks: vec![2, 3], ..architecture.clone() };
     assert!(message(float_model(&deeper, &state, 64).unwrap_err()).contains("denseblock2.denselayer3"));
+    let endless = Architecture { blocks: vec![usize::MAX], ..architecture.clone() };
+    assert!(message(int8_model(&endless, &state, 64, &Ranges::new()).unwrap_err()).contains("above 4096"));
     let none = quantize(&architecture, &state, 64, [], Estimator::Mse).unwrap_err();
     assert!(message(none).contains("no input"));
     let mut quantized = quantize(&architecture, &state, 64, inputs(64), Estimator::Mse).unwrap();

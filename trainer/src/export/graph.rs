@@ -18,6 +18,7 @@ use super::onnx::{Attribute, Model};
 
 /// The float graph of a network for square inputs of `size` pixels.
 pub fn float(architecture: &Architecture, state: &StateDict, size: usize) -> Result<Model, ExportError> {
+    check(architecture)?;
     Builder::new(architecture, state, &mut Float).network(size)
 }
 
@@ -28,6 +29,7 @@ pub fn int8(
     size: usize,
     ranges: &Ranges,
 ) -> Result<Model, ExportError> {
+    check(architecture)?;
     let scales = ActivationScales::new(architecture, ranges)?;
     Builder::new(architecture, state, &mut Int8 { scales: &scales }).network(size)
 }
@@ -48,10 +50,15 @@ pub fn twins(
     size: usize,
     ranges: &Ranges,
 ) -> Result<TwinGraph, ExportError> {
+    check(architecture)?;
     let scales = ActivationScales::new(architecture, ranges)?;
     let mut arithmetic = Twins { scales: &scales, twins: Vec::new() };
     let model = Builder::new(architecture, state, &mut arithmetic).network(size)?;
     Ok(TwinGraph { model, twins: arithmetic.twins })
+}
+
+fn check(architecture: &Architecture) -> Result<(), ExportError> {
+    architecture.problem().map_or(Ok(()), |problem| Err(ExportError::Architecture { problem }))
 }
 
 /// A graph in the making.

@@ -18,7 +18,7 @@ pub struct Recorded<const N: usize> {
     /// The result, with its record.
     pub output: tch::Tensor,
     /// Burn's tensors whose memory LibTorch still needs. Burn reuses no memory that is held.
-    pub held: [TchTensor; N],
+    pub _held: [TchTensor; N],
 }
 
 /// The output of a recorded pass as Burn's tensor. It can be differentiated if any of the inputs can.

@@ -39,7 +39,7 @@ fn norm_relu(
 pub fn record_convolution(x: TchTensor, weight: TchTensor, stride: usize, padding: usize) -> (TchTensor, Recorded<2>) {
     let inputs = [&channels_last(&x.tensor), &weight.tensor].map(leaf);
     let output = convolution(&inputs[0], &inputs[1], stride, padding);
-    (TchTensor::new(output.detach()), Recorded { inputs, output, held: [x, weight] })
+    (TchTensor::new(output.detach()), Recorded { inputs, output, _held: [x, weight] })
 }
 
 /// The block's map, the statistics of its norms as [`Kernels::dense_block`](super::Kernels::dense_block) gives them, and
@@ -74,7 +74,7 @@ pub fn record_dense_block(
         tch::Tensor::cat(&[map, grown], 1)
     });
     let statistics = TchTensor::new(tch::Tensor::cat(&statistics, 0));
-    (TchTensor::new(output.detach()), statistics, Recorded { inputs, output, held: [x, parameters] })
+    (TchTensor::new(output.detach()), statistics, Recorded { inputs, output, _held: [x, parameters] })
 }
 
 /// The normed and rectified `x`, the batch's mean and its biased variance, and the record of the output.
@@ -90,6 +90,6 @@ pub fn record_norm_relu(
     // A copy: LibTorch needs its own mean untouched, and Burn may update what it is given in place.
     let (mean, variance) = (TchTensor::new(mean.copy()), TchTensor::new(variance));
     // ReLU's gradient needs its output; gamma and beta stay what they are until the gradients are there.
-    let recorded = Recorded { inputs, output, held: [x, result.clone(), gamma] };
+    let recorded = Recorded { inputs, output, _held: [x, result.clone(), gamma] };
     (result, mean, variance, recorded)
 }
