@@ -62,19 +62,19 @@ pub fn norm_parameters(norm: &str) -> [String; 4] {
 pub struct DenseLayerNames {
     /// The batch norm that the layer begins with.
     pub norm1: String,
-    /// In the graph: the ReLU after `norm1`.
+    /// The ReLU after `norm1`, in the graph.
     pub relu1: String,
     /// The 1 x 1 convolution.
     pub conv1: String,
     /// The batch norm between the two convolutions.
     pub norm2: String,
-    /// In the graph: the ReLU after `norm2`.
+    /// The ReLU after `norm2`, in the graph.
     pub relu2: String,
     /// The 3 x 3 convolution.
     pub conv2: String,
-    /// In the int8 graph: the result of `conv2` in float again.
+    /// The result of `conv2` in float again, in the int8 graph.
     pub grown: String,
-    /// In the graph: the map with the layer's channels appended.
+    /// The map with the layer's channels appended, in the graph.
     pub concat: String,
 }
 
@@ -97,15 +97,15 @@ pub fn dense_layer(block: usize, layer: usize) -> DenseLayerNames {
 pub struct TransitionNames {
     /// The batch norm that the transition begins with.
     pub norm: String,
-    /// In the graph: the ReLU after the norm.
+    /// The ReLU after the norm, in the graph.
     pub relu: String,
-    /// In the graph: the average pool, which there comes before the convolution.
+    /// The average pool, in the graph. It comes before the convolution there.
     pub pool: String,
-    /// In the int8 graph: the pool's result in uint8.
+    /// The pool's result in uint8, in the int8 graph.
     pub quantized: String,
     /// The 1 x 1 convolution.
     pub conv: String,
-    /// In the int8 graph: the result of `conv` in float again.
+    /// The result of `conv` in float again, in the int8 graph.
     pub halved: String,
 }
 
@@ -124,17 +124,17 @@ pub fn transition(block: usize) -> TransitionNames {
 
 /// The two linear layers of a channel gate, and the tensors that the gate makes in the graph.
 pub struct ChannelGateNames {
-    /// In the graph: the map with its channels weighed.
+    /// The map with its channels weighed, in the graph.
     pub output: String,
     /// The linear layer that reads the pooled channels.
     pub squeeze: String,
     /// The linear layer that gives one value a channel.
     pub excite: String,
-    /// In the graph: the sum of the hidden layers of both pools.
+    /// The sum of the hidden layers of both pools, in the graph.
     pub hidden: String,
-    /// In the graph: the result of `excite`.
+    /// The result of `excite`, in the graph.
     pub excited: String,
-    /// In the graph: the channels' weights.
+    /// The channels' weights, in the graph.
     pub sigmoid: String,
 }
 
@@ -176,19 +176,19 @@ impl ChannelGateNames {
 
 /// The modules of CBAM's spatial gate, and the tensors that it makes in the graph.
 pub struct SpatialGateNames {
-    /// In the graph: the map with its places weighed.
+    /// The map with its places weighed, in the graph.
     pub output: String,
     /// The 7 x 7 convolution.
     pub conv: String,
     /// The batch norm after the convolution.
     pub norm: String,
-    /// In the graph: each place's largest value over all channels.
+    /// Each place's largest value over all channels, in the graph.
     pub max: String,
-    /// In the graph: each place's mean over all channels.
+    /// Each place's mean over all channels, in the graph.
     pub mean: String,
-    /// In the graph: both, which the convolution reads.
+    /// The largest values and the means together, which the convolution reads, in the graph.
     pub pools: String,
-    /// In the graph: the places' weights.
+    /// The places' weights, in the graph.
     pub sigmoid: String,
 }
 
@@ -235,17 +235,17 @@ pub fn uint8_activations(architecture: &Architecture) -> Vec<Uint8Activation> {
     activations
 }
 
-/// In the graph: the scale of an integer tensor.
+/// The scale of an integer tensor, in the graph.
 pub fn scale(tensor: &str) -> String {
     part(tensor, "scale")
 }
 
-/// In the graph: the integer of an integer tensor that stands for zero.
+/// The integer of an integer tensor that stands for zero, in the graph.
 pub fn zero_point(tensor: &str) -> String {
     part(tensor, "zero_point")
 }
 
-/// In the graph that measures what a quantized convolution loses: the tensors beside the convolution.
+/// The tensors beside a convolution in the graph that measures what the convolution loses to int8.
 pub struct TwinNames {
     /// The convolution again, with rounded weights on the rounded input.
     pub conv: String,
@@ -261,7 +261,7 @@ pub fn twin(convolution: &str) -> TwinNames {
     TwinNames { input: part(&conv, "input"), output: part(&conv, "output"), conv }
 }
 
-/// In the graph: the integers of a tensor that is in float before and after.
+/// The integers of a tensor that is in float before and after, in the graph.
 pub fn quantized(tensor: &str) -> String {
     part(tensor, "quantized")
 }
