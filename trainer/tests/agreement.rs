@@ -1,6 +1,8 @@
 //! The shipped network gives the same results in tract and in onnxruntime on twenty films, in float and in int8. How the
 //! results of onnxruntime were made is in tests/agreement/README.md.
 
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::path::PathBuf;
 
 use trainer::bundle::float_model;

@@ -1,5 +1,6 @@
 //! The program `trainer` is run as a user runs it, from films to figures.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -1,6 +1,8 @@
 //! The network on Burn is compared with PyTorch's results for the same weights (`golden/reference.py`), and the training
 //! loop is tested with tiny networks.
 
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -25,8 +25,10 @@ pub enum Backend {
 
 impl Backend {
     /// The backend's device, without automatic differentiation.
-    // Burn deprecates LibTorch in favour of its own compilers, which are several times slower on a CPU today.
-    #[cfg_attr(feature = "libtorch", allow(deprecated))]
+    #[cfg_attr(
+        feature = "libtorch",
+        allow(deprecated, reason = "Burn prefers its own compilers, which are several times slower on a CPU today")
+    )]
     pub fn device(self) -> Device {
         match self {
             #[cfg(feature = "flex")]

@@ -7,8 +7,7 @@
 
 mod batch_norm;
 #[cfg(feature = "libtorch")]
-// Burn deprecates LibTorch in favour of its own compilers, which are several times slower on a CPU today.
-#[allow(deprecated)]
+#[allow(deprecated, reason = "Burn prefers its own compilers, which are several times slower on a CPU today")]
 mod libtorch;
 
 use burn::nn::BatchNorm;
