@@ -21,7 +21,7 @@ use xray_triage_core::preprocess::{self, InputSpec};
 use crate::data::dataset::LabelledFilm;
 use crate::disk::{self, at};
 use crate::export::{self, Estimator, LayerError, Ranges};
-use crate::model::architecture::Architecture;
+use crate::model::architecture::{Architecture, DEFAULT_SIZE};
 use crate::model::state_dict::{Precision, StateDict};
 use crate::simulate::{self, Effects};
 use crate::train;
@@ -31,9 +31,6 @@ use self::probabilities::Scored;
 
 /// The checkpoint's file name in a bundle: the weights in half floats, to export again or to train on from.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
-
-/// Side of the input where nothing says another, pixels.
-pub const DEFAULT_SIZE: u32 = 224;
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -52,11 +49,16 @@ pub struct Quantization {
 
 impl Quantization {
     pub fn read(path: &Path) -> Result<Self, AnyError> {
+        Ok(Self::read_hashed(path)?.0)
+    }
+
+    /// Reads a `quantization.toml`, and gives the SHA-256 of the very bytes that were read.
+    pub fn read_hashed(path: &Path) -> Result<(Self, String), AnyError> {
         let text = std::fs::read_to_string(path).map_err(at(path))?;
         let named = |error: toml::de::Error| {
             at(path)(format!("{}; name the quantization.toml of an export", error.to_string().trim_end()))
         };
-        Ok(toml::from_str(&text).map_err(named)?)
+        Ok((toml::from_str(&text).map_err(named)?, sha256_hex(text.as_bytes())))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::bundle;
 use crate::data::dataset::Film;
 use crate::measure::compare::{Answers, NetworkAnswers};
 use crate::model::architecture::Attention;
-use crate::train::{self, Ended, Material, TrainConfig, TrainError};
+use crate::train::{self, Ended, RunInputs, TrainConfig, TrainError};
 
 /// What is compared.
 pub const KINDS: [Attention; 3] = [Attention::None, Attention::Se, Attention::Cbam];
@@ -42,7 +42,7 @@ pub fn train(
     seeds: &[u64],
     config: impl Fn(Attention, u64) -> TrainConfig,
     device: &Device,
-    material: &Material,
+    inputs: &RunInputs,
     stop: &AtomicBool,
 ) -> Result<Option<Vec<Run>>, TrainError> {
     let mut runs = Vec::new();
@@ -50,7 +50,7 @@ pub fn train(
         for attention in KINDS {
             let folder = folder.join(format!("{}-{seed}", name(attention)));
             log::info!("attention {}, seed {seed}: {}", name(attention), folder.display());
-            match train::run(&folder, &config(attention, seed), true, device, material, stop)? {
+            match train::run(&folder, &config(attention, seed), true, device, inputs, stop)? {
                 Ended::Finished(val_accuracy) => runs.push(Run { attention, seed, folder, val_accuracy }),
                 Ended::Stopped => return Ok(None),
             }
