@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use trainer::bundle;
+use trainer::bundle::{self, Exported};
 use trainer::data::dataset::{self, LabelledFilm, Manifest};
 use trainer::disk;
 use trainer::export::{Estimator, agreement};
+use trainer::model::architecture::DEFAULT_SIZE;
 use trainer::train;
 use xray_triage_core::bundle::Bundle;
 use xray_triage_core::decision::{self, Scaling};
@@ -52,7 +53,7 @@ pub struct ExportArgs {
     #[arg(long)]
     id: String,
     /// Side of the input, pixels.
-    #[arg(long, default_value_t = bundle::DEFAULT_SIZE)]
+    #[arg(long, default_value_t = DEFAULT_SIZE)]
     size: u32,
     /// How activation ranges are chosen.
     #[arg(long, value_enum, default_value_t = Estimator::Mse)]
@@ -118,7 +119,7 @@ pub fn export(args: ExportArgs) -> Result<(), AnyError> {
         estimator: args.estimator,
     };
     let weights = args.run.join(args.weights.file());
-    let (float, int8) = bundle::export(&weights, &target, &films, training)?;
+    let Exported { float, int8 } = bundle::export(&weights, &target, &films, training)?;
     if let Some(path) = &args.float {
         disk::write(path, &float)?;
     }

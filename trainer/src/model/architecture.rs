@@ -4,6 +4,9 @@ use std::num::NonZero;
 
 use serde::{Deserialize, Serialize};
 
+/// Side of the network's square input where nothing says another, pixels (Huang et al. 2017).
+pub const DEFAULT_SIZE: u32 = 224;
+
 /// The attention after each dense block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -10,6 +10,7 @@ use burn::store::pytorch::PytorchReader;
 use burn::store::pytorch_reader::DType;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use xray_triage_core::atomic_file;
+use xray_triage_core::bundle::sha256_hex;
 
 /// One parameter or buffer: its shape and its values in row-major order.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,8 +86,8 @@ impl StateDict {
         self
     }
 
-    /// Writes a safetensors file as a whole: a stop at any moment leaves the old file or the new one.
-    pub fn save(&self, path: &Path, precision: Precision) -> Result<(), StateDictError> {
+    /// Writes a safetensors file and gives its SHA-256. A stop at any moment leaves the old file or the whole new one.
+    pub fn save(&self, path: &Path, precision: Precision) -> Result<String, StateDictError> {
         let io = |source| StateDictError::Io { path: path.into(), source };
         let dtype = match precision {
             Precision::Single => Dtype::F32,
@@ -116,7 +117,8 @@ impl StateDict {
         let metadata = Some(self.metadata.clone().into_iter().collect());
         let bytes = serialize(views, metadata)
             .map_err(|error| StateDictError::Format { path: path.into(), reason: error.to_string() })?;
-        atomic_file::write(path, &bytes).map_err(io)
+        atomic_file::write(path, &bytes).map_err(io)?;
+        Ok(sha256_hex(&bytes))
     }
 
     /// Takes every parameter of `other` that has a name and shape of this one.

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::DEFAULT_SIZE;
-use crate::model::architecture::{Architecture, Attention};
+use crate::model::architecture::{Architecture, Attention, DEFAULT_SIZE};
 
 /// Some epochs at one input size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
