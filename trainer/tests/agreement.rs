@@ -1,5 +1,7 @@
 //! The shipped network, float and int8, in tract and in onnxruntime on twenty films: tests/agreement/README.md.
 
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::path::PathBuf;
 
 use trainer::bundle::float_model;

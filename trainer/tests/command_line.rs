@@ -1,5 +1,6 @@
 //! The `trainer` program itself, from films to figures.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -1,5 +1,7 @@
 //! The exported graphs, run by tract, against PyTorch's results for the same weights (`golden/reference.py`).
 
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::path::Path;
 
 use image::{GrayImage, Luma};

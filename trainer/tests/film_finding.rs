@@ -1,4 +1,4 @@
-//! How well the device finds films in simulated photographs, and that the simulation is what it says.
+//! Tests that the device finds films in simulated photographs, and that the simulator's corners are true.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use trainer::simulate::{Effects, Photograph, film_on_lightbox, screen};
 use xray_triage_core::film::{Profile, rectify};
 use xray_triage_core::image_file;
 
-/// The stored digital films and one drawn film, so that the content varies in shape, too.
+/// Stored digital films, and one drawn film of another shape.
 fn films() -> Vec<GrayImage> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/films");
     let mut films: Vec<GrayImage> = ["nih_00001872_004", "nih_00002817_010", "nih_00003040_000", "nih_00005639_003"]
@@ -18,7 +18,7 @@ fn films() -> Vec<GrayImage> {
     films
 }
 
-/// Two dark lungs with ribs in a light body before black air, 350 x 430.
+/// A drawn film of 350 x 430 pixels: two dark lungs with ribs in a light body before black air.
 fn drawn_chest() -> GrayImage {
     GrayImage::from_fn(350, 430, |x, y| {
         let (x, y) = (f64::from(x) / 350.0 - 0.5, f64::from(y) / 430.0 - 0.5);
@@ -34,8 +34,8 @@ fn drawn_chest() -> GrayImage {
     })
 }
 
-/// Largest distance of a found corner from the true one, share of the diagonal; `None` if nothing was found or it was
-/// taken for something else.
+/// Largest distance of a found corner from the true one, as a share of the diagonal. `None` if no film was found, or if the
+/// photograph was taken for one of another profile.
 fn corner_error(photograph: &Photograph, profile: Profile) -> Option<f32> {
     let result = rectify(&photograph.clone().into_gray(), None);
     (result.outline.found && result.profile == profile).then(|| photograph.corner_error(&result.outline.corners))

@@ -1,5 +1,7 @@
 //! The Burn network against PyTorch's results for the same weights (`golden/reference.py`), and its training loop.
 
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};

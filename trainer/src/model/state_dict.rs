@@ -77,6 +77,7 @@ impl StateDict {
     }
 
     /// Rounds every value to the nearest half float.
+    #[must_use]
     pub fn rounded_to_half(mut self) -> Self {
         for parameter in self.parameters.values_mut() {
             for value in &mut parameter.values {

@@ -66,7 +66,7 @@ mod tests {
                 val_accuracy,
                 seconds,
             };
-            super::add(&path, &metrics).unwrap();
+            add(&path, &metrics).unwrap();
             std::fs::read_to_string(&path).unwrap()
         };
         let header = "epoch,size,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy,seconds\n";

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lung_loss_takes_the_true_classs_map_whatever_its_height() {
+    fn the_lung_loss_takes_the_map_of_the_true_class_whatever_its_height() {
         let device = crate::model::backend::Backend::preferred().device();
         // Two films of three 2 x 2 maps; the second has a mask of its right half, and its label's map is the last.
         let loss = |height: f32| {

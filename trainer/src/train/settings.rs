@@ -97,7 +97,7 @@ impl TrainConfig {
     /// weights, which the caller must give.
     ///
     /// One step is ours: films go through the device's preprocessing, which stretches their gray range between two
-    /// percentiles ([`InputSpec::imagenet`]).
+    /// percentiles ([`InputSpec::imagenet`](xray_triage::preprocess::InputSpec::imagenet)).
     pub fn paper(attention: Attention) -> Self {
         TrainConfig {
             seed: 1,
