@@ -151,7 +151,7 @@ mod tests {
     fn shares(films: &[Scored], calibration: &ProfileCalibration, name: &str) -> (f64, f64) {
         let point = calibration.operating_points[name];
         let share = |is_covid19, wanted: &dyn Fn(Outcome) -> bool| {
-            super::share(films, calibration.scaling, point, is_covid19, wanted).unwrap()
+            share(films, calibration.scaling, point, is_covid19, wanted).unwrap()
         };
         (share(true, &is_caught), share(false, &|outcome| outcome != Outcome::Covid19))
     }

@@ -37,6 +37,7 @@ impl Facts<'_> {
         Part::table(&[&name, covid19, pneumonia, normal, "films"], rows)
     }
 
+    /// The receiver operating characteristics of the classes, as a figure.
     pub(super) fn roc(&self) -> Result<Vec<Part>, ReportError> {
         let judgements = self.judgements();
         let curves: Vec<_> =
@@ -58,6 +59,7 @@ impl Facts<'_> {
         Ok(vec![Part::Figure { svg: plots::roc(&curves)?, caption }])
     }
 
+    /// The calibration error with the reliability bins, as text, table and figure.
     pub(super) fn calibration(&self) -> Result<Vec<Part>, ReportError> {
         let Some(metrics) = self.all() else { return Ok(vec![self.not_measured("evaluate", "")]) };
         let bins = metrics.reliability.iter().enumerate().filter(|(_, bin)| bin.films > 0).map(|(index, bin)| {
@@ -115,6 +117,7 @@ impl Facts<'_> {
         Part::table(&header, rows)
     }
 
+    /// The figures of simulated photographs of each kind, one table for each measurement.
     pub(super) fn photographs(&self) -> Vec<Part> {
         let mut parts = Vec::new();
         for (profile, what) in [
@@ -135,6 +138,7 @@ impl Facts<'_> {
         parts
     }
 
+    /// The figures of the films with a lung mask: as they are, and with a part hidden.
     pub(super) fn lungs(&self) -> Vec<Part> {
         let views = [
             (LungView::Shown, "shown", "as they are"),
@@ -182,6 +186,7 @@ fn judged_by(evaluation: &Evaluation) -> String {
     }
 }
 
+/// The confusion matrix, as a table and a figure.
 pub(super) fn confusion(metrics: &Metrics) -> Result<Vec<Part>, ReportError> {
     Ok(vec![
         Part::Text(metrics.confusion_table()),

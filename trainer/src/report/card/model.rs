@@ -12,6 +12,7 @@ use crate::report::plots;
 use super::Facts;
 
 impl Facts<'_> {
+    /// What the model is: its id, hash, size, architecture and input.
     pub(super) fn model(&self) -> Part {
         let manifest = self.manifest();
         let architecture = manifest.training.get("architecture").and_then(Value::as_table);
@@ -30,6 +31,7 @@ impl Facts<'_> {
         )
     }
 
+    /// The scaling and the thresholds of each profile and operating point.
     pub(super) fn thresholds(&self) -> Part {
         let rows = self.manifest().profiles.iter().flat_map(|(profile, calibration)| {
             calibration.operating_points.iter().map(move |(name, point)| {
@@ -64,6 +66,7 @@ impl Facts<'_> {
         Part::table(&["setting", "value"], rows)
     }
 
+    /// The training runs, as a table and with their curves as figures.
     pub(super) fn training_curves(&self) -> Result<Vec<Part>, ReportError> {
         if self.runs.is_empty() {
             return Ok(vec![Part::Text("*No run* was given for training curves (`--run`).".into())]);

@@ -13,6 +13,7 @@ use super::model::attention;
 use super::{Facts, all};
 
 impl Facts<'_> {
+    /// Where the activation maps look, for the bundle and the models beside it, and the sheet of films.
     pub(super) fn maps(&self) -> Vec<Part> {
         let mut parts: Vec<Part> = match self.measurements.localization(&self.manifest().sha256, self.split) {
             Some(localization) => vec![Part::Text(localization.to_string())],
@@ -88,6 +89,7 @@ impl Facts<'_> {
         comparisons.iter().map(|comparison| Part::Text(comparison.to_string())).collect()
     }
 
+    /// The times of films on each machine, as a table and a figure.
     pub(super) fn speed(&self) -> Result<Vec<Part>, ReportError> {
         let machines: Vec<Latency> = self
             .measurements
@@ -118,6 +120,7 @@ impl Facts<'_> {
         Ok(vec![Part::table(&header, rows), Part::Figure { svg: plots::latency(&machines)?, caption: caption.into() }])
     }
 
+    /// The files of the measurements with their hashes.
     pub(super) fn files(&self) -> Part {
         let rows = self
             .measurements
