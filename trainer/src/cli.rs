@@ -38,7 +38,7 @@ enum Command {
     Ablation(ablation::AblationArgs),
     Localize(measure::LocalizeArgs),
     #[command(alias = "foreign")]
-    Ood(measure::ForeignArgs),
+    Ood(measure::OodArgs),
     Report(report::ReportArgs),
     #[command(alias = "snapshot")]
     Simulate(simulate::SimulateArgs),
@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(args),
         Command::Ablation(args) => ablation::ablation(args),
         Command::Localize(args) => measure::localize(args),
-        Command::Ood(args) => measure::foreign(args),
+        Command::Ood(args) => measure::ood(args),
         Command::Report(args) => report::report(args),
         Command::Simulate(args) => simulate::simulate(args),
         Command::Dump(args) => export::dump(args),
@@ -77,11 +77,14 @@ fn profile_parser() -> impl TypedValueParser<Value = Profile> {
         .try_map(|name| Profile::named(&name).ok_or("there is no such profile"))
 }
 
-/// Prints figures, as one JSON object or as tables.
-fn print_figures(figures: &(impl serde::Serialize + std::fmt::Display), json: bool) -> Result<(), AnyError> {
+/// Prints a measurement as one JSON object, or as text for people.
+fn print_measurement<T>(measurement: &T, json: bool) -> Result<(), AnyError>
+where
+    T: serde::Serialize + serde::de::DeserializeOwned + std::fmt::Display,
+{
     match json {
-        true => println!("{}", serde_json::to_string(figures)?),
-        false => print!("{figures}"),
+        true => println!("{}", trainer::measure::to_json(measurement)?),
+        false => print!("{measurement}"),
     }
     Ok(())
 }
@@ -114,6 +117,15 @@ fn calibration_file(bundle: &Path, file: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn older_names_of_commands_still_work() {
+        for name in ["ood", "foreign"] {
+            let arguments = ["trainer", name, "--bundle", "b", "--manifest", "m", "pictures"];
+            let command = Cli::try_parse_from(arguments).unwrap().command;
+            assert!(matches!(command, Command::Ood(_)), "{name}");
+        }
+    }
 
     #[test]
     fn origins_go_to_a_folder_of_the_bundles_name() {

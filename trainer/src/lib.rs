@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod data;
 pub mod disk;
 pub mod export;
+pub mod markdown;
 pub mod measure;
 pub mod model;
 pub mod report;

@@ -192,7 +192,7 @@ fn a_bundle_keeps_where_its_layer_errors_come_from_and_its_weights_open_in_float
         estimator: Estimator::Entropy,
     };
     let films = [film(0), film(1)];
-    let (float, _) = bundle::export(&checkpoint, &target, &films, Default::default()).unwrap();
+    let float = bundle::export(&checkpoint, &target, &films, Default::default()).unwrap().float;
     let table = folder.join("layers.csv");
     let layers = bundle::write_layer_errors(&folder, &quantization, &films, &table).unwrap();
     let rows = std::fs::read_to_string(&table).unwrap();

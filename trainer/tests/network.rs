@@ -517,7 +517,7 @@ fn an_ablation_trains_each_kind_once_and_compares_them() {
     hashes.sort();
     hashes.dedup();
     assert_eq!(hashes.len(), 6, "six networks, none like another");
-    let judged = answers.iter().flat_map(|model| &model.networks).flat_map(|network| &network.judged);
-    assert!(judged.clone().all(|judged| judged.probabilities.is_some()));
+    let mut judgements = answers.iter().flat_map(|model| &model.networks).flat_map(|network| &network.judgements);
+    assert!(judgements.all(|film| film.probabilities.is_some()));
     assert!(nothing_there.contains("neither a bundle"), "{nothing_there}");
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use trainer::bundle;
+use trainer::bundle::{self, Exported};
 use trainer::data::dataset::{self, LabelledFilm, Manifest};
 use trainer::disk;
 use trainer::export::{Estimator, agreement};
@@ -124,7 +124,7 @@ pub fn export(args: ExportArgs) -> Result<(), AnyError> {
         estimator: args.estimator,
     };
     let weights = args.run.join(args.weights.file());
-    let (float, int8) = bundle::export(&weights, &target, &films, training)?;
+    let Exported { float, int8 } = bundle::export(&weights, &target, &films, training)?;
     if let Some(path) = &args.float {
         disk::write(path, &float)?;
     }
