@@ -136,7 +136,7 @@ fn operate(
     }
     std::thread::scope(|scope| {
         scope.spawn(|| shared.guard(Fault::Camera, "camera", || watch::watch(camera, behaviour, shared)));
-        scope.spawn(|| shared.guard(Fault::Panel, "button", || listen(button, shared)));
+        scope.spawn(|| shared.guard(Fault::Gpio, "button", || listen(button, shared)));
         let outcome = caught(|| serve(shared, display, leds, storage, behaviour, report));
         shared.lock().ending = true;
         shared.changed.notify_all();
@@ -195,7 +195,7 @@ impl Troubles {
             Fault::Camera => &mut self.camera,
             Fault::Storage => &mut self.storage,
             Fault::Model => &mut self.model,
-            Fault::Panel => &mut self.panel,
+            Fault::Gpio => &mut self.panel,
             Fault::Settings => &mut self.settings,
         }
     }
@@ -304,7 +304,7 @@ fn listen(mut button: Box<dyn Button>, shared: &Shared) {
                 shared.events.push(Event::Press(press));
             }
             Ok(None) => {}
-            Err(error) => return shared.fail_for_good(Fault::Panel, error.to_string()),
+            Err(error) => return shared.fail_for_good(Fault::Gpio, error.to_string()),
         }
     }
 }
@@ -427,7 +427,7 @@ where
     fn light(&self, lights: &mut Lights) {
         let now = Instant::now();
         if let Err(trouble) = lights.show(self.machine.leds(now), now) {
-            self.shared.fail_for_good(Fault::Panel, trouble);
+            self.shared.fail_for_good(Fault::Gpio, trouble);
         }
     }
 
@@ -664,9 +664,9 @@ mod tests {
     #[test]
     fn a_thread_that_panics_is_a_fault_of_its_part() {
         let shared = Shared::default();
-        shared.guard(Fault::Panel, "button", || listen(Box::new(Broken), &shared));
-        assert_eq!(next_event(&shared), Some(Event::Failed(Fault::Panel)));
-        let trouble = trouble(&shared, Fault::Panel);
+        shared.guard(Fault::Gpio, "button", || listen(Box::new(Broken), &shared));
+        assert_eq!(next_event(&shared), Some(Event::Failed(Fault::Gpio)));
+        let trouble = trouble(&shared, Fault::Gpio);
         assert!(trouble.contains("button's thread") && trouble.contains("no pins"), "{trouble}");
     }
 

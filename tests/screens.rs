@@ -149,7 +149,7 @@ fn screens_of_words() {
         check(Screen::Fault { fault: Fault::Model, detail: "hash differs" }, "model-fault");
         check(Screen::Fault { fault: Fault::Settings, detail: MISTYPED }, "settings-fault");
         if size == SMALLEST {
-            check(Screen::Fault { fault: Fault::Panel, detail: "pin 17 is in use" }, "panel-fault");
+            check(Screen::Fault { fault: Fault::Gpio, detail: "pin 17 is in use" }, "panel-fault");
         }
     }
 }

@@ -45,7 +45,7 @@ fn flashes(fault: Fault) -> u128 {
         Fault::Camera => 1,
         Fault::Model => 2,
         Fault::Storage => 3,
-        Fault::Panel => 4,
+        Fault::Gpio => 4,
         Fault::Settings => 5,
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         State::Fault(Fault::Camera),
         State::Fault(Fault::Model),
         State::Fault(Fault::Storage),
-        State::Fault(Fault::Panel),
+        State::Fault(Fault::Gpio),
         State::Fault(Fault::Settings),
         State::ShuttingDown,
     ];

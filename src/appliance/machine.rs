@@ -272,7 +272,7 @@ impl Machine {
                 self.limited_since = now;
                 return Some(Expired::CheckStorage);
             }
-            State::Fault(Fault::Camera | Fault::Model | Fault::Panel) => return Some(Expired::End),
+            State::Fault(Fault::Camera | Fault::Model | Fault::Gpio) => return Some(Expired::End),
             State::Fault(Fault::Settings) | State::ShuttingDown => return None,
         };
         self.enter(State::Fault(fault), now);
@@ -289,7 +289,7 @@ impl Machine {
             State::Analysing => ANALYSIS_LIMIT,
             State::Verdict { .. } | State::Refused => RESULT_LIMIT,
             State::Fault(Fault::Storage) => STORAGE_LIMIT,
-            State::Fault(Fault::Model | Fault::Panel) => FATAL_LIMIT,
+            State::Fault(Fault::Model | Fault::Gpio) => FATAL_LIMIT,
             // Started again it would have the same settings.
             State::Fault(Fault::Settings) => return None,
             State::ShuttingDown => Duration::ZERO,
@@ -473,7 +473,7 @@ mod tests {
             (State::Fault(Fault::Camera), seconds(42), ends(Fault::Camera)),
             (State::Fault(Fault::Storage), seconds(5), (State::Fault(Fault::Storage), Some(Expired::CheckStorage))),
             (State::Fault(Fault::Model), seconds(10), ends(Fault::Model)),
-            (State::Fault(Fault::Panel), seconds(10), ends(Fault::Panel)),
+            (State::Fault(Fault::Gpio), seconds(10), ends(Fault::Gpio)),
             (ShuttingDown, seconds(0), (ShuttingDown, None)),
         ] {
             let now = Instant::now();
@@ -493,7 +493,7 @@ mod tests {
         let now = Instant::now();
         for (event, signal) in [(Event::Press(Press::VeryLong), None), (Event::Signal(15), Some(15))] {
             let mut machine = Machine::new(now, CAMERA_TIMEOUT);
-            let faults = [Fault::Settings, Fault::Panel, Fault::Model, Fault::Camera].map(Event::Failed);
+            let faults = [Fault::Settings, Fault::Gpio, Fault::Model, Fault::Camera].map(Event::Failed);
             for event in faults.into_iter().chain([short(), Event::ModelReady]) {
                 assert_eq!(machine.handle(event, now), None);
             }

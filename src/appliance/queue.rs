@@ -119,7 +119,7 @@ mod tests {
             Event::ModelReady,
             Event::Judged,
             Event::Signal(15),
-            Event::Failed(Fault::Panel),
+            Event::Failed(Fault::Gpio),
             Event::Failed(Fault::Model),
         ];
         for event in others {
