@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::appliance::Hardware;
-use crate::camera::{self, Camera, RecordedCamera, SimulatedCamera};
+use crate::camera::{self, Camera, PlaybackCamera, SimulatedCamera};
 use crate::display::SimulatedDisplay;
 use crate::gpio;
 
@@ -69,7 +69,7 @@ impl Simulation {
 /// A camera that looks at a picture, a folder's pictures or a recording; the error says why it cannot.
 fn looking_at(path: &Path) -> Result<Box<dyn Camera>, String> {
     if camera::is_recording(path) {
-        let recorded = RecordedCamera::open(path).map_err(|error| error.to_string())?;
+        let recorded = PlaybackCamera::open(path).map_err(|error| error.to_string())?;
         return Ok(Box::new(recorded));
     }
     let pictures =
