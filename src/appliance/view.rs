@@ -156,7 +156,7 @@ mod tests {
 
     use crate::appliance::machine::Event;
     use crate::appliance::testing::behaviour;
-    use crate::display::DisplayError;
+    use crate::display::{DisplayError, DisplayProblem};
     use crate::ui::status::Fault;
 
     use super::*;
@@ -180,7 +180,7 @@ mod tests {
         fn check(&mut self) -> Result<bool, DisplayError> {
             self.checks += 1;
             match self.checks {
-                2 => Err(DisplayError { path: "a cable".into(), reason: "unplugged".into() }),
+                2 => Err(DisplayError { device: "a cable".into(), problem: DisplayProblem::Disconnected }),
                 checks => Ok(checks == 3),
             }
         }
