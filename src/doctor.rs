@@ -22,7 +22,7 @@ use crate::caselog::{self, CaseReader};
 use crate::config::{Config, TriageConfig};
 use crate::display::DisplayConfig;
 use crate::embedded_model;
-use crate::gpio::{GpioBackend, GpioConfig};
+use crate::gpio::{GpioBackend, GpioConfig, rppal_knows};
 
 mod camera;
 mod storage;
@@ -188,7 +188,7 @@ impl System {
         let wanted = match config.backend {
             GpioBackend::Rppal => true,
             GpioBackend::Gpiochip => false,
-            GpioBackend::Auto => board.contains("Raspberry Pi"),
+            GpioBackend::Auto => rppal_knows(&board),
         };
         match registers {
             Some(device) if wanted => return Check::ok(NAME, format!("rppal through {device}, {board}")),

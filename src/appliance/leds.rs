@@ -180,6 +180,10 @@ mod tests {
         }
     }
 
+    fn loose_wire() -> GpioError {
+        GpioError::SetLed { line: 27, error: "a loose wire".into() }
+    }
+
     /// LEDs that cannot be set while `broken`. They count how often it was tried.
     struct LooseWire {
         broken: Rc<Cell<bool>>,
@@ -189,7 +193,7 @@ mod tests {
     impl Leds for LooseWire {
         fn set(&mut self, _ready: bool, _attention: bool) -> Result<(), GpioError> {
             self.tried.set(self.tried.get() + 1);
-            if self.broken.get() { Err(GpioError("a loose wire".into())) } else { Ok(()) }
+            if self.broken.get() { Err(loose_wire()) } else { Ok(()) }
         }
     }
 
@@ -201,8 +205,7 @@ mod tests {
         assert!(leds.show((true, false), start).is_ok());
         assert!(leds.show((true, false), start + PATIENCE / 2).is_ok());
         assert_eq!(tried.get(), 2, "it is tried again");
-        let error = leds.show((true, false), start + PATIENCE).unwrap_err();
-        assert_eq!(error.to_string(), "panel: a loose wire");
+        assert_eq!(leds.show((true, false), start + PATIENCE), Err(loose_wire()));
         assert!(leds.show((true, false), start + 2 * PATIENCE).is_ok(), "told once");
         broken.set(false);
         for _ in 0..2 {

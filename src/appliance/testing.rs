@@ -79,7 +79,7 @@ impl Button for Broken {
 
 impl Leds for Broken {
     fn set(&mut self, _ready: bool, _attention: bool) -> Result<(), GpioError> {
-        Err(GpioError("no pins".into()))
+        Err(GpioError::SetLed { line: 27, error: "no pins".into() })
     }
 }
 
