@@ -1,10 +1,10 @@
 //! The box: it shows what the camera sees, judges the film when the button is pressed, stores the case and shows the
 //! verdict.
 //!
-//! Five threads work together: one for the [camera](camera_thread), one for the [judge](judge_thread), one for the
-//! [button](button_thread), one that waits for signals, and one for the [controller], which runs the [state
-//! machine](machine), the display, the LEDs and the case log. Threads tell the controller what happened through an [event
-//! queue](queue) of fixed capacity, and hand over frames and assessments in [shared places](shared) that hold one each.
+//! Five threads work together: one for the camera (`camera_thread`), one for the judge (`judge_thread`), one for the button
+//! (`button_thread`), one that waits for signals, and one for the `controller`, which runs the state machine (`machine`), the
+//! display, the LEDs and the case log. Threads tell the controller what happened through an event queue of fixed capacity
+//! (`queue`), and hand over frames and assessments in shared places that hold one each (`shared`).
 //!
 //! A panic in a thread becomes a fault of the thread's part of the box. When the box ends, it waits for every thread except
 //! the judge's: loading a model and judging a film cannot be interrupted, and neither leaves anything half done.

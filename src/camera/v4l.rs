@@ -328,7 +328,8 @@ pub fn captures(node: &Path) -> bool {
     capturing_card(node).is_some()
 }
 
-/// The card's name of a node that [`captures`]. A node whose answer is [`NOT_UNDERSTOOD`] is passed over as another is.
+/// The name of the card behind a node that takes pictures. `None` for any other node, and for one whose answer the `v4l` crate
+/// does not understand.
 fn capturing_card(node: &Path) -> Option<String> {
     let asked = || Device::with_path(node).and_then(|device| device.query_caps());
     let abilities = catch_unwind(asked).ok()?.ok()?;

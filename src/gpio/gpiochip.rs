@@ -58,7 +58,7 @@ fn request_button(config: &GpioConfig, bias: Option<Bias>) -> gpiocdev::Result<R
 fn unusable(config: &GpioConfig, part: &'static str, lines: &[u32], error: &gpiocdev::Error) -> GpioError {
     let chip = config.chip.clone();
     match error {
-        // The chip itself: all that fails on its lines comes with the call that failed.
+        // An error number without the name of a call is from opening the chip.
         gpiocdev::Error::Os(number) => {
             let error = io::Error::from_raw_os_error(number.0);
             GpioError::Chip { chip, kind: error.kind(), error: error.to_string() }
