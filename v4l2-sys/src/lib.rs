@@ -4,7 +4,14 @@
 //! are generated once, by `generate`, from a header that is licensed BSD-3-Clause among others. They hold for x86-64,
 //! aarch64 and 32-bit ARM with glibc: every type that differs between them is one of `std::os::raw`.
 
-#![allow(non_camel_case_types, non_snake_case, non_upper_case_globals, clippy::all, reason = "the kernel's names")]
+#![allow(
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    clippy::all,
+    reason = "the kernel's names"
+)]
 
 include!("bindings.rs");
 
