@@ -466,7 +466,7 @@ mod tests {
         machine.handle(Event::ModelReady, now);
         machine.handle(Event::Press(Press::Short), now);
         let deadline = machine.deadline(now).unwrap();
-        assert_eq!(next_look(&machine, now + capture_limit().saturating_sub(Duration::from_millis(400))), deadline);
+        assert_eq!(next_look(&machine, deadline.checked_sub(Duration::from_millis(400)).unwrap()), deadline);
         // A fault of the settings has no limit, but the watchdog waits for the controller.
         let mut machine = Machine::new(now, Duration::from_secs(3));
         machine.handle(Event::Failed(Fault::Settings), now);
