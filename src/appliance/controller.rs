@@ -113,7 +113,7 @@ pub fn run(
 /// state, after a second at the latest.
 fn next_look(machine: &Machine, now: Instant) -> Instant {
     let elapsed = machine.elapsed(now);
-    let change = now + (leds::next_change(machine.state(), elapsed) - elapsed);
+    let change = now + leds::next_change(machine.state(), elapsed).saturating_sub(elapsed);
     machine.deadline(now).map_or(change, |deadline| change.min(deadline))
 }
 
@@ -465,8 +465,9 @@ mod tests {
         assert_eq!(next_look(&machine, now), now + Duration::from_millis(250));
         machine.handle(Event::ModelReady, now);
         machine.handle(Event::Press(Press::Short), now);
-        let deadline = machine.deadline(now).unwrap();
-        assert_eq!(next_look(&machine, deadline - Duration::from_millis(400)), deadline);
+        let limit = machine.deadline(now).unwrap().duration_since(now);
+        let late = now + limit.saturating_sub(Duration::from_millis(400));
+        assert_eq!(next_look(&machine, late), now + limit);
         // A fault of the settings has no limit, but the watchdog waits for the controller.
         let mut machine = Machine::new(now, Duration::from_secs(3));
         machine.handle(Event::Failed(Fault::Settings), now);
