@@ -1,14 +1,14 @@
-//! How well the device finds films in simulated photographs, level by level, and what it refuses them for:
+//! Measures how well the device finds films in simulated photographs, level by level, and why it refuses photographs:
 //!
 //!     cargo bench -p trainer --bench film_finding -- MANIFEST SPLIT FILMS BUNDLE
 //!
-//! Every photograph has all effects at its level. The profile is found out, as on a phone's snapshot.
+//! Every photograph has all effects at its level. The device is not told the profile, as with a phone's photograph.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
-use trainer::data::dataset::{LabelledPlate, Manifest, read_plates};
+use trainer::data::dataset::{LabelledFilm, Manifest, read_films};
 use trainer::simulate::{Effects, WORST, simulator};
 use xray_triage_core::bundle::Bundle;
 use xray_triage_core::decision::Outcome;
@@ -16,15 +16,15 @@ use xray_triage_core::film::Profile;
 use xray_triage_core::pipeline::{Options, Pipeline};
 use xray_triage_core::record::Record;
 
-/// Largest distance of a corner with which a film counts as found, share of the photograph's diagonal.
+/// Largest distance of a corner with which a film counts as found, as a share of the photograph's diagonal.
 const GOOD_CORNER: f32 = 0.015;
 
 /// What the device made of a photograph.
 struct Found {
-    /// Largest distance of a found corner from the true one, share of the diagonal; `None` if nothing was found or it was
-    /// taken for something else.
+    /// Largest distance of a found corner from the true one, as a share of the diagonal. `None` if no film was found, or if
+    /// the photograph was taken for one of another profile.
     corner_error: Option<f32>,
-    /// Why it was refused; empty if it was not.
+    /// Why the photograph was refused. Empty if it was not.
     refused_for: Vec<&'static str>,
 }
 
@@ -33,31 +33,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [manifest, split, films, bundle] = arguments.as_slice() else {
         return Err("give a dataset's manifest.csv, a split, how many of its films, and a bundle's folder".into());
     };
-    let films: usize = films.parse().map_err(|_| format!("{films} is no number of films"))?;
-    let (mut plates, _) = read_plates(Manifest::read(Path::new(manifest))?.split(split)?)?;
-    // Films of one collection stand together: take them evenly from all.
-    let step = (plates.len() / films.max(1)).max(1);
-    plates = plates.into_iter().step_by(step).take(films).collect();
+    let count: usize = films.parse().map_err(|_| format!("{films} is no number of films"))?;
+    let (mut films, _) = read_films(Manifest::read(Path::new(manifest))?.split(split)?)?;
+    // The films of one collection lie together, so they are taken evenly from the whole list.
+    let step = (films.len() / count.max(1)).max(1);
+    films = films.into_iter().step_by(step).take(count).collect();
     let options = Options { threads: 1, ..Options::default() };
-    let triage = Pipeline::new(&Bundle::load(Path::new(bundle))?, &options)?;
+    let pipeline = Pipeline::new(&Bundle::load(Path::new(bundle))?, &options)?;
 
     println!("| Photograph of | Level | Found within 1.5 % | Median error, % of the diagonal | Refused | For |");
     println!("|---|---|---|---|---|---|");
     for profile in [Profile::Film, Profile::Screen] {
         for level in 1..=WORST {
-            let of_film = |(seed, film): (usize, &LabelledPlate)| find(&triage, film, profile, level, seed as u64);
-            let found: Vec<Found> = plates.par_iter().enumerate().filter_map(of_film).collect();
+            let of_film = |(seed, film): (usize, &LabelledFilm)| find(&pipeline, film, profile, level, seed as u64);
+            let found: Vec<Found> = films.par_iter().enumerate().filter_map(of_film).collect();
             println!("| {} | {level} | {} |", profile.name(), row(&found));
         }
     }
     Ok(())
 }
 
-/// `None` for the digital profile, of which there are no photographs.
-fn find(triage: &Pipeline, film: &LabelledPlate, profile: Profile, level: u8, seed: u64) -> Option<Found> {
-    let snapshot = simulator(profile)?(&film.plate, &Effects::all(level), seed);
-    let record = triage.assess(snapshot.clone().into_gray(), film.film.image_id.clone()).record;
-    let corner_error = found_corners(&record, profile).map(|found| snapshot.corner_error(&found));
+/// What the device makes of one photograph. `None` for the digital profile, which has no photographs.
+fn find(pipeline: &Pipeline, film: &LabelledFilm, profile: Profile, level: u8, seed: u64) -> Option<Found> {
+    let photograph = simulator(profile)?(&film.picture, &Effects::all(level), seed);
+    let record = pipeline.assess(photograph.clone().into_gray(), film.film.image_id.clone()).record;
+    let corner_error = found_corners(&record, profile).map(|found| photograph.corner_error(&found));
     let refused_for = if record.outcome == Outcome::Refused { record.reasons } else { Vec::new() };
     Some(Found { corner_error, refused_for })
 }
@@ -67,7 +67,7 @@ fn found_corners(record: &Record, profile: Profile) -> Option<[[f32; 2]; 4]> {
     Some(film.corners)
 }
 
-/// The cells of a level's row, but the first two.
+/// The cells of a level's row, without the first two.
 fn row(found: &[Found]) -> String {
     let mut errors: Vec<f32> = found.iter().filter_map(|photograph| photograph.corner_error).collect();
     errors.sort_by(f32::total_cmp);

@@ -1,13 +1,13 @@
-//! How well the device finds films in simulated photographs, and that the simulation is what it says.
+//! Tests that the device finds films in simulated photographs, and that the simulator's corners are true.
 
 use std::path::Path;
 
 use image::{GrayImage, Luma};
-use trainer::simulate::{Effects, Snapshot, film_on_lightbox, screen};
+use trainer::simulate::{Effects, Photograph, film_on_lightbox, screen};
 use xray_triage_core::film::{Profile, rectify};
 use xray_triage_core::image_file;
 
-/// The stored digital films and one drawn film, so that the content varies in shape, too.
+/// Stored digital films, and one drawn film of another shape.
 fn films() -> Vec<GrayImage> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/films");
     let mut films: Vec<GrayImage> = ["nih_00001872_004", "nih_00002817_010", "nih_00003040_000", "nih_00005639_003"]
@@ -18,7 +18,7 @@ fn films() -> Vec<GrayImage> {
     films
 }
 
-/// Two dark lungs with ribs in a light body before black air, 350 x 430.
+/// A drawn film of 350 x 430 pixels: two dark lungs with ribs in a light body before black air.
 fn drawn_chest() -> GrayImage {
     GrayImage::from_fn(350, 430, |x, y| {
         let (x, y) = (f64::from(x) / 350.0 - 0.5, f64::from(y) / 430.0 - 0.5);
@@ -34,11 +34,11 @@ fn drawn_chest() -> GrayImage {
     })
 }
 
-/// Largest distance of a found corner from the true one, share of the diagonal; `None` if nothing was found or it was
-/// taken for something else.
-fn corner_error(snapshot: &Snapshot, profile: Profile) -> Option<f32> {
-    let result = rectify(&snapshot.clone().into_gray(), None);
-    (result.outline.found && result.profile == profile).then(|| snapshot.corner_error(&result.outline.corners))
+/// Largest distance of a found corner from the true one, as a share of the diagonal. `None` if no film was found, or if the
+/// photograph was taken for one of another profile.
+fn corner_error(photograph: &Photograph, profile: Profile) -> Option<f32> {
+    let result = rectify(&photograph.clone().into_gray(), None);
+    (result.outline.found && result.profile == profile).then(|| photograph.corner_error(&result.outline.corners))
 }
 
 #[test]
@@ -47,9 +47,9 @@ fn films_on_a_light_box_are_found() {
         let films = films();
         let errors: Vec<_> = (0..15)
             .map(|seed| {
-                let snapshot =
+                let photograph =
                     film_on_lightbox(&films[seed as usize % films.len()], &Effects::all(level), 1_000 + seed);
-                corner_error(&snapshot, Profile::Film)
+                corner_error(&photograph, Profile::Film)
             })
             .collect();
         let good = errors.iter().filter(|error| error.is_some_and(|error| error <= 0.015)).count();
@@ -61,8 +61,8 @@ fn films_on_a_light_box_are_found() {
 fn screens_are_never_taken_for_light_boxes() {
     for (seed, film) in films().iter().enumerate() {
         for level in 1..=3 {
-            let snapshot = screen(film, &Effects::all(level), seed as u64);
-            assert_eq!(corner_error(&snapshot, Profile::Film), None, "level {level}, film {seed}");
+            let photograph = screen(film, &Effects::all(level), seed as u64);
+            assert_eq!(corner_error(&photograph, Profile::Film), None, "level {level}, film {seed}");
         }
     }
 }
@@ -72,7 +72,7 @@ fn the_true_corners_are_where_the_film_ends() {
     // A black film: just inside each corner it is dark, just outside the panel shines.
     let film = GrayImage::from_pixel(300, 300, Luma([0]));
     for seed in 0..5 {
-        let Snapshot { photo, corners, .. } = film_on_lightbox(&film, &Effects::all(1), seed);
+        let Photograph { photo, corners, .. } = film_on_lightbox(&film, &Effects::all(1), seed);
         let middle = [0, 1].map(|i| corners.iter().map(|p| p[i]).sum::<f32>() / 4.0);
         let gray = |corner: [f32; 2], reach: f32| {
             let [x, y] = [0, 1].map(|i| (middle[i] + (corner[i] - middle[i]) * reach) as u32);

@@ -1,4 +1,6 @@
-//! The origin of the shipped bundle's figures is that of the bundle: `calibration/densenet121-cbam`.
+//! Tests that `calibration/densenet121-cbam`, which says where the shipped bundle's figures come from, is of that bundle.
+
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::path::PathBuf;
 

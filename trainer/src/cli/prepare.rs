@@ -3,62 +3,64 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use trainer::data::prepare::source::{ClassFolder, Source};
+use trainer::data::prepare::sources::{ClassFolder, Source};
 use trainer::data::prepare::split::Shares;
 use trainer::data::prepare::{self, Encoding, Options};
 
 use super::AnyError;
 
-/// Make a data set of public collections and of your own films: one label and one copy of each film, each patient in
-/// one split.
+/// Make a data set of public collections and of your own films, with one label and one copy of each film, and each
+/// patient in one split.
 ///
 /// See docs/guide/prepare-data.md.
 #[derive(Args)]
 #[command(group = ArgGroup::new("sources").required(true).multiple(true))]
 pub struct PrepareArgs {
-    /// The data set's folder: pictures, manifest.csv, dropped.csv.
+    /// The data set's folder. It gets the pictures, manifest.csv and dropped.csv, and must be new or empty.
     #[arg(long)]
     out: PathBuf,
-    /// A manifest in our format; its films keep their splits.
+    /// A manifest in this project's format. Its films keep their splits.
     #[arg(long, group = "sources")]
     manifest: Vec<PathBuf>,
-    /// A folder with the folders covid19, pneumonia and normal, or what --class names.
+    /// A folder with the folders covid19, pneumonia and normal, or with those that --class names.
     #[arg(long, group = "sources")]
     folders: Vec<PathBuf>,
-    /// A folder in those of --folders that is a class's though it does not bear its name, as FOLDER=LABEL, for instance
+    /// The class of a folder, inside those of --folders, that does not have the class's name: FOLDER=LABEL, for instance
     /// COVID/images=covid19. May be given several times.
     #[arg(long, value_name = "FOLDER=LABEL", requires = "folders")]
     class: Vec<ClassFolder>,
-    /// covid-chestxray-dataset: metadata.csv and images/.
+    /// The folder of covid-chestxray-dataset, with metadata.csv and images/.
     #[arg(long, group = "sources")]
     cohen: Option<PathBuf>,
-    /// Figure1-COVID-chestxray-dataset: metadata.csv and images/.
+    /// The folder of Figure1-COVID-chestxray-dataset, with metadata.csv and images/.
     #[arg(long, group = "sources")]
     figure1: Option<PathBuf>,
-    /// Actualmed-COVID-chestxray-dataset: metadata.csv and images/.
+    /// The folder of Actualmed-COVID-chestxray-dataset, with metadata.csv and images/.
     #[arg(long, group = "sources")]
     actualmed: Option<PathBuf>,
-    /// NIH ChestX-ray14: Data_Entry_2017_v2020.csv and the pictures in any folders.
+    /// The folder of NIH ChestX-ray14, with Data_Entry_2017_v2020.csv, and the pictures in any folders below it.
     #[arg(long, group = "sources")]
     nih: Option<PathBuf>,
-    /// RSNA Pneumonia Detection Challenge: stage_2_detailed_class_info.csv and stage_2_train_images/ (DICOM).
+    /// The folder of the RSNA Pneumonia Detection Challenge, with stage_2_detailed_class_info.csv and
+    /// stage_2_train_images/ (DICOM).
     #[arg(long, group = "sources")]
     rsna: Option<PathBuf>,
-    /// Shares of train, val and test, percent.
+    /// Shares of train, val and test in percent.
     #[arg(long, default_value_t = Shares::PAPER)]
     splits: Shares,
-    /// Draws which patient comes into which split.
+    /// Decides which patient comes into which split.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Draw new splits for the films of manifests, too.
+    /// Also draw new splits for the films of manifests.
     #[arg(long)]
     resplit: bool,
-    /// Longest side of a picture, pixels; smaller ones are not enlarged.
+    /// Longer side of a written picture, pixels. Smaller pictures keep their size.
     #[arg(long, default_value_t = 640, value_parser = clap::value_parser!(u32).range(1..))]
     longest_side: u32,
+    /// How pictures are written.
     #[arg(long, value_enum, default_value_t = Encoding::Jpeg)]
     encoding: Encoding,
-    /// Go on where a class has no film, for a set to evaluate on.
+    /// Go on where a class has no film. The set is then good for evaluation only.
     #[arg(long)]
     allow_missing_class: bool,
 }

@@ -10,28 +10,30 @@ use xray_triage_core::image_file;
 
 use super::AnyError;
 
-/// Simulate a photograph of a film on a light box or on a screen, and print the film's true corners in it: x and y in
-/// pixels, clockwise from the film's top left.
+/// Make a simulated photograph of a digital film on a light box or on a screen, and print the film's true corners in it:
+/// x and y in pixels, clockwise from the film's top left.
 #[derive(Args)]
 pub struct SimulateArgs {
-    /// The digital film.
+    /// The digital film, a JPEG or PNG file.
     film: PathBuf,
-    /// The photograph. A PNG file has it as it is; a JPEG file codes it once more.
+    /// Where the photograph goes. A PNG file has it as it is; a JPEG file codes it once more.
     out: PathBuf,
+    /// What is photographed: a film on a light box, or a screen that shows the film.
     #[arg(long, value_parser = super::profile_parser(), default_value = Profile::Film.name())]
     kind: Profile,
-    /// How bad the photograph is in all respects, 0 to 4; only a negative it never is.
+    /// How bad the photograph is in all respects, 0 to 4. It is never a negative.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=4))]
     level: u8,
-    /// Draw a level for each effect instead, mostly low ones.
+    /// Draw a level for each effect instead, mostly a low one.
     #[arg(long, conflicts_with = "level")]
     mix: bool,
-    /// One effect's own level, NAME=LEVEL, for instance glare=3; can be repeated.
+    /// The level of one effect, as NAME=LEVEL, for instance glare=3. May be given several times.
     #[arg(long = "effect", value_name = "NAME=LEVEL", value_parser = Effect::at_level)]
     effects: Vec<(Effect, u8)>,
-    /// Write the true plate here, too: the sheet or picture as it is shown, a JPEG or PNG file.
-    #[arg(long)]
-    plate: Option<PathBuf>,
+    /// Also write the true rectified film here: the film as it is shown, straight and alone, a JPEG or PNG file.
+    #[arg(long = "plate", value_name = "FILE")]
+    rectified: Option<PathBuf>,
+    /// Decides every random choice.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -41,11 +43,33 @@ pub fn simulate(args: SimulateArgs) -> Result<(), AnyError> {
         simulate::simulator(args.kind).ok_or("a digital film needs no photograph; give --kind film or screen")?;
     let base = if args.mix { Effects::mixed(args.seed) } else { Effects::all(args.level) };
     let effects = args.effects.iter().fold(base, |effects, (effect, level)| effects.with(*effect, *level));
-    let snapshot = simulate(&image_file::read(&args.film)?, &effects, args.seed);
-    snapshot.photo.save(&args.out).map_err(at(&args.out))?;
-    if let Some(path) = &args.plate {
-        snapshot.plate.save(path).map_err(at(path))?;
+    let photograph = simulate(&image_file::read(&args.film)?, &effects, args.seed);
+    photograph.photo.save(&args.out).map_err(at(&args.out))?;
+    if let Some(path) = &args.rectified {
+        photograph.rectified.save(path).map_err(at(path))?;
     }
-    println!("{}", snapshot.corners.map(|[x, y]| format!("{x:.1},{y:.1}")).join(" "));
+    println!("{}", photograph.corners.map(|[x, y]| format!("{x:.1},{y:.1}")).join(" "));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::{Cli, Command};
+
+    #[test]
+    fn snapshot_is_the_same_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let film = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/films/nih_00001872_004.jpg");
+        let [new, old] = ["simulate", "snapshot"].map(|command| {
+            let [photo, rectified] = ["photo", "film"].map(|name| folder.path().join(format!("{command}-{name}.png")));
+            let arguments = ["trainer", command, film, photo.to_str().unwrap(), "--effect", "glare=3", "--seed", "7"];
+            let cli = Cli::try_parse_from([&arguments[..], &["--plate", rectified.to_str().unwrap()]].concat());
+            let Command::Simulate(args) = cli.unwrap().command else { panic!("`{command}` is another command") };
+            super::simulate(args).unwrap();
+            [photo, rectified].map(|path| std::fs::read(path).unwrap())
+        });
+        assert!(new == old && new[0] != new[1]);
+    }
 }

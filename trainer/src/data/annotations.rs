@@ -1,24 +1,29 @@
-//! What experts drew on some films of a data set: lung outlines, boxes around findings, severity scores. All optional,
-//! beside the manifest; see docs/reference/dataset.md.
+//! What experts drew on some films of a data set: lung outlines, boxes around findings, and severity scores. They lie beside
+//! the manifest, and all of them are optional. See docs/reference/dataset.md.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use image::GrayImage;
 use serde::Deserialize;
+use xray_triage_core::image_file::{self, ImageFileError};
 
 /// A box around a finding, in pixels of the film's picture.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct FindingBox {
+    /// Left edge, from the picture's left edge.
     pub x: f32,
+    /// Upper edge, from the picture's upper edge.
     pub y: f32,
+    /// Width.
     #[serde(rename = "w")]
     pub width: f32,
+    /// Height.
     #[serde(rename = "h")]
     pub height: f32,
 }
 
-/// How severe a COVID-19 film is, mean over the experts.
+/// How severe the disease on a COVID-19 film is, as the mean of the experts' scores.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct Severity {
     /// How much of the lungs is affected, 0 to 8.
@@ -36,12 +41,31 @@ struct Row<T> {
     value: T,
 }
 
+/// Why annotations cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AnnotationError {
+    /// A table cannot be read, or lacks a column.
     #[error("{path}: {source}; see docs/reference/dataset.md for its columns")]
-    Table { path: PathBuf, source: csv::Error },
-    #[error("{path}: not a usable lung mask ({source}); it must be a PNG picture, white inside the lungs")]
-    Mask { path: PathBuf, source: image::ImageError },
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: csv::Error,
+    },
+    /// A table has a number that is infinite or none at all.
+    #[error("{path}, film {image_id}: a value is no finite number; correct it or remove the row")]
+    NotFinite {
+        /// The table.
+        path: PathBuf,
+        /// The film of the row.
+        image_id: String,
+    },
+    /// A lung mask cannot be read.
+    #[error("{source}; a lung mask must be a PNG picture, white inside the lungs")]
+    Mask {
+        /// What is wrong with it, with its path.
+        source: ImageFileError,
+    },
 }
 
 /// The annotations of a data set.
@@ -52,7 +76,10 @@ pub struct Annotations {
 }
 
 impl Annotations {
-    /// Reads the tables beside a manifest; what is not there is empty.
+    /// Reads the tables beside a manifest. A table that is not there counts as empty.
+    ///
+    /// # Errors
+    /// A table is there but cannot be read, lacks a column, or has a number that is not finite.
     pub fn beside(manifest: &Path) -> Result<Self, AnnotationError> {
         let folder = manifest.parent().unwrap_or(Path::new("."));
         let mut boxes: HashMap<String, Vec<FindingBox>> = HashMap::new();
@@ -64,34 +91,60 @@ impl Annotations {
         Ok(Annotations { masks: folder.join("masks"), boxes, severity })
     }
 
-    /// White inside the lungs, black elsewhere, of the film's shape.
+    /// The lung mask of a film, if there is one: white inside the lungs, black elsewhere, of the film's shape and any size.
+    ///
+    /// # Errors
+    /// The mask is there but cannot be read.
     pub fn lungs(&self, image_id: &str) -> Result<Option<GrayImage>, AnnotationError> {
         let path = self.masks.join(format!("{image_id}.png"));
         if !path.exists() {
             return Ok(None);
         }
-        match image::open(&path) {
-            Ok(mask) => Ok(Some(mask.into_luma8())),
-            Err(source) => Err(AnnotationError::Mask { path, source }),
-        }
+        image_file::read(&path).map(Some).map_err(|source| AnnotationError::Mask { source })
     }
 
-    /// The findings boxed on a film; none drawn is not none there.
+    /// The boxes around findings of a film. A film without a box may still have a finding: nobody may have drawn it.
     pub fn boxes(&self, image_id: &str) -> &[FindingBox] {
         self.boxes.get(image_id).map_or(&[], Vec::as_slice)
     }
 
+    /// The severity scores of a film, if there are some.
     pub fn severity(&self, image_id: &str) -> Option<Severity> {
         self.severity.get(image_id).copied()
     }
 }
 
-fn table<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<Row<T>>, AnnotationError> {
+/// Numbers of a table's row.
+trait Numbers {
+    fn are_finite(&self) -> bool;
+}
+
+impl Numbers for FindingBox {
+    fn are_finite(&self) -> bool {
+        [self.x, self.y, self.width, self.height].iter().all(|value| value.is_finite())
+    }
+}
+
+impl Numbers for Severity {
+    fn are_finite(&self) -> bool {
+        self.extent.is_finite() && self.opacity.is_finite()
+    }
+}
+
+/// The rows of a table. A table that is not there has none.
+fn table<T: Numbers + for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<Row<T>>, AnnotationError> {
     if !path.exists() {
         return Ok(Vec::new());
     }
     let failed = |source| AnnotationError::Table { path: path.into(), source };
-    csv::Reader::from_path(path).map_err(failed)?.deserialize().map(|row| row.map_err(failed)).collect()
+    let rows = csv::Reader::from_path(path).map_err(failed)?.into_deserialize().map(|row| {
+        let row: Row<T> = row.map_err(failed)?;
+        match row.value.are_finite() {
+            true => Ok(row),
+            false => Err(AnnotationError::NotFinite { path: path.into(), image_id: row.image_id }),
+        }
+    });
+    rows.collect()
 }
 
 #[cfg(test)]
@@ -121,5 +174,18 @@ mod tests {
         std::fs::write(folder.join("severity.csv"), "image_id,geographic_mean\na,2.3\n").unwrap();
         assert!(matches!(Annotations::beside(&manifest), Err(AnnotationError::Table { .. })));
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_refused_with_its_film() {
+        for (name, text) in [
+            ("boxes.csv", "image_id,x,y,w,h\na,1,2,3,4\nb,1,NaN,3,4\n"),
+            ("severity.csv", "image_id,geographic_mean,opacity_mean\na,1,1\nb,inf,1\n"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(name), text).unwrap();
+            let error = Annotations::beside(&folder.path().join("manifest.csv")).err().unwrap().to_string();
+            assert!(error.contains(name) && error.contains("film b"), "{error}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Films with the activation maps of several networks side by side: bundles, or float checkpoints opened as such.
+//! A sheet of films with the activation maps of several networks side by side.
 
 use std::io::Cursor;
 
@@ -13,41 +13,50 @@ use xray_triage_core::network::Prediction;
 use xray_triage_core::overlay;
 use xray_triage_core::pipeline::{Options, Pipeline};
 
+use crate::markdown::{self, plain};
+
 use super::ReportError;
-use super::document::{self, Part, plain};
+use super::document::Part;
 
 /// Longest side of a film on the sheet, pixels.
 const SIDE: u32 = 320;
-/// Width of the line on the maps, pixels.
+/// Width of the line around a map's stronger half, pixels.
 const LINE: u32 = 1;
 
-/// A film to be shown.
+/// A film of the sheet.
 pub struct SheetFilm {
+    /// The name that is shown.
     pub name: String,
-    /// Its class, if it is known.
+    /// The film's class, if it is known.
     pub class: Option<Class>,
-    pub plate: GrayImage,
+    /// The film alone and upright.
+    pub picture: GrayImage,
 }
 
-/// What one bundle says of one film.
+/// What the network of one bundle says of one film.
 struct Cell {
     map: RgbImage,
     shown: Class,
     probabilities: Probabilities,
 }
 
-/// A table with a row a film and a column a bundle. The maps in a row are all of one class: the film's own, or where that
-/// is not known the first bundle's most probable one. Each bundle's network is loaded and run on every film.
+/// Makes a table with a row for each film and a column for each bundle. The maps in a row are all of one class: the film's
+/// own class, or where it is not known the most probable one of the first bundle. Each bundle's network is loaded and runs
+/// on every film.
+///
+/// # Errors
+/// A network cannot be set up or fails on a film, or a picture cannot be coded.
 pub fn sheet(bundles: &[&Bundle], films: &[SheetFilm], threads: usize) -> Result<Part, ReportError> {
     let mut columns: Vec<Vec<Cell>> = Vec::new();
     for bundle in bundles {
         let options = Options { profile: Some(Profile::Digital), threads, ..Options::default() };
-        let triage = Pipeline::new(bundle, &options)?;
-        let scaling = triage.rule(Profile::Digital).scaling;
+        let pipeline = Pipeline::new(bundle, &options)?;
+        let scaling = pipeline.rule(Profile::Digital).scaling;
         let mut column = Vec::with_capacity(films.len());
         for (row, film) in films.iter().enumerate() {
-            let prediction =
-                triage.predict(&film.plate).map_err(|source| ReportError::Film { name: film.name.clone(), source })?;
+            let prediction = pipeline
+                .predict(&film.picture)
+                .map_err(|source| ReportError::Film { name: film.name.clone(), source })?;
             let first = columns.first().map(|column| column[row].shown);
             column.push(Cell::of(&prediction, &scaling, film, first));
         }
@@ -60,7 +69,7 @@ impl Cell {
     fn of(prediction: &Prediction, scaling: &Scaling, film: &SheetFilm, first: Option<Class>) -> Cell {
         let probabilities = decision::probabilities(&prediction.logits, scaling);
         let shown = film.class.or(first).unwrap_or(probabilities.top());
-        let map = overlay::with_map(&fitted(&film.plate), Some(&prediction.cam.heat(shown)), LINE);
+        let map = overlay::with_map(&fitted(&film.picture), Some(&prediction.cam.heat(shown)), LINE);
         Cell { map, shown, probabilities }
     }
 }
@@ -77,7 +86,7 @@ fn table<'a>(
         let label = film.class.map_or(String::new(), |class| format!(", {}", class.label()));
         let name = plain(&film.name);
         let mut cells =
-            vec![format!("{} {name}{label}", picture(&overlay::with_map(&fitted(&film.plate), None, LINE))?)];
+            vec![format!("{} {name}{label}", picture(&overlay::with_map(&fitted(&film.picture), None, LINE))?)];
         for column in columns {
             let Cell { map, shown, probabilities } = &column[row];
             let shares = Class::ALL
@@ -87,17 +96,17 @@ fn table<'a>(
         }
         rows.push(cells);
     }
-    Ok(Part::PageOnly(document::table(&header, rows)))
+    Ok(Part::PageOnly(markdown::table(&header, rows)))
 }
 
-/// The film on the sheet's scale.
-fn fitted(plate: &GrayImage) -> GrayImage {
-    let longest = plate.width().max(plate.height()).max(1);
+/// The film at the size of the sheet. Small films are not enlarged.
+fn fitted(picture: &GrayImage) -> GrayImage {
+    let longest = picture.width().max(picture.height()).max(1);
     let fit = |side: u32| (side * SIDE.min(longest) / longest).max(1);
-    imageops::resize(plate, fit(plate.width()), fit(plate.height()), FilterType::Triangle)
+    imageops::resize(picture, fit(picture.width()), fit(picture.height()), FilterType::Triangle)
 }
 
-/// The picture itself in Markdown.
+/// Markdown that holds the picture itself, as PNG.
 fn picture(picture: &RgbImage) -> Result<String, ImageError> {
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, ImageFormat::Png)?;
@@ -124,7 +133,7 @@ mod tests {
         let film = SheetFilm {
             name: "a|<b>".into(),
             class: Some(Class::Covid19),
-            plate: GrayImage::from_pixel(640, 320, Luma([90])),
+            picture: GrayImage::from_pixel(640, 320, Luma([90])),
         };
         let cell = Cell::of(&prediction(), &Scaling::NONE, &film, Some(Class::Normal));
         assert_eq!((cell.shown, cell.map.dimensions()), (Class::Covid19, (320, 160)));
@@ -140,10 +149,10 @@ mod tests {
 
     #[test]
     fn without_a_class_the_first_bundles_answer_is_shown() {
-        let film = SheetFilm { name: "a".into(), class: None, plate: GrayImage::new(20, 30) };
+        let film = SheetFilm { name: "a".into(), class: None, picture: GrayImage::new(20, 30) };
         assert_eq!(Cell::of(&prediction(), &Scaling::NONE, &film, None).shown, Class::Normal);
         assert_eq!(Cell::of(&prediction(), &Scaling::NONE, &film, Some(Class::Pneumonia)).shown, Class::Pneumonia);
         // Small films are not enlarged.
-        assert_eq!(fitted(&film.plate).dimensions(), (20, 30));
+        assert_eq!(fitted(&film.picture).dimensions(), (20, 30));
     }
 }

@@ -1,10 +1,11 @@
-//! A hand-held camera before the scene: where it stands, its lens and its sensor.
+//! A hand-held camera in front of the scene: where it stands, what its lens and sensor make of the scene, and the
+//! photograph it takes.
 
 use std::f64::consts::TAU;
 use std::io::Cursor;
 
 use image::codecs::jpeg::{JpegDecoder, JpegEncoder};
-use image::{DynamicImage, RgbImage};
+use image::{DynamicImage, GrayImage, RgbImage};
 use rand::Rng;
 use xray_triage_core::film::{Homography, Point, Quad};
 
@@ -23,7 +24,7 @@ const FOCAL: f64 = 0.75 * PHOTO_LONG as f64;
 const ROLL_DEG: [f64; 5] = [0.0, 2.0, 6.0, 11.0, 15.0];
 /// Largest tilt about each of the two other axes, degrees.
 const TILT_DEG: [f64; 5] = [0.0, 3.0, 8.0, 13.0, 18.0];
-/// Largest distance of the object's middle from the photograph's, share of each side.
+/// Largest distance of the object's middle from the photograph's, as a share of each side.
 const SHIFT: [f64; 5] = [0.0, 0.03, 0.03, 0.03, 0.03];
 /// Standard deviation of the lens's own blur, photo pixels.
 const LENS_PX: [[f64; 2]; 5] = [[0.0, 0.0], [0.3, 0.5], [0.35, 0.6], [0.4, 0.7], [0.5, 0.9]];
@@ -33,28 +34,56 @@ const DEFOCUS_PX: [[f64; 2]; 5] = [[0.0, 0.0], [0.0, 0.8], [0.0, 1.6], [0.0, 3.0
 const MOTION_PX: [[f64; 2]; 5] = [[0.0, 0.0], [0.0, 0.8], [0.0, 2.0], [0.0, 4.0], [2.0, 9.0]];
 /// Share of the fall of light that the lens has by its geometry and does not correct.
 const VIGNETTING: [[f64; 2]; 5] = [[0.0, 0.0], [0.2, 0.6], [0.2, 0.8], [0.3, 0.9], [0.5, 1.0]];
-/// Panel's radiance times exposure, 1 = saturation.
+/// The panel's radiance times the exposure. 1 saturates the sensor.
 const EXPOSURE: [[f64; 2]; 5] = [[0.85, 0.85], [0.75, 0.95], [0.7, 1.2], [0.55, 1.6], [0.3, 2.2]];
 /// Largest cast, as a factor on what a camera with an ordinary cast shows too little or too much of red and blue.
 const CAST: [f64; 5] = [0.0, 0.6, 1.0, 1.5, 2.5];
-/// JPEG quality, worst and best; level 0 is not coded.
+/// Worst and best JPEG quality. At level 0 the photograph is not coded.
 const QUALITY: [[u8; 2]; 5] = [[100, 100], [90, 95], [80, 92], [70, 88], [50, 80]];
+
+/// A simulated photograph and the truth about it.
+#[derive(Clone)]
+pub struct Photograph {
+    /// The photograph after JPEG coding, 1600 x 1200 or 1200 x 1600 pixels.
+    pub photo: RgbImage,
+    /// The true corners of the film sheet, or of the picture that a screen shows: clockwise from its top left, in pixels of
+    /// the photograph. The photograph itself reaches from (0, 0) to (width, height).
+    pub corners: [[f32; 2]; 4],
+    /// The true rectified film: the sheet or picture within these corners as it is without photograph, marks and clips, in
+    /// the polarity in which it is shown. It has the digital film's pixels, with the border around them.
+    pub rectified: GrayImage,
+}
+
+impl Photograph {
+    /// The photograph in gray, as the device reads a file of it.
+    pub fn into_gray(self) -> GrayImage {
+        DynamicImage::ImageRgb8(self.photo).into_luma8()
+    }
+
+    /// The largest distance of a found corner from the true one, as a share of the photograph's diagonal. The corners in
+    /// `found` are clockwise from the top left, in pixels of the photograph.
+    pub fn corner_error(&self, found: &[[f32; 2]; 4]) -> f32 {
+        let distance = |(a, b): (&[f32; 2], &[f32; 2])| (a[0] - b[0]).hypot(a[1] - b[1]);
+        let diagonal = (self.photo.width() as f32).hypot(self.photo.height() as f32);
+        found.iter().zip(&self.corners).map(distance).fold(0.0, f32::max) / diagonal
+    }
+}
 
 /// A pinhole camera in front of the scene.
 pub struct Camera {
     width: u32,
     height: u32,
-    /// From photo pixels to the object's own square, (0, 0) to (1, 1).
+    /// Maps photo pixels to the object's own square, (0, 0) to (1, 1).
     to_object: Homography,
     /// Half the object's width and height, millimetres.
     half: [f64; 2],
     /// The object's corners, photo pixels.
-    pub corners: Quad,
+    corners: Quad,
 }
 
 impl Camera {
-    /// Turned and tilted, far enough away for the object (half sizes in millimetres) to take a share of the frame drawn
-    /// from `filling`, and farther until all of it is in the frame.
+    /// Draws a camera that is turned and tilted. It is so far away that the object (half sizes in millimetres) takes a share
+    /// of the frame that is drawn from `filling`, or farther, until all of the object is in the frame.
     pub fn draw(choices: &Choices, half: [f64; 2], filling: [f64; 2]) -> Self {
         let mut rng = choices.of(Effect::Perspective);
         let mut within = |limit: f64| between(&mut rng, [-limit, limit]);
@@ -87,8 +116,13 @@ impl Camera {
         }
     }
 
-    /// The photograph of a radiance. `grid` multiplies what reaches a photosite of a colour (0 red to 2 blue) after the
-    /// lens.
+    /// The object's corners: clockwise from its top left, photo pixels.
+    pub fn corners(&self) -> [[f32; 2]; 4] {
+        self.corners.map(|corner| corner.map(|value| value as f32))
+    }
+
+    /// Photographs a scene. `radiance` gives red, green and blue at a place of the scene, millimetres. `grid` multiplies
+    /// what reaches a photosite of a colour (0 red to 2 blue) behind the lens.
     pub fn photograph(
         &self,
         choices: &Choices,
@@ -146,6 +180,7 @@ impl Camera {
     }
 }
 
+/// The picture after JPEG coding at this quality (1 to 100).
 fn through_jpeg(photo: &RgbImage, quality: u8) -> RgbImage {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(photo).expect("a photo fits a JPEG in memory");

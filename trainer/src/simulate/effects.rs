@@ -1,7 +1,8 @@
 //! What spoils a photograph, and how much of each: a level for every effect.
 //!
-//! Levels: 0 none, 1 a careful photograph, 2 an ordinary one, 3 a careless one, 4 one that a person would take again.
-//! Each effect draws from a random stream of its own, so that another level of one leaves all others as they were.
+//! The levels are 0 for none, 1 as in a careful photograph, 2 in an ordinary one, 3 in a careless one, and 4 in one that a
+//! person would take again. Each effect draws from a random stream of its own, so that another level of one effect leaves
+//! all others as they were.
 
 use clap::ValueEnum;
 use rand::distr::weighted::WeightedIndex;
@@ -14,7 +15,7 @@ pub const WORST: u8 = 4;
 /// What can be wrong with a photograph, in the order in which light and signal meet it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Effect {
-    /// The film as a negative: bright and dark exchanged. Any level exchanges them; higher ones also bend the grays.
+    /// The film as a negative. Every level above 0 exchanges bright and dark; higher ones also bend the grays.
     Inversion,
     /// A black or clear border around a film.
     Border,
@@ -44,7 +45,7 @@ pub enum Effect {
     Moire,
     /// Light that falls off towards the photograph's corners.
     Vignetting,
-    /// An exposure too short or too long; too long, and bright places are clipped.
+    /// An exposure that is too short or too long. If it is too long, bright places are clipped.
     Exposure,
     /// A colour cast.
     WhiteBalance,
@@ -61,7 +62,10 @@ pub struct Effects([u8; Effect::COUNT]);
 impl Effect {
     const COUNT: usize = Effect::Jpeg as usize + 1;
 
-    /// `NAME=LEVEL`, for instance `glare=3`, names as on the command line.
+    /// Reads `NAME=LEVEL`, for instance `glare=3`, with names as on the command line.
+    ///
+    /// # Errors
+    /// There is no such effect or level. The message says which there are.
     pub fn at_level(text: &str) -> Result<(Effect, u8), String> {
         let names = || Effect::value_variants().iter().filter_map(|effect| effect.to_possible_value());
         let help = || {
@@ -79,13 +83,13 @@ impl Effects {
     /// No effect at all.
     pub const NONE: Effects = Effects([0; Effect::COUNT]);
 
-    /// All effects at one level, 0 to [`WORST`] (higher counts as that), but for inversion, which is off: the device
-    /// refuses a negative as unfamiliar.
+    /// All effects at one level, 0 to [`WORST`] (higher counts as that). Only inversion is off, because the device refuses
+    /// a negative as out-of-distribution.
     pub fn all(level: u8) -> Self {
         Effects([level.min(WORST); Effect::COUNT]).with(Effect::Inversion, 0)
     }
 
-    /// Each effect at a level of its own, mostly mild ones; inversion off.
+    /// Each effect at a level of its own, mostly a mild one. Inversion is off.
     pub fn mixed(seed: u64) -> Self {
         // For levels 0 to 4. With 18 effects, two photographs of five have none at level 4.
         let level = WeightedIndex::new([30, 30, 25, 10, 5]).expect("the weights are positive");
@@ -93,7 +97,8 @@ impl Effects {
         Effects(std::array::from_fn(|_| rng.sample(&level) as u8)).with(Effect::Inversion, 0)
     }
 
-    /// The same with one effect at another level, 0 to [`WORST`] (higher counts as that).
+    /// The same effects with one at another level, 0 to [`WORST`] (higher counts as that).
+    #[must_use]
     pub fn with(mut self, effect: Effect, level: u8) -> Self {
         self.0[effect as usize] = level.min(WORST);
         self
@@ -107,7 +112,9 @@ impl Effects {
 
 /// What decides a photograph's random choices.
 pub struct Choices<'a> {
+    /// The level of each effect.
     pub effects: &'a Effects,
+    /// The seed of all random numbers.
     pub seed: u64,
 }
 
@@ -117,12 +124,12 @@ impl Choices<'_> {
         self.stream(effect as u64 + 1)
     }
 
-    /// The random numbers of all that is no effect: how the film is printed, the room, the framing.
+    /// The random numbers of everything that is no effect: how the film is printed, and the room.
     pub fn of_scene(&self) -> ChaCha8Rng {
         self.stream(0)
     }
 
-    /// What stands in a table from level 0 to level 4 for an effect's level.
+    /// The entry of a table for the level that an effect has. The table has one for each level, 0 to [`WORST`].
     pub fn at<T: Copy>(&self, effect: Effect, by_level: &[T; WORST as usize + 1]) -> T {
         by_level[usize::from(self.effects.level(effect))]
     }
@@ -134,7 +141,7 @@ impl Choices<'_> {
     }
 }
 
-/// Uniform in `range`, which may be a single value.
+/// A random number, uniform in `range`. Its two ends may be the same.
 pub fn between(rng: &mut ChaCha8Rng, range: [f64; 2]) -> f64 {
     range[0] + (range[1] - range[0]) * rng.random::<f64>()
 }

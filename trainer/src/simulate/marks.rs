@@ -8,23 +8,23 @@ use xray_triage_core::film::Point;
 
 use super::effects::{Choices, Effect, WORST, between};
 
-/// Labels, most of them.
+/// Most labels.
 const LABELS: [usize; 5] = [0, 1, 1, 2, 3];
-/// Longest label, millimetres.
+/// Length of the longest label, millimetres.
 const LABEL_MM: [f64; 5] = [0.0, 35.0, 45.0, 60.0, 110.0];
-/// Written words, most of them.
+/// Most written words.
 const WORDS: [usize; 5] = [0, 1, 1, 2, 4];
-/// Longest word, millimetres.
+/// Length of the longest word, millimetres.
 const WORD_MM: [f64; 5] = [0.0, 35.0, 50.0, 70.0, 120.0];
-/// Fingerprints, most of them.
+/// Most fingerprints.
 const FINGERPRINTS: [usize; 5] = [0, 2, 3, 5, 9];
 /// Largest share of the light that a fingerprint's ridges scatter.
 const SMUDGE: [f64; 5] = [0.0, 0.08, 0.15, 0.35, 0.7];
 
-/// What grease scatters into the camera, as a share of the panel's radiance or of the screen's white: about the mean of
-/// what lies around.
+/// The light that grease scatters into the camera, as a share of the panel's radiance or of the screen's white. It is about
+/// the mean of the surroundings.
 const SCATTERED: f64 = 0.15;
-/// From ridge to ridge of a finger, millimetres (H. Cummins, W. Waits, J. McQuitty, The breadths of epidermal ridges on the
+/// Distance from ridge to ridge of a finger, millimetres (H. Cummins, W. Waits, J. McQuitty, The breadths of epidermal ridges on the
 /// finger tips and palms, 1941: 0.48 mm).
 const RIDGE_MM: f64 = 0.48;
 
@@ -35,38 +35,40 @@ struct Mark {
     centre: Point,
     /// Half the width and the height of the box that holds the mark.
     half: [f64; 2],
-    /// Sine and cosine of its turn.
+    /// Sine and cosine of the mark's turn.
     turn: (f64, f64),
     kind: Kind,
 }
 
 enum Kind {
-    /// Paper with lines of print: where along the label's width each line's words begin and end, -1 to 1.
+    /// Paper with lines of print. Each line has words, with where they begin and end along the label's width, -1 to 1.
     Label { paper: Layer, lines: Vec<Vec<[f64; 2]>> },
     /// A pen's line through these points.
     Word { ink: Layer, points: Vec<Point>, pen_mm: f64 },
-    /// Ridges around a core.
+    /// A finger's ridges around a core.
     Fingerprint { strength: f64, core: Point, phase: f64 },
 }
 
-/// What a mark makes of light: it lets a share through and adds its own, which it reflects or scatters.
+/// What a mark makes of light: it lets a share through, and adds what it reflects or scatters.
 #[derive(Clone, Copy)]
 pub struct Layer {
+    /// The share of the light that passes, 0..=1.
     pub transmits: f64,
+    /// The radiance that is added.
     pub adds: f64,
 }
 
 impl Layer {
     const CLEAR: Layer = Layer { transmits: 1.0, adds: 0.0 };
 
-    /// The same where it covers only a share of the place, 0..=1.
+    /// The layer where it covers only a share of the place, 0..=1.
     fn covering(self, share: f64) -> Layer {
         Layer { transmits: 1.0 - share * (1.0 - self.transmits), adds: share * self.adds }
     }
 }
 
 impl Marks {
-    /// For a sheet of these half sizes.
+    /// Draws the marks of a sheet of these half sizes, millimetres.
     pub fn draw(choices: &Choices, sheet: [f64; 2]) -> Self {
         let mut marks = Vec::new();
         let count = |rng: &mut ChaCha8Rng, effect, most: &[usize; 5]| match choices.effects.level(effect) {
@@ -118,7 +120,7 @@ impl Marks {
         Marks(marks)
     }
 
-    /// All marks at a place, one on the other.
+    /// All marks at a place as one layer.
     pub fn at(&self, p: Point) -> Layer {
         self.0.iter().filter_map(|mark| mark.at(p)).fold(Layer::CLEAR, |below, above| Layer {
             transmits: below.transmits * above.transmits,
@@ -128,7 +130,8 @@ impl Marks {
 }
 
 impl Mark {
-    /// At the sheet's upper or lower edge, away from its middle, where no lung is; anywhere at the worst level.
+    /// Places a mark at the sheet's upper or lower edge, away from its middle, where no lung is. At the worst level it may
+    /// be anywhere.
     fn near_the_edge(
         rng: &mut ChaCha8Rng,
         choices: &Choices,
@@ -146,7 +149,7 @@ impl Mark {
         Mark { centre, half, turn: between(rng, [-0.12, 0.12]).sin_cos(), kind }
     }
 
-    /// What it is at a place of the sheet; `None` beyond its box.
+    /// The mark's layer at a place of the sheet, or `None` beyond its box.
     fn at(&self, [x, y]: Point) -> Option<Layer> {
         let (x, y) = (x - self.centre[0], y - self.centre[1]);
         let (sin, cos) = self.turn;
@@ -193,8 +196,8 @@ fn words(rng: &mut ChaCha8Rng) -> Vec<[f64; 2]> {
     words
 }
 
-/// A written word that fills a box of these half sizes: the pen swings to and fro and up and down while the hand moves on
-/// evenly, with another swing for each letter (J. Hollerbach, An oscillation theory of handwriting, Biological
+/// The pen's path of a written word that fills a box of these half sizes. The pen swings to and fro and up and down while
+/// the hand moves on evenly, with another swing for each letter (J. Hollerbach, An oscillation theory of handwriting, Biological
 /// Cybernetics 39, 1981).
 fn handwriting(rng: &mut ChaCha8Rng, half: [f64; 2]) -> Vec<Point> {
     const POINTS_PER_SWING: usize = 10;
@@ -214,7 +217,7 @@ fn handwriting(rng: &mut ChaCha8Rng, half: [f64; 2]) -> Vec<Point> {
     points
 }
 
-/// From a place to a line from `a` to `b`.
+/// The squared distance of a place from the line between `a` and `b`.
 fn squared_distance(p: Point, a: Point, b: Point) -> f64 {
     let (along, to) = ([b[0] - a[0], b[1] - a[1]], [p[0] - a[0], p[1] - a[1]]);
     let length = along[0] * along[0] + along[1] * along[1];

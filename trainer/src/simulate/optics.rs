@@ -1,6 +1,6 @@
-//! What lens and hand make of one colour of a picture: Gaussian blur, a disc for defocus, a line for motion.
+//! What the lens and the hand make of one colour of a picture: Gaussian blur, a disc for defocus, a line for motion.
 
-/// Separable Gaussian blur, `sigma` in pixels; the border repeats. Nothing for a `sigma` of 0.
+/// Blurs by a separable Gaussian, `sigma` in pixels. The border repeats. A `sigma` of 0 changes nothing.
 pub fn blur(values: &mut [f32], width: usize, sigma: f64) {
     if sigma == 0.0 {
         return;
@@ -13,24 +13,24 @@ pub fn blur(values: &mut [f32], width: usize, sigma: f64) {
     column.apply(values, width);
 }
 
-/// Some neighbours and their weights, which sum to 1.
+/// Neighbours of a pixel, as offsets in x and y, and their weights. The weights' sum is 1.
 pub struct Kernel(Vec<([isize; 2], f32)>);
 
 impl Kernel {
-    /// Of offsets in x and y, each there once, and weights of any sum.
+    /// A kernel of offsets in x and y, each there once, and weights of any sum.
     fn of(weights: impl Iterator<Item = ([isize; 2], f64)>) -> Self {
         let weights: Vec<_> = weights.filter(|(_, weight)| *weight > 0.0).collect();
         let sum: f64 = weights.iter().map(|(_, weight)| weight).sum();
         Kernel(weights.into_iter().map(|(offset, weight)| (offset, (weight / sum) as f32)).collect())
     }
 
-    /// A point of light out of focus: a disc, radius in pixels.
+    /// The disc of a point of light out of focus, radius in pixels.
     pub fn disc(radius: f64) -> Self {
         Kernel::around(radius, |x, y| covered(radius - x.hypot(y)))
     }
 
-    /// A point of light before a moving camera: a straight line, length in pixels, direction in radians from the x axis to
-    /// the y axis.
+    /// The straight line of a point of light in front of a moving camera. The length is in pixels, the direction in radians
+    /// from the x axis to the y axis.
     pub fn line(length: f64, direction: f64) -> Self {
         let (sin, cos) = direction.sin_cos();
         Kernel::around(length / 2.0, |x, y| {
@@ -39,14 +39,14 @@ impl Kernel {
         })
     }
 
-    /// A shape of this reach from its middle, given how much of the pixel at a place it covers.
+    /// A shape that reaches so far from its middle, pixels. `share` says how much of the pixel at an offset it covers.
     fn around(reach: f64, share: impl Fn(f64, f64) -> f64) -> Self {
         let reach = reach.ceil() as isize;
         let offsets = (-reach..=reach).flat_map(|y| (-reach..=reach).map(move |x| [x, y]));
         Kernel::of(offsets.map(|[x, y]| ([x, y], share(x as f64, y as f64))))
     }
 
-    /// Replaces each value by the weighted sum of its neighbours; the border repeats.
+    /// Replaces each value by the weighted sum of its neighbours. The border repeats.
     pub fn apply(&self, values: &mut [f32], width: usize) {
         if let [([0, 0], _)] = self.0[..] {
             return;
@@ -70,7 +70,7 @@ impl Kernel {
     }
 }
 
-/// About how much of a pixel is covered whose middle lies this far inside an edge, pixels.
+/// About how much of a pixel is covered (0..=1) if its middle lies this far inside an edge, pixels.
 fn covered(inside: f64) -> f64 {
     (0.5 + inside).clamp(0.0, 1.0)
 }

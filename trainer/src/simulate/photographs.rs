@@ -1,5 +1,5 @@
-//! Simulated photographs of training films, found and rectified by the device library as at inference, for training to
-//! start views from.
+//! Simulated photographs of training films for training to start from. The films in them are found and rectified by the
+//! judging library, as on the device.
 
 use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
@@ -13,54 +13,80 @@ use xray_triage_core::bundle::sha256_hex;
 use xray_triage_core::film::{self, Profile};
 use xray_triage_core::gate;
 
-use crate::data::dataset::LabelledPlate;
-use crate::simulate::{self, Effects};
+use crate::data::dataset::LabelledFilm;
 
-/// What is photographed of each film: the film and a screen.
+use super::{Effects, simulator};
+
+/// The profiles of which each film gets a photograph: on a light box and on a screen.
 const PROFILES: [Profile; 2] = [Profile::Film, Profile::Screen];
-/// Longest side of a kept plate, pixels: more than a view of 256 pixels is taken from ([`crate::train::augment::base`]).
+/// Longer side of a kept picture, pixels. Training samples a view of 256 pixels from 307 pixels, so no sharpness is lost.
 const KEPT_SIDE: u32 = 384;
 
+/// Why photographs cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum PhotographError {
+    /// A file or folder cannot be read or written.
     #[error("{path}: {source}; see that there is room and that it may be read and written, then start again")]
-    Disk { path: PathBuf, source: io::Error },
+    Disk {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A film's `image_id` cannot be part of a file's name.
+    #[error(
+        "image_id `{image_id}`: photographs are kept in files named by it, so it must have no / or \\; give the film another"
+    )]
+    Name {
+        /// The film's id.
+        image_id: String,
+    },
+    /// A kept picture cannot be decoded.
     #[error("{path}: {source}; delete this file and start again")]
-    Damaged { path: PathBuf, source: ImageError },
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The decoder's error.
+        source: ImageError,
+    },
 }
 
-/// The plates of one photograph of each film on a light box and one of it on a screen, with mixed effects; without those
-/// that the device refuses (film not found, or stopped by the quality gate).
+/// Photographs each film on a light box and on a screen, with mixed effects, and returns the rectified films of the
+/// photographs of each film. Photographs that the device refuses are not among them: those in which it finds no film, or
+/// which its quality gate stops.
 ///
-/// A plate is kept in `folder` as IMAGE_ID-PROFILE.png and taken from there the next time; an empty file stands for one
-/// that was refused. A photograph follows from the film and its id.
+/// A rectified film is kept in `folder` as IMAGE_ID-PROFILE.png and is read from there the next time. An empty file stands
+/// for one that was refused. Film and `image_id` decide everything about a photograph.
 ///
 /// # Errors
-/// A file cannot be written or read.
-pub fn plates(films: &[LabelledPlate], folder: &Path) -> Result<Vec<Vec<GrayImage>>, PhotographError> {
+/// A file cannot be written or read, or an `image_id` leads out of `folder`.
+pub fn rectified_films(films: &[LabelledFilm], folder: &Path) -> Result<Vec<Vec<GrayImage>>, PhotographError> {
     std::fs::create_dir_all(folder).map_err(|source| PhotographError::Disk { path: folder.into(), source })?;
     let done = AtomicUsize::new(0);
-    let of_film = |film: &LabelledPlate| -> Result<Vec<GrayImage>, PhotographError> {
-        let mut plates = Vec::new();
+    let of_film = |film: &LabelledFilm| -> Result<Vec<GrayImage>, PhotographError> {
+        let mut rectified = Vec::new();
         for profile in PROFILES {
             let name = format!("{}-{}", film.film.image_id, profile.name());
+            if name.contains(['/', '\\', '\0']) {
+                return Err(PhotographError::Name { image_id: film.film.image_id.clone() });
+            }
             let path = folder.join(format!("{name}.png"));
-            let make = || photographed(&film.plate, profile, &name);
-            plates.extend(kept(&path, make)?);
+            let make = || photographed(&film.picture, profile, &name);
+            rectified.extend(kept(&path, make)?);
         }
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         if done.is_multiple_of(100) {
             log::info!("photographs of {done} of {} films", films.len());
         }
-        Ok(plates)
+        Ok(rectified)
     };
-    let plates: Vec<Vec<GrayImage>> = films.par_iter().map(of_film).collect::<Result<_, _>>()?;
-    let (made, usable) = (films.len() * PROFILES.len(), plates.iter().map(Vec::len).sum::<usize>());
+    let rectified: Vec<Vec<GrayImage>> = films.par_iter().map(of_film).collect::<Result<_, _>>()?;
+    let (made, usable) = (films.len() * PROFILES.len(), rectified.iter().map(Vec::len).sum::<usize>());
     log::info!("{usable} photographs to start views from; {} more were refused", made - usable);
-    Ok(plates)
+    Ok(rectified)
 }
 
-/// The plate in a file, or else the one made, which is then kept there.
+/// Reads the picture in a file, or makes it and writes it there. An empty file stands for no picture.
 fn kept(path: &Path, make: impl Fn() -> Option<GrayImage>) -> Result<Option<GrayImage>, PhotographError> {
     let disk = |source| PhotographError::Disk { path: path.into(), source };
     if path.exists() {
@@ -68,26 +94,26 @@ fn kept(path: &Path, make: impl Fn() -> Option<GrayImage>) -> Result<Option<Gray
         if bytes.is_empty() {
             return Ok(None);
         }
-        let plate = image::load_from_memory(&bytes);
-        let plate = plate.map_err(|source| PhotographError::Damaged { path: path.into(), source })?;
-        return Ok(Some(plate.into_luma8()));
+        let picture = image::load_from_memory(&bytes);
+        let picture = picture.map_err(|source| PhotographError::Damaged { path: path.into(), source })?;
+        return Ok(Some(picture.into_luma8()));
     }
-    let plate = make();
+    let picture = make();
     let mut bytes = Vec::new();
-    if let Some(plate) = &plate {
-        let written = plate.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png);
+    if let Some(picture) = &picture {
+        let written = picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png);
         written.map_err(|error| disk(io::Error::other(error)))?;
     }
     atomic_file::write(path, &bytes).map_err(disk)?;
-    Ok(plate)
+    Ok(picture)
 }
 
-/// The plate of a photograph as the device sees it; `None` if it refuses it. The photograph's name decides all random
-/// choices.
+/// The rectified film of a photograph, or `None` if the device refuses the photograph. The photograph's name decides all
+/// random choices.
 fn photographed(film: &GrayImage, profile: Profile, name: &str) -> Option<GrayImage> {
     let hash = sha256_hex(name.as_bytes());
     let seed = u64::from_str_radix(&hash[..16], 16).expect("a hash is written in hexadecimal digits");
-    let photo = simulate::simulator(profile)?(film, &Effects::mixed(seed), seed).into_gray();
+    let photo = simulator(profile)?(film, &Effects::mixed(seed), seed).into_gray();
     let rectified = film::rectify(&photo, Some(profile));
     let refused = !rectified.outline.found || !gate::assess(&rectified.film, &rectified.outline).refusals().is_empty();
     (!refused).then(|| at_most(&rectified.film, KEPT_SIDE))
@@ -103,14 +129,18 @@ fn at_most(picture: &GrayImage, side: u32) -> GrayImage {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use image::Luma;
+    use xray_triage_core::decision::Class;
+
+    use crate::data::dataset::Film;
+
+    use super::*;
 
     #[test]
-    fn plates_and_refusals_are_kept() {
+    fn rectified_films_and_refusals_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let plate = GrayImage::from_pixel(3, 2, Luma([77]));
-        for (name, made) in [("a.png", Some(plate)), ("b.png", None)] {
+        let picture = GrayImage::from_pixel(3, 2, Luma([77]));
+        for (name, made) in [("a.png", Some(picture)), ("b.png", None)] {
             let path = folder.path().join(name);
             assert_eq!(kept(&path, || made.clone()).unwrap(), made);
             assert_eq!(kept(&path, || unreachable!("it is kept")).unwrap(), made);
@@ -125,12 +155,31 @@ mod tests {
     fn a_folder_that_cannot_be_made_is_no_file_to_delete() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
-        let error = plates(&[], &folder.path().join("file/photographs")).unwrap_err().to_string();
+        let error = rectified_films(&[], &folder.path().join("file/photographs")).unwrap_err().to_string();
         assert!(error.contains("photographs: ") && !error.contains("delete"), "{error}");
     }
 
     #[test]
-    fn a_large_plate_is_reduced_and_a_small_one_is_not() {
+    fn an_id_that_leads_out_of_the_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let film = Film {
+            image_id: "../outside".into(),
+            path: PathBuf::new(),
+            label: Class::Normal,
+            source: String::new(),
+            patient_id: String::new(),
+            view: String::new(),
+            split: String::new(),
+            protocol: String::new(),
+        };
+        let films = [LabelledFilm { film, picture: GrayImage::new(8, 8) }];
+        let error = rectified_films(&films, &folder.path().join("photographs")).unwrap_err();
+        assert!(matches!(error, PhotographError::Name { .. }), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_large_film_is_reduced_and_a_small_one_is_not() {
         let side = |width, height| at_most(&GrayImage::new(width, height), 384).dimensions();
         assert_eq!((side(1024, 768), side(200, 384)), ((384, 288), (200, 384)));
     }

@@ -1,5 +1,5 @@
-//! Light of the room that reaches the camera by way of the film or the screen: scattered, or a window, a wall and lamps
-//! reflected.
+//! Light of the room that reaches the camera by way of the film or the screen. It is scattered, or it is the reflection of a
+//! window, a wall or lamps.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -7,16 +7,16 @@ use xray_triage_core::film::Point;
 
 use super::effects::{Choices, Effect, between};
 
-/// Light scattered by lens, dust and room onto everything.
+/// Radiance that lens, dust and room scatter onto everything.
 const VEIL: [[f64; 2]; 5] = [[0.0, 0.0], [0.002, 0.005], [0.003, 0.01], [0.005, 0.02], [0.01, 0.04]];
 /// Largest radiance of a reflected window or wall.
 const ROOM: [f64; 5] = [0.0, 0.004, 0.015, 0.05, 0.2];
-/// Reflected lamps, fewest and most.
+/// Fewest and most reflected lamps.
 const LAMPS: [[usize; 2]; 5] = [[0, 0], [1, 1], [1, 2], [1, 3], [2, 4]];
 /// Largest radiance of one lamp.
 const LAMP: [f64; 5] = [0.0, 0.02, 0.08, 0.2, 0.6];
 
-/// All of it, in units of the panel's radiance or of the screen's white.
+/// The room's light on an object, in units of the panel's radiance or of the screen's white.
 pub struct Reflections {
     veil: f64,
     room: f64,
@@ -24,15 +24,15 @@ pub struct Reflections {
     lamps: Vec<Lamp>,
 }
 
-/// Of what the room's brightest place is reflected.
+/// The brightest thing of the room that is reflected.
 enum Shape {
-    /// A window with a cross of bars: a parallelogram, for it is seen from the side.
+    /// A window with a cross of bars. It is a parallelogram, because it is seen from the side.
     Window { centre: Point, half: [f64; 2], shear: f64, bar_mm: f64, soft_mm: f64 },
     /// A wall that grows brighter from one side of the object to the other.
     Wall { direction: Point, half_mm: f64 },
 }
 
-/// A Gaussian spot.
+/// A reflected lamp: a Gaussian spot.
 struct Lamp {
     centre: Point,
     radius_mm: f64,
@@ -40,7 +40,7 @@ struct Lamp {
 }
 
 impl Reflections {
-    /// Over an object of these half sizes, millimetres.
+    /// Draws the light on an object of these half sizes, millimetres.
     pub fn draw(choices: &Choices, half: [f64; 2]) -> Self {
         let mut rng = choices.of(Effect::Ambient);
         let veil = between(&mut rng, choices.at(Effect::Ambient, &VEIL));
@@ -70,19 +70,19 @@ impl Reflections {
         Reflections { veil, room, shape, lamps }
     }
 
-    /// Radiance added at a place.
+    /// The radiance that is added at a place.
     pub fn at(&self, p: Point) -> f64 {
         self.veil + self.room * self.shape.at(p) + self.lamps.iter().map(|lamp| lamp.at(p)).sum::<f64>()
     }
 }
 
-/// Somewhere on the object, seldom at its very edge.
+/// A random place on the object, not at its very edge.
 fn place(rng: &mut ChaCha8Rng, half: [f64; 2]) -> Point {
     half.map(|half| half * between(rng, [-0.9, 0.9]))
 }
 
 impl Shape {
-    /// 0..=1
+    /// The brightness of the shape at a place, 0..=1.
     fn at(&self, [x, y]: Point) -> f64 {
         match self {
             Shape::Window { centre, half, shear, bar_mm, soft_mm } => {

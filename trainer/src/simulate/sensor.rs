@@ -1,22 +1,22 @@
-//! The sensor: photosites behind a mosaic of colours (B. Bayer, US patent 3971065, 1976), noise, saturation, and a picture
-//! made of them.
+//! The camera's sensor: photosites behind a mosaic of colours (B. Bayer, US patent 3971065, 1976), their noise and
+//! saturation, and the picture that is made of them.
 
 use image::{Rgb, RgbImage};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-/// Electrons that saturate a photosite: fewer, more shot noise. At level 0 the sensor has none.
+/// Electrons that saturate a photosite. The fewer they are, the more shot noise there is. At level 0 there is no noise.
 pub const FULL_WELL: [f64; 5] = [f64::INFINITY, 9_000.0, 5_000.0, 2_500.0, 1_000.0];
 /// Read noise, electrons.
 const READ_NOISE: f64 = 6.0;
 
-/// The colour that a photosite sees, 0 red to 2 blue: rows of red and green, and of green and blue.
+/// The colour that a photosite sees, 0 red to 2 blue. Rows of red and green alternate with rows of green and blue.
 fn colour_at(x: usize, y: usize) -> usize {
     x % 2 + y % 2
 }
 
-/// What the photosites give, 0..=1, row by row: `light` at each for the colour that it sees, 1 = saturation, with the shot
-/// noise of a well of so many electrons.
+/// The signals of all photosites, 0..=1, row by row. `light` gives what arrives at a column and row in a colour, where 1
+/// saturates. `full_well` electrons saturate a photosite and decide the noise.
 pub fn expose(
     width: usize,
     height: usize,
@@ -35,7 +35,8 @@ pub fn expose(
     sites
 }
 
-/// The picture: what a photosite does not see is the mean of those around it that do. Colours are coded by the sRGB curve.
+/// The picture that the photosites' signals make. A colour that a photosite does not see is the mean of those around it
+/// that do. Colours are coded by the sRGB curve.
 pub fn develop(sites: &[f32], width: usize) -> RgbImage {
     let height = sites.len() / width;
     RgbImage::from_fn(width as u32, height as u32, |x, y| {
@@ -58,7 +59,7 @@ fn srgb(linear: f32) -> f32 {
     if linear <= 0.003_130_8 { 12.92 * linear } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 }
 }
 
-/// Standard normal deviate (G. Box, M. Muller, 1958).
+/// A random number of the standard normal distribution (G. Box, M. Muller, 1958).
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let (radius, angle): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
     (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()

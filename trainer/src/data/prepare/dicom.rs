@@ -1,9 +1,7 @@
-//! A film in a DICOM file, as a reading station would show it: the first window applied, white bones on black air.
+//! Films in DICOM files. They are decoded as a reading station shows them: with the first window applied, white bones on
+//! black air.
 
-use std::fs::File;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, ReadError, Tag};
@@ -16,61 +14,74 @@ use xray_triage_core::image_file::{MAX_BYTES, MAX_PIXELS};
 
 /// A film and what its file says of it. What the file lacks is empty.
 pub struct DicomFilm {
-    pub plate: GrayImage,
-    /// As the hospital knows the patient: not to be passed on.
+    /// The film as a reading station would show it.
+    pub picture: GrayImage,
+    /// The patient's number in the hospital. It must not be passed on.
     pub patient_id: String,
-    /// `CR`, `DX`, `CT` and so on.
+    /// The modality as DICOM writes it: `CR`, `DX`, `CT` and so on.
     pub modality: String,
+    /// The view position as DICOM writes it: `PA`, `AP`, `LL` and so on.
     pub view: String,
+    /// The patient's sex as DICOM writes it: `F`, `M` or `O`.
     pub sex: String,
-    /// As DICOM writes it: `058Y`.
+    /// The patient's age as DICOM writes it: `058Y`.
     pub age: String,
 }
 
+/// Why a DICOM file gives no film.
 #[derive(Debug, thiserror::Error)]
 pub enum DicomError {
-    #[error("the file cannot be read: {0}")]
-    Io(#[from] std::io::Error),
+    /// The file has more bytes than a picture file may have.
     #[error("the file is larger than {} MB", MAX_BYTES / 1_000_000)]
     TooManyBytes,
+    /// The file is no DICOM file, or ends early.
     #[error("not a whole DICOM file: {0}")]
     File(#[from] Box<ReadError>),
-    /// What the standard allows and a chest film does not have, or what makes no sense.
+    /// The standard allows it but a chest film does not have it, or it makes no sense.
     #[error("{0}; export it as one gray frame of 8 to 16 bits")]
     Unsupported(String),
+    /// The decoder found a mistake in the pixels.
     #[error("the pixels cannot be decoded: {0}")]
     Pixels(#[from] dicom_pixeldata::Error),
+    /// The pixels are fewer than rows and columns make, or of another kind than the header says.
     #[error("the pixels are not those that the header describes; export the film again")]
     OtherPixels,
+    /// The file is damaged in a way that the reader has no words for.
+    #[error("the file is damaged; export the film again")]
+    Damaged,
 }
 
 /// Whether a file is DICOM by its mark after the preamble, whatever its name is (DICOM PS3.10, 7.1).
-pub fn is_dicom(path: &Path) -> bool {
-    let mut start = [0; 132];
-    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start.ends_with(b"DICM")
+pub fn is_dicom(bytes: &[u8]) -> bool {
+    bytes.get(128..132) == Some(b"DICM")
 }
 
-/// Reads a film of one gray frame, raw, RLE or JPEG (baseline and lossless).
+/// Decodes a film of one gray frame, raw, RLE or JPEG (baseline and lossless), from the bytes of its file.
 ///
-/// Gray values are the modality's (rescale slope and intercept), then seen through the first window, or through the
-/// first look-up table where there is no window (PS3.3, C.11.2). Without either, up to 8 bits are taken as they are and
-/// more are stretched from the darkest pixel to the brightest. MONOCHROME1, where the lowest value is white, is
+/// The rescale slope and intercept give the modality's values. These are seen through the first window, or through the
+/// first look-up table where there is no window (PS3.3, C.11.2). Without either, pixels of up to 8 bits are taken as they
+/// are, and deeper ones are stretched from the darkest to the brightest. MONOCHROME1, where the lowest value is white, is
 /// inverted.
 ///
 /// # Errors
-/// See [`DicomError`].
-pub fn read(path: &Path) -> Result<DicomFilm, DicomError> {
-    if std::fs::metadata(path)?.len() > MAX_BYTES {
+/// See [`DicomError`]. No file makes it panic.
+pub fn decode(bytes: &[u8]) -> Result<DicomFilm, DicomError> {
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(DicomError::TooManyBytes);
     }
-    let object = dicom_object::open_file(path).map_err(Box::new)?;
+    // The parser and the decoders take some things for granted, and panic where a file is not so.
+    catch_unwind(|| decode_unguarded(bytes)).unwrap_or(Err(DicomError::Damaged))
+}
+
+fn decode_unguarded(bytes: &[u8]) -> Result<DicomFilm, DicomError> {
+    let object = dicom_object::from_reader(bytes).map_err(Box::new)?;
     check_shape(&object)?;
     check_jpeg(&object)?;
-    // Decoders take it for granted that the pixels fill what the header makes room for, and panic where they do not.
+    // The decoders take it for granted that the pixels fill what the header makes room for.
     let decoded =
         catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data())).map_err(|_| DicomError::OtherPixels)??;
     Ok(DicomFilm {
-        plate: plate(&decoded)?,
+        picture: picture(&decoded)?,
         patient_id: text(&object, tags::PATIENT_ID),
         modality: text(&object, tags::MODALITY),
         view: text(&object, tags::VIEW_POSITION),
@@ -84,7 +95,7 @@ fn text(object: &DefaultDicomObject, tag: Tag) -> String {
     value.map(|value| value.trim_matches([' ', '\0']).to_owned()).unwrap_or_default()
 }
 
-/// Checks what the decoder takes for granted.
+/// Checks that the header describes one gray frame of a size and a depth that films have.
 fn check_shape(object: &DefaultDicomObject) -> Result<(), DicomError> {
     let number = |tag: Tag| object.get(tag).and_then(|element| element.to_int::<u32>().ok());
     let (width, height) = (number(tags::COLUMNS).unwrap_or(0), number(tags::ROWS).unwrap_or(0));
@@ -101,7 +112,7 @@ fn check_shape(object: &DefaultDicomObject) -> Result<(), DicomError> {
     Err(DicomError::Unsupported(fault))
 }
 
-/// Checks that a JPEG has the header's rows and columns: of a smaller one the decoder would leave the rest black.
+/// Checks that a JPEG has the header's rows and columns. Where it is smaller, the decoder would leave the rest black.
 fn check_jpeg(object: &DefaultDicomObject) -> Result<(), DicomError> {
     let fragments = object.get(tags::PIXEL_DATA).and_then(|element| element.value().fragments()).unwrap_or_default();
     let size = [tags::ROWS, tags::COLUMNS].map(|tag| object.get(tag).and_then(|element| element.to_int::<u16>().ok()));
@@ -111,7 +122,7 @@ fn check_jpeg(object: &DefaultDicomObject) -> Result<(), DicomError> {
     }
 }
 
-/// Height and width by a JPEG's frame header (ITU-T T.81, B.2.2); none if these bytes are no JPEG.
+/// Height and width by a JPEG's frame header (ITU-T T.81, B.2.2), or none if these bytes are no JPEG.
 fn jpeg_size(bytes: &[u8]) -> Option<[u16; 2]> {
     let number = |place: usize| Some(u16::from_be_bytes([*bytes.get(place)?, *bytes.get(place + 1)?]));
     let mut place = 2;
@@ -128,7 +139,7 @@ fn jpeg_size(bytes: &[u8]) -> Option<[u16; 2]> {
     }
 }
 
-fn plate(decoded: &DecodedPixelData) -> Result<GrayImage, DicomError> {
+fn picture(decoded: &DecodedPixelData) -> Result<GrayImage, DicomError> {
     let inverted = match decoded.photometric_interpretation() {
         PhotometricInterpretation::Monochrome1 => true,
         PhotometricInterpretation::Monochrome2 => false,
@@ -145,7 +156,7 @@ fn plate(decoded: &DecodedPixelData) -> Result<GrayImage, DicomError> {
         .ok_or_else(|| DicomError::Unsupported("fewer pixels than rows and columns".into()))
 }
 
-/// How bright (0..=255) a value of the modality is shown.
+/// The gray level (0..=255) at which a value of the modality is shown, as a function of the value.
 fn shown_level(decoded: &DecodedPixelData, values: &[f32]) -> Result<Box<dyn Fn(f64) -> f64>, DicomError> {
     if let Some(&[window, ..]) = decoded.window()? {
         let function = decoded.voi_lut_function()?.and_then(|functions| functions.first());
@@ -166,7 +177,7 @@ fn shown_level(decoded: &DecodedPixelData, values: &[f32]) -> Result<Box<dyn Fn(
         bits @ ..=8 if unsigned => {
             let rescale = decoded.rescale()?[0];
             let ends = [0, (1u32 << bits) - 1].map(|value| rescale.apply(f64::from(value)));
-            // A slope may be negative.
+            // With a negative slope the first end is the brighter one.
             (ends[0].min(ends[1]), ends[0].max(ends[1]))
         }
         _ => values.iter().fold((f64::MAX, f64::MIN), |(dark, bright), &value| {
@@ -178,6 +189,8 @@ fn shown_level(decoded: &DecodedPixelData, values: &[f32]) -> Result<Box<dyn Fn(
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::path::Path;
+
     use super::*;
     use dicom_core::value::{PixelFragmentSequence, Value};
     use dicom_core::{DataElement, PrimitiveValue, VR};
@@ -216,6 +229,10 @@ pub(super) mod tests {
         object.with_meta(meta).unwrap().write_to_file(path).unwrap();
     }
 
+    fn read(path: &Path) -> Result<DicomFilm, DicomError> {
+        decode(&std::fs::read(path).unwrap())
+    }
+
     /// Writes a 12-bit film and reads it.
     fn read_12_bit(interpretation: &str, pixels: &[u16], window: Option<(&str, &str)>) -> Vec<u8> {
         let mut object = object(pixels.len() as u16, 1, (16, 12), interpretation);
@@ -227,15 +244,15 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("film.dcm");
         write(&path, object, EXPLICIT_LITTLE_ENDIAN);
-        assert!(is_dicom(&path));
-        read(&path).unwrap().plate.into_raw()
+        assert!(is_dicom(&std::fs::read(&path).unwrap()));
+        read(&path).unwrap().picture.into_raw()
     }
 
     /// Writes a film as the RSNA collection does: 8 bits in a baseline JPEG.
-    pub(in crate::data::prepare) fn write_jpeg_dicom(path: &Path, plate: &GrayImage, patient_id: &str, view: &str) {
+    pub(in crate::data::prepare) fn write_jpeg_dicom(path: &Path, picture: &GrayImage, patient_id: &str, view: &str) {
         let mut jpeg = Vec::new();
-        JpegEncoder::new_with_quality(&mut jpeg, 95).encode_image(plate).unwrap();
-        let mut object = object(plate.width() as u16, plate.height() as u16, (8, 8), "MONOCHROME2");
+        JpegEncoder::new_with_quality(&mut jpeg, 95).encode_image(picture).unwrap();
+        let mut object = object(picture.width() as u16, picture.height() as u16, (8, 8), "MONOCHROME2");
         for (tag, vr, value) in [
             (tags::PATIENT_ID, VR::LO, patient_id),
             (tags::VIEW_POSITION, VR::CS, view),
@@ -284,11 +301,11 @@ pub(super) mod tests {
     fn a_baseline_jpeg_with_its_header() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("film");
-        let plate = GrayImage::from_fn(64, 48, |x, y| Luma([(40 + x * 2 + y) as u8]));
-        write_jpeg_dicom(&path, &plate, "P7", "PA");
+        let picture = GrayImage::from_fn(64, 48, |x, y| Luma([(40 + x * 2 + y) as u8]));
+        write_jpeg_dicom(&path, &picture, "P7", "PA");
         let film = read(&path).unwrap();
-        assert_eq!(film.plate.dimensions(), (64, 48));
-        assert!(film.plate.iter().zip(plate.iter()).all(|(a, b)| a.abs_diff(*b) <= 4));
+        assert_eq!(film.picture.dimensions(), (64, 48));
+        assert!(film.picture.iter().zip(picture.iter()).all(|(a, b)| a.abs_diff(*b) <= 4));
         assert_eq!((film.patient_id.as_str(), film.modality.as_str()), ("P7", "CR"));
         assert_eq!((film.view.as_str(), film.sex.as_str(), film.age.as_str()), ("PA", "F", "058Y"));
     }
@@ -302,7 +319,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("film.dcm");
         write(&path, object, EXPLICIT_LITTLE_ENDIAN);
-        assert_eq!(read(&path).unwrap().plate.into_raw(), [255, 155, 0]);
+        assert_eq!(read(&path).unwrap().picture.into_raw(), [255, 155, 0]);
     }
 
     #[test]
@@ -324,7 +341,7 @@ pub(super) mod tests {
             fragment
         };
         let pixels = [1u8, 2, 3, 4, 5, 6, 7, 8];
-        assert_eq!(film(&run_lengths(&pixels), RLE).unwrap().plate.into_raw(), pixels);
+        assert_eq!(film(&run_lengths(&pixels), RLE).unwrap().picture.into_raw(), pixels);
         let jpeg = |width, height| {
             let mut jpeg = Vec::new();
             JpegEncoder::new(&mut jpeg).encode_image(&GrayImage::new(width, height)).unwrap();
@@ -342,6 +359,26 @@ pub(super) mod tests {
         ] {
             let error = film(&fragment, transfer_syntax).err().unwrap();
             assert!(matches!(error, DicomError::OtherPixels), "{error}");
+        }
+    }
+
+    /// Whatever is damaged, an error is returned or the film as it then is.
+    #[test]
+    fn no_damaged_file_panics() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("film.dcm");
+        write_jpeg_dicom(&path, &GrayImage::from_fn(16, 12, |x, y| Luma([(x * y) as u8])), "P7", "PA");
+        let whole = std::fs::read(&path).unwrap();
+        assert!(decode(&whole).is_ok());
+        for place in 132..whole.len() {
+            assert!(place + 2 > whole.len() || decode(&whole[..place]).is_err(), "cut after {place} bytes");
+            for value in [0, 0x7F, 0xFF] {
+                let mut damaged = whole.clone();
+                damaged[place] = value;
+                if let Ok(film) = decode(&damaged) {
+                    assert!(!film.picture.is_empty(), "byte {place} is {value}");
+                }
+            }
         }
     }
 
@@ -365,6 +402,6 @@ pub(super) mod tests {
         short.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8([1, 2, 3, 4][..].into())));
         refused(short, "cannot be decoded");
         std::fs::write(&path, [0; 300]).unwrap();
-        assert!(!is_dicom(&path) && read(&path).is_err());
+        assert!(!is_dicom(&[0; 300]) && !is_dicom(&[]) && decode(&[]).is_err() && read(&path).is_err());
     }
 }

@@ -1,52 +1,61 @@
-//! Films that are there twice: the same picture, or a scaled, recompressed or re-toned copy of it.
+//! Films that are there twice: as the same picture, or as a scaled, recompressed or re-toned copy of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use image::{GrayImage, imageops};
 use image_hasher::{HashAlg, HasherConfig};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-/// Side of the perceptual hash, and of the thumbnail, pixels.
+use crate::data::dataset::Row;
+
+use super::dropped::{Dropped, Reason};
+use super::groups::Groups;
+
+/// Side of the perceptual hash, pixels.
 const HASH_SIDE: u32 = 16;
+/// Side of the thumbnail, pixels.
 const THUMBNAIL_SIDE: u32 = 32;
 
-/// Two films are near duplicates if at most this many of the 256 bits of their gradient hashes differ *and* their
-/// thumbnails correlate at least this much.
+/// Near duplicates differ in at most this many of the 256 bits of their gradient hashes, *and* their thumbnails correlate
+/// by at least [`LEAST_CORRELATION`].
 ///
-/// Measured on the 1346 different films of the set that the shipped model was trained on, 905 thousand pairs: hashes
-/// alone do not do (65 pairs differ in 30 bits or fewer, 24 at least), but no pair correlates above 0.970. Of 150 films
-/// recompressed at JPEG quality 30 to 50, halved, or squeezed to a square, all correlate at least 0.998 and differ in
-/// 25 bits at most; with contrast, gamma, or a border of 1 % changed, 0.989 and 31 bits. A copy brightened until its
-/// white clips, or cropped by 2 % and more, may be missed.
+/// Both limits were measured on the 1346 different films of the set that the shipped model was trained on, 905 thousand
+/// pairs. Hashes alone are not enough: 65 pairs differ in 30 bits or fewer, at least in 24. But no pair correlates above
+/// 0.970. 150 of the films were recompressed at JPEG quality 30 to 50, halved, or squeezed to a square: all copies
+/// correlate by at least 0.998 and differ in 25 bits at most. With contrast, gamma, or a border of 1 % changed, it is
+/// 0.989 and 31 bits. A copy that is brightened until its white clips, or cropped by 2 % and more, may be missed.
 const MOST_BITS: u32 = 48;
+/// Least correlation of the thumbnails of near duplicates, see [`MOST_BITS`].
 const LEAST_CORRELATION: f64 = 0.98;
 
-/// What is kept of a picture to compare it.
+/// What is kept of a picture to compare it with others.
 pub struct Fingerprint {
     /// SHA-256 of the picture's size and its gray values.
     pixels: [u8; 32],
+    /// The 256 bits of the gradient hash.
     gradients: [u64; 4],
-    /// 32 x 32 gray values.
+    /// 32 x 32 gray values, row by row.
     thumbnail: Vec<u8>,
 }
 
 impl Fingerprint {
-    pub fn of(plate: &GrayImage) -> Self {
+    /// The fingerprint of a picture.
+    pub fn of(picture: &GrayImage) -> Self {
         let mut pixels = Sha256::new();
-        pixels.update(plate.width().to_le_bytes());
-        pixels.update(plate.height().to_le_bytes());
-        pixels.update(plate.as_raw());
+        pixels.update(picture.width().to_le_bytes());
+        pixels.update(picture.height().to_le_bytes());
+        pixels.update(picture.as_raw());
         let hasher = HasherConfig::with_bytes_type::<[u8; 32]>()
             .hash_size(HASH_SIDE, HASH_SIDE)
             .hash_alg(HashAlg::Gradient)
             .to_hasher();
-        let hash = hasher.hash_image(plate).into_inner();
+        let hash = hasher.hash_image(picture).into_inner();
         let mut gradients = [0; 4];
         for (word, bytes) in gradients.iter_mut().zip(hash.as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*bytes);
         }
-        let thumbnail = imageops::thumbnail(plate, THUMBNAIL_SIDE, THUMBNAIL_SIDE).into_raw();
+        let thumbnail = imageops::thumbnail(picture, THUMBNAIL_SIDE, THUMBNAIL_SIDE).into_raw();
         Fingerprint { pixels: pixels.finalize().into(), gradients, thumbnail }
     }
 
@@ -56,7 +65,7 @@ impl Fingerprint {
     }
 }
 
-/// Pearson's correlation (-1..=1) of gray values; 0 if one picture is flat.
+/// Pearson's correlation (-1..=1) of gray values. It is 0 if one picture is flat.
 fn correlation(a: &[u8], b: &[u8]) -> f64 {
     let mean = |values: &[u8]| values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64;
     let (mean_a, mean_b) = (mean(a), mean(b));
@@ -70,17 +79,19 @@ fn correlation(a: &[u8], b: &[u8]) -> f64 {
     if squares_a == 0.0 || squares_b == 0.0 { 0.0 } else { products / (squares_a * squares_b).sqrt() }
 }
 
-/// Two places in a list of pictures, the first one lower.
+/// Two pictures of a list that are copies of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
+    /// The place of the earlier picture in the list.
     pub first: usize,
+    /// The place of the later picture in the list.
     pub second: usize,
     /// Whether the pictures are equal, pixel by pixel.
     pub same_pixels: bool,
 }
 
-/// Each film with the earlier ones that it is near to, or with the first that has its very pixels, in the order of the
-/// later ones. Compares all pairs.
+/// All pairs of copies, in the order of the later pictures. A picture whose pixels an earlier one has makes a pair with the
+/// first of these only. Any other picture makes a pair with each earlier one that it is a near duplicate of.
 pub fn pairs(fingerprints: &[Fingerprint]) -> Vec<Pair> {
     let mut first_with: HashMap<[u8; 32], usize> = HashMap::new();
     for (index, fingerprint) in fingerprints.iter().enumerate() {
@@ -95,6 +106,30 @@ pub fn pairs(fingerprints: &[Fingerprint]) -> Vec<Pair> {
         near.map(|first| Pair { first, second, same_pixels: false }).collect()
     });
     pairs.collect()
+}
+
+/// The films that are left out because they are copies, by their place in `rows`. Of films that are copies of each other
+/// the first is kept. If their labels differ, none is.
+pub fn leave_out(rows: &[Row], pairs: &[Pair]) -> HashMap<usize, Dropped> {
+    let mut copies = Groups::new(rows.len());
+    pairs.iter().for_each(|pair| copies.join(pair.first, pair.second));
+    let same_pixels: HashSet<usize> = pairs.iter().filter(|pair| pair.same_pixels).map(|pair| pair.second).collect();
+    let mut left_out = HashMap::new();
+    for films in copies.lists() {
+        let [first, others @ ..] = films.as_slice() else { continue };
+        if others.iter().any(|&film| rows[film].label != rows[*first].label) {
+            let labels: Vec<String> =
+                films.iter().map(|&film| format!("{} {}", rows[film].image_id, rows[film].label)).collect();
+            let drop = |&film: &usize| (film, Dropped::new(&rows[film], Reason::LabelsContradict, labels.join(", ")));
+            left_out.extend(films.iter().map(drop));
+            continue;
+        }
+        for &film in others {
+            let reason = if same_pixels.contains(&film) { Reason::SamePixels } else { Reason::NearDuplicate };
+            left_out.insert(film, Dropped::new(&rows[film], reason, rows[*first].image_id.clone()));
+        }
+    }
+    left_out
 }
 
 #[cfg(test)]

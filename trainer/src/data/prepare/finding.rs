@@ -1,59 +1,14 @@
-//! What a source says of a film, in the data set's terms: its class, or why it is left out. Nothing is guessed: a film
-//! whose source does not say plainly which of the three classes it is has none.
+//! What a source says of a film, in the data set's terms: its class or why it is left out, its view, its patient's age.
+//!
+//! Nothing is guessed. A film whose source does not say plainly which of the three classes it is has none.
 
-use std::fmt;
-
-use serde::{Serialize, Serializer};
 use xray_triage_core::decision::Class;
 
-/// Why a film is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// CT or another modality.
-    NotRadiograph,
-    /// Lateral, oblique, decubitus.
-    NotFrontal,
-    /// The collection has views of all kinds and does not say which this is.
-    ViewNotStated,
-    NoLabel,
-    OtherFinding,
-    PictureMissing,
-    PictureUnreadable,
-    SamePixels,
-    NearDuplicate,
-    /// The same film has different labels; nothing tells which is right.
-    LabelsContradict,
-    /// The film's patient is in another split of an imported manifest.
-    PatientInOtherSplit,
-}
+use super::dropped::Reason;
 
-impl fmt::Display for Reason {
-    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str(match self {
-            Reason::NotRadiograph => "not a radiograph",
-            Reason::NotFrontal => "not a frontal view",
-            Reason::ViewNotStated => "view not stated",
-            Reason::NoLabel => "no label in source",
-            Reason::OtherFinding => "finding outside the three classes",
-            Reason::PictureMissing => "picture missing",
-            Reason::PictureUnreadable => "picture unreadable",
-            Reason::SamePixels => "same pixels as another film",
-            Reason::NearDuplicate => "near duplicate of another film",
-            Reason::LabelsContradict => "duplicates with different labels",
-            Reason::PatientInOtherSplit => "patient is in another split",
-        })
-    }
-}
-
-impl Serialize for Reason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// Words that name an infectious or aspiration pneumonia in the three COVID-19 collections, in both spellings that
-/// they were published in: `Streptococcus` and `Pneumonia/Bacterial/Streptococcus`. Lipoid pneumonia is not among
-/// them, nor is tuberculosis.
+/// Words that name an infectious or aspiration pneumonia in the three COVID-19 collections. They fit both spellings in
+/// which the collections were published: `Streptococcus` and `Pneumonia/Bacterial/Streptococcus`. Lipoid pneumonia is
+/// not among them, nor is tuberculosis.
 const PNEUMONIA_WORDS: [&str; 23] = [
     "pneumonia",
     "viral",
@@ -80,11 +35,14 @@ const PNEUMONIA_WORDS: [&str; 23] = [
     "covid-19",
 ];
 
-/// A consequence that may stand beside a cause and says nothing of the class by itself.
+/// A consequence of pneumonia that may stand beside a cause. It says nothing of the class by itself.
 const CONSEQUENCE: &str = "ards";
 
-/// The class of a finding in the COVID-19 collections (Cohen, Figure 1, Actualmed): words between slashes, commas and
-/// blanks, each of which must be known.
+/// The class of a finding in the COVID-19 collections (Cohen, Figure 1, Actualmed). The finding is a list of words with
+/// slashes, commas or blanks between them, and each word must be known.
+///
+/// # Errors
+/// [`Reason::NoLabel`] if the finding is not stated, [`Reason::OtherFinding`] if it is none of the three classes.
 pub fn case_class(finding: &str) -> Result<Class, Reason> {
     let finding = finding.trim().to_lowercase();
     match finding.as_str() {
@@ -100,7 +58,11 @@ pub fn case_class(finding: &str) -> Result<Class, Reason> {
     Ok(if words.contains(&"covid-19") { Class::Covid19 } else { Class::Pneumonia })
 }
 
-/// The class of NIH's `Finding Labels`, several of which stand between bars. Other findings may go with a pneumonia.
+/// The class of NIH's `Finding Labels`, which are several words with bars between them. Other findings may go with a
+/// pneumonia.
+///
+/// # Errors
+/// [`Reason::NoLabel`] if there is no word, [`Reason::OtherFinding`] if it is none of the three classes.
 pub fn nih_class(labels: &str) -> Result<Class, Reason> {
     match labels {
         "" => Err(Reason::NoLabel),
@@ -110,8 +72,11 @@ pub fn nih_class(labels: &str) -> Result<Class, Reason> {
     }
 }
 
-/// The class of RSNA's detailed class. `Lung Opacity` is the challenge's word for evidence of pneumonia; the films are
+/// The class of RSNA's detailed class. `Lung Opacity` is the challenge's word for evidence of pneumonia. The films are
 /// older than COVID-19.
+///
+/// # Errors
+/// [`Reason::NoLabel`] if there is no word, [`Reason::OtherFinding`] if it is none of the three classes.
 pub fn rsna_class(class: &str) -> Result<Class, Reason> {
     match class {
         "" => Err(Reason::NoLabel),
@@ -121,13 +86,21 @@ pub fn rsna_class(class: &str) -> Result<Class, Reason> {
     }
 }
 
-/// What a manifest has for a view that no one stated.
+/// The column `view` of a film whose source states no view.
 pub const UNKNOWN_VIEW: &str = "unknown";
 
-/// Whether a view is frontal; an unstated one may be.
+/// Whether a view is frontal. A view that is not stated may be, so it counts.
 pub fn is_frontal(view: &str) -> bool {
     const FRONTAL: [&str; 7] = ["pa", "ap", "ap supine", "aps", "ap erect", "ap semi erect", UNKNOWN_VIEW];
     FRONTAL.contains(&view.to_lowercase().as_str())
+}
+
+/// An age in years without the form that DICOM and the first NIH table give it: 58 of `058Y`. Other text stays.
+pub fn years(age: &str) -> String {
+    match age.strip_suffix('Y').unwrap_or(age).parse::<u16>() {
+        Ok(years) => years.to_string(),
+        Err(_) => age.into(),
+    }
 }
 
 #[cfg(test)]

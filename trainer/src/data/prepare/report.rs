@@ -1,4 +1,4 @@
-//! What a data set holds, and what was left out.
+//! The report of a prepared data set: what it holds, and how many films were left out for which reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,17 +7,19 @@ use xray_triage_core::decision::Class;
 
 use crate::data::dataset::Row;
 
-use super::source::Dropped;
+use super::dropped::Dropped;
 use super::split::SPLITS;
 
-/// A prepared data set. Displays as tables.
+/// What a prepared data set holds. Its display is tables of counts, with warnings below.
 pub struct Report {
+    /// The films in the set.
     pub films: Vec<Row>,
+    /// The films that were left out.
     pub dropped: Vec<Dropped>,
 }
 
 impl Report {
-    /// The splits that have films: train, val, test, then others by name.
+    /// The splits that have films: train, val, test, then others sorted by name.
     fn splits(&self) -> Vec<&str> {
         let found: BTreeSet<&str> = self.films.iter().map(|row| row.split.as_str()).collect();
         let mut splits: Vec<&str> = SPLITS.into_iter().filter(|split| found.contains(split)).collect();
@@ -25,6 +27,7 @@ impl Report {
         splits
     }
 
+    /// The films of each label and source, split by split, and the patients.
     fn write_films(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         let splits = self.splits();
         let count = |wanted: &dyn Fn(&Row) -> bool| self.films.iter().filter(|row| wanted(row)).count();
@@ -58,6 +61,7 @@ impl Report {
         writeln!(formatter, "{:>9}", patients(None))
     }
 
+    /// The films that were left out, by source and reason.
     fn write_dropped(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         let mut counts: BTreeMap<(&str, _), usize> = BTreeMap::new();
         for dropped in &self.dropped {

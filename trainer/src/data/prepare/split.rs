@@ -1,4 +1,4 @@
-//! Splits: what belongs together stays together, and every split gets its share of every kind of film.
+//! Splits: the films of one patient stay together, and every split gets its share of every kind of film.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,15 +9,19 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// The splits' names.
+use crate::data::dataset::Row;
+
+use super::dropped::{Dropped, Reason};
+
+/// The names of the splits.
 pub const SPLITS: [&str; 3] = ["train", "val", "test"];
 
-/// Shares of train, val and test in percent; they sum up to 100.
+/// Shares of train, val and test in percent. Their sum is 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares([u8; 3]);
 
 impl Shares {
-    /// The paper's: 7 to 1 to 2.
+    /// The shares of the paper: 7 to 1 to 2.
     pub const PAPER: Shares = Shares([70, 10, 20]);
 }
 
@@ -40,49 +44,45 @@ impl FromStr for Shares {
     }
 }
 
-/// Films that belong together, directly or over others.
-pub struct Groups {
-    /// An earlier film of the same group, or the film itself.
-    leader: Vec<usize>,
-}
-
-impl Groups {
-    /// Every film by itself.
-    pub fn new(films: usize) -> Self {
-        Groups { leader: (0..films).collect() }
-    }
-
-    /// The first film of this one's group.
-    pub fn first(&self, mut film: usize) -> usize {
-        while self.leader[film] != film {
-            film = self.leader[film];
-        }
-        film
-    }
-
-    /// Puts two films' groups together.
-    pub fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.first(a), self.first(b));
-        let first = a.min(b);
-        self.leader[a] = first;
-        self.leader[b] = first;
-    }
-
-    /// The films of each group, in order.
-    pub fn lists(&self) -> Vec<Vec<usize>> {
-        let mut lists = vec![Vec::new(); self.leader.len()];
-        for film in 0..self.leader.len() {
-            lists[self.first(film)].push(film);
-        }
-        lists.retain(|list| !list.is_empty());
-        lists
-    }
-}
-
-/// Chooses a split for each group, as a place in [`SPLITS`]. A group is given by the kind of each of its films.
+/// Gives each film that is not left out a split: its imported one, that of its patient's other films, or a drawn one.
+/// Where manifests put a patient's films into several splits, only those of the first are kept.
 ///
-/// Groups come in an order drawn by `seed`, large ones first; each goes where most of its kinds' shares is still open.
-pub fn assign<K: Eq + Hash>(groups: &[Vec<K>], Shares(shares): Shares, seed: u64) -> Vec<usize> {
+/// `patients` has the films of each patient, as places in `rows`.
+pub fn share_out(
+    rows: &mut [Row],
+    patients: &[Vec<usize>],
+    shares: Shares,
+    seed: u64,
+    left_out: &mut HashMap<usize, Dropped>,
+) {
+    let (mut open, mut kinds) = (Vec::new(), Vec::new());
+    for films in patients {
+        let films: Vec<usize> = films.iter().copied().filter(|film| !left_out.contains_key(film)).collect();
+        let Some(given) = films.iter().map(|&film| rows[film].split.clone()).find(|split| !split.is_empty()) else {
+            kinds.push(films.iter().map(|&film| (rows[film].label.clone(), rows[film].source.clone())).collect());
+            open.push(films);
+            continue;
+        };
+        for film in films {
+            let row = &mut rows[film];
+            if row.split.is_empty() || row.split == given {
+                row.split.clone_from(&given);
+            } else {
+                let detail = format!("{} is in {given}", row.patient_id);
+                left_out.insert(film, Dropped::new(row, Reason::PatientInOtherSplit, detail));
+            }
+        }
+    }
+    for (films, split) in open.into_iter().zip(assign(&kinds, shares, seed)) {
+        films.into_iter().for_each(|film| rows[film].split = SPLITS[split].into());
+    }
+}
+
+/// Chooses a split for each group, as a place in [`SPLITS`]. A group is given by the kinds of its films.
+///
+/// The groups are taken by size, the largest first, in an order drawn by `seed` where sizes are equal. Each goes to the
+/// split that lacks most of its share of the group's kinds.
+fn assign<K: Eq + Hash>(groups: &[Vec<K>], Shares(shares): Shares, seed: u64) -> Vec<usize> {
     let mut totals: HashMap<&K, f64> = HashMap::new();
     for kind in groups.iter().flatten() {
         *totals.entry(kind).or_default() += 1.0;
@@ -93,7 +93,8 @@ pub fn assign<K: Eq + Hash>(groups: &[Vec<K>], Shares(shares): Shares, seed: u64
     let mut taken: HashMap<&K, [f64; 3]> = HashMap::new();
     let mut splits = vec![0; groups.len()];
     for group in order {
-        // The part of a split's share of a kind that is open, over the kind's number: rare kinds count as much.
+        // What a split lacks of its share of a kind, relative to the number of films of that kind, so that rare kinds count
+        // as much as common ones.
         let open = |split: usize| -> f64 {
             let of_kind = |kind: &K| {
                 let taken = taken.get(kind).map_or(0.0, |taken| taken[split]);
@@ -125,17 +126,6 @@ mod tests {
         {
             assert!(wrong.parse::<Shares>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn groups_join_over_others() {
-        let mut groups = Groups::new(6);
-        groups.join(4, 1);
-        groups.join(5, 4);
-        groups.join(3, 2);
-        assert_eq!(groups.lists(), [vec![0], vec![1, 4, 5], vec![2, 3]]);
-        groups.join(5, 3);
-        assert_eq!((0..6).map(|film| groups.first(film)).collect::<Vec<_>>(), [0, 1, 1, 1, 1, 1]);
     }
 
     /// Films of each split and kind.
