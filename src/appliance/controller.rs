@@ -465,8 +465,9 @@ mod tests {
         assert_eq!(next_look(&machine, now), now + Duration::from_millis(250));
         machine.handle(Event::ModelReady, now);
         machine.handle(Event::Press(Press::Short), now);
-        let deadline = machine.deadline(now).unwrap();
-        assert_eq!(next_look(&machine, deadline.checked_sub(Duration::from_millis(400)).unwrap()), deadline);
+        let limit = machine.deadline(now).unwrap().duration_since(now);
+        let late = now + limit.saturating_sub(Duration::from_millis(400));
+        assert_eq!(next_look(&machine, late), now + limit);
         // A fault of the settings has no limit, but the watchdog waits for the controller.
         let mut machine = Machine::new(now, Duration::from_secs(3));
         machine.handle(Event::Failed(Fault::Settings), now);
