@@ -1,12 +1,15 @@
-//! The command line, a module for each command.
+//! The command line, with a module for each command.
 //!
-//! Results go to stdout, everything else through [`log`] to stderr. Exit codes: 0 every film got an outcome, 1 some
-//! file could not be read, or a check found a fault, 2 usage or set-up error, or hardware that failed.
+//! Results go to stdout, everything else goes to stderr through [`log`]. Exit code 0 means that every film got an outcome.
+//! 1 means that some file could not be read, or that a check found a fault. 2 means wrong usage, a failed set-up, or
+//! hardware that failed.
 
 mod cases;
 mod config;
 mod doctor;
+mod failure;
 mod model;
+mod output;
 mod record;
 mod run;
 mod simulation;
@@ -19,42 +22,38 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use log::{LevelFilter, error, info};
-use serde::Serialize;
 use xray_triage_core::DISCLAIMER;
 use xray_triage_core::bundle::{Bundle, BundleError};
-use xray_triage_core::decision::{Class, Probabilities};
 use xray_triage_core::film::Profile;
-use xray_triage_core::pipeline::{Options, Pipeline, SetupError};
-use xray_triage_core::record::Record;
+use xray_triage_core::pipeline::{Options, Pipeline};
 
-use crate::appliance::ApplianceError;
-use crate::camera::CameraError;
-use crate::caselog::CaseLogError;
-use crate::config::ConfigError;
 use crate::embedded_model;
 
-/// Some file could not be read.
+use failure::Failure;
+
+/// Exit code: some file could not be read.
 const UNREADABLE: u8 = 1;
-/// A check found something wrong.
+/// Exit code: a check found something wrong.
 const FINDINGS: u8 = 1;
-/// Usage or set-up error.
+/// Exit code: wrong usage or a failed set-up.
 const SETUP: u8 = 2;
 
-/// Ending of the pictures `--cam` writes into a folder. A folder's films are listed without them.
+/// Ending of the pictures that `--cam` writes into a folder. They are left out when a folder's films are listed.
 const CAM_ENDING: &str = ".cam.png";
+/// Endings of the files of a folder that are taken for pictures, in lower case.
 const PICTURE_EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// Triage of chest X-ray films: covid19, pneumonia, normal, or refer. Research use only, not for diagnosis.
 #[derive(Parser)]
 #[command(name = "xray-triage", disable_version_flag = true, arg_required_else_help = true)]
 struct Cli {
-    /// Print version and model.
+    /// Print the program's version and the built-in model's id.
     #[arg(short = 'V', long)]
     version: bool,
     /// Log errors only.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Log more; twice for details.
+    /// Log more; give it twice for details.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
@@ -63,48 +62,48 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Judge film pictures.
+    /// Judge pictures of films.
     Triage(triage::TriageArgs),
-    /// Be the box: judge the film on the light box whenever the button is pressed.
+    /// Run the box: judge the film on the light box at each press of the button.
     Run(run::RunArgs),
     /// Record what the camera sends, for `run --simulate`.
     Record(record::RecordArgs),
-    /// Look after models.
+    /// Check a model.
     #[command(subcommand)]
     Model(model::ModelCommand),
-    /// Look into the case log.
+    /// List, show or check the cases of the case log.
     #[command(subcommand)]
     Cases(cases::CasesCommand),
-    /// Look at the box's settings.
+    /// Check or show the box's settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Look whether the box can work: camera, display, pins, model, storage, clock and the board itself.
+    /// Check whether the box can work: camera, display, pins, model, storage, clock and the board itself.
     Doctor(doctor::DoctorArgs),
 }
 
-/// What decides a verdict, beside the picture.
+/// Arguments that decide a verdict, apart from the picture.
 #[derive(Args)]
 struct JudgeArgs {
-    /// Model bundle (a folder) to use instead of the built-in one.
+    /// Use the model bundle in this folder instead of the built-in one.
     #[arg(long, value_name = "BUNDLE")]
     model: Option<PathBuf>,
-    /// Thresholds to use [default: the bundle's choice for each profile].
+    /// Use the thresholds of this operating point [default: the bundle's default one for each profile].
     #[arg(long, value_name = "NAME")]
     operating_point: Option<String>,
-    /// Threads for the network, 1 to 64 [default: one per processor].
+    /// Run the network on this many threads, 1 to 64 [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: Option<u8>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ProfileChoice {
-    /// Photograph of a film on a light box.
+    /// A film on a light box.
     Film,
-    /// Photograph of a screen.
+    /// A photograph of a screen.
     Screen,
-    /// Digital radiograph.
+    /// A digital radiograph or a scan.
     Digital,
-    /// Find out.
+    /// Find out from each picture.
     Auto,
 }
 
@@ -113,8 +112,8 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to stdout and is success, a usage error to stderr. If neither can be written to, the exit
-            // code is all there is to say.
+            // Help goes to stdout and is a success; a usage error goes to stderr. If it cannot be printed, the exit code
+            // still says which it was.
             let _ = error.print();
             return if error.use_stderr() { SETUP.into() } else { ExitCode::SUCCESS };
         }
@@ -124,7 +123,7 @@ pub fn main() -> ExitCode {
     let mut stdout = io::stdout().lock();
     let done = match cli.command {
         _ if cli.version => version(&mut stdout),
-        Some(Command::Triage(args)) => triage::triage(&args, &mut stdout),
+        Some(Command::Triage(args)) => triage::run(&args, &mut stdout),
         Some(Command::Run(args)) => run::run(&args, &mut stdout),
         Some(Command::Record(args)) => record::run(&args, &mut stdout),
         Some(Command::Model(command)) => model::run(&command, &mut stdout),
@@ -133,11 +132,11 @@ pub fn main() -> ExitCode {
         Some(Command::Doctor(args)) => doctor::run(&args, &mut stdout),
         None => Cli::command().error(clap::error::ErrorKind::MissingSubcommand, "no command given").exit(),
     };
-    // The box ends as its button or a signal says, whoever reads: its exit code switches the board off or does not.
+    // The box's exit code says whether the board is to be switched off, so an output that nobody reads must not change it.
     let flushed = |code| if is_box { Ok(code) } else { stdout.flush().map(|()| code).map_err(Failure::Stdout) };
     match done.and_then(flushed) {
         Ok(code) => code,
-        // Whoever read our output has seen enough.
+        // Whoever read the output has closed it and wants no more.
         Err(Failure::Stdout(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             error!("{failure}");
@@ -146,36 +145,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What ends the program with exit code 2.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("cannot write to standard output: {0}")]
-    Stdout(io::Error),
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-    #[error("cannot write {}: {source}. Choose another place with --cam", path.display())]
-    Cam { path: PathBuf, source: io::Error },
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    CaseLog(#[from] CaseLogError),
-    #[error("the box cannot go on: {0}")]
-    Appliance(#[from] ApplianceError),
-    #[error("cannot simulate with {}: {reason}", path.display())]
-    Simulation { path: PathBuf, reason: String },
-    #[error("--cam {} would overwrite a film. Choose another name", .0.display())]
-    CamOverFilm(PathBuf),
-    #[error(transparent)]
-    Camera(#[from] CameraError),
-}
-
-impl From<BundleError> for Failure {
-    fn from(error: BundleError) -> Self {
-        Failure::Setup(error.into())
-    }
-}
-
-/// Log lines to stderr as `level: message`.
+/// Starts logging to stderr, in lines such as `error: message`.
 fn start_log(quiet: bool, verbose: u8) {
     let ours = match (quiet, verbose) {
         (true, _) => LevelFilter::Error,
@@ -196,11 +166,12 @@ fn version(out: &mut impl Write) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Loads the bundle in a folder, or the built-in one.
 fn load(bundle: Option<&Path>) -> Result<Bundle, BundleError> {
     bundle.map_or_else(embedded_model::bundle, Bundle::load)
 }
 
-/// The judgement that the arguments ask for.
+/// Sets up the pipeline that the arguments ask for.
 fn set_up(args: &JudgeArgs, profile: ProfileChoice) -> Result<Pipeline, Failure> {
     let defaults = Options::default();
     let options = Options {
@@ -213,12 +184,12 @@ fn set_up(args: &JudgeArgs, profile: ProfileChoice) -> Result<Pipeline, Failure>
         operating_point: args.operating_point.clone(),
         threads: args.threads.map_or(defaults.threads, usize::from),
     };
-    let triage = Pipeline::new(&load(args.model.as_deref())?, &options)?;
-    info!("model {} on {} threads", triage.model().id, options.threads);
-    Ok(triage)
+    let pipeline = Pipeline::new(&load(args.model.as_deref())?, &options)?;
+    info!("model {} on {} threads", pipeline.model().id, options.threads);
+    Ok(pipeline)
 }
 
-/// The pictures of a folder by name, not those of folders within, nor those `--cam` wrote.
+/// The pictures in a folder, sorted by name, without those in folders within it and those that `--cam` wrote.
 fn pictures(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut pictures = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -233,46 +204,26 @@ fn pictures(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(pictures)
 }
 
-/// One JSON value and the end of the line.
-fn print_json(value: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    writeln!(out)
-}
-
-/// All probabilities in percent, in one line.
-fn shares(probabilities: &Probabilities) -> String {
-    Class::ALL.map(|class| format!("{} {:.1} %", class.label(), 100.0 * probabilities.of(class))).join(", ")
-}
-
-fn print(record: &Record, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{}\n  {}: {}", record.file, record.outcome.headline(), record.outcome.meaning())?;
-    if let Some(probabilities) = &record.probabilities {
-        writeln!(out, "  {}", shares(probabilities))?;
-    }
-    if let (Some(profile), Some(point), Some(thresholds)) = (record.profile, &record.operating_point, record.thresholds)
-        && record.probabilities.is_some()
-    {
-        writeln!(out, "  profile {}, operating point {point}: {thresholds}", profile.name())?;
-    }
-    for advice in &record.advice {
-        writeln!(out, "  {advice}")?;
-    }
-    writeln!(out)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use clap::Command;
+    use tempfile::TempDir;
+
+    use crate::camera::RecordedCamera;
+    use crate::caselog::{CaseLog, CaseReader};
+    use crate::config::Config;
 
     use super::*;
 
-    /// The manual page as it is read, near enough: without its typefaces, hyphens as they are typed.
+    /// The manual page's text, without its typefaces and with plain hyphens.
     fn manual() -> String {
         let page = include_str!("../packaging/xray-triage.1").replace("\\-", "-");
         ["\\fB", "\\fI", "\\fR"].iter().fold(page, |page, typeface| page.replace(typeface, ""))
     }
 
-    /// What must stand about a command: the names of those below it, and the flags of all.
+    /// What the manual page must have about a command: its flags, the names of its subcommands, and their flags.
     fn words(command: &Command) -> Vec<String> {
         let flags = command.get_arguments().filter_map(|arg| Some(format!("--{}", arg.get_long()?)));
         let below = command.get_subcommands().flat_map(|below| [vec![below.get_name().into()], words(below)].concat());
@@ -302,6 +253,60 @@ mod tests {
         assert!(sections.is_empty(), "no such commands: {sections:?}");
         for flag in ["--quiet", "--verbose", "--version", "--help"] {
             assert!(has(general, flag), "{flag}");
+        }
+    }
+
+    /// Every kind of failure that can be provoked here, as the program would print it: each with the words of its cause,
+    /// and the path if there is one.
+    #[test]
+    fn a_failure_is_printed_with_its_cause_and_no_phrase_twice() {
+        let folder = TempDir::new().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let write = |name: &str, text: &str| fs::write(path(name), text).map(|()| path(name)).unwrap();
+        let nowhere = path("nowhere");
+        let missing = || io::Error::from(ErrorKind::NotFound);
+        let settings = |text: &str| Config::read(&write("config.toml", text)).unwrap_err();
+        let wrong_network = {
+            let mut bundle = embedded_model::bundle().unwrap();
+            bundle.model = b"no network"[..].into();
+            Pipeline::new(&bundle, &Options::default()).err().unwrap()
+        };
+        let unknown_point =
+            embedded_model::bundle().unwrap().manifest.rules(Some("no-such-point")).map(drop).unwrap_err();
+        let broken_bundle = path("bundle");
+        fs::create_dir(&broken_bundle).unwrap();
+        write("bundle/manifest.toml", "not a manifest");
+        write("frames.jsonl", "{\"at_ms\":0}\n");
+        fs::create_dir(path("log")).unwrap();
+        symlink("cases.sqlite", path("log/cases.sqlite")).unwrap();
+        let in_the_way = write("in-the-way", "");
+
+        let failures: [(Failure, &str); 15] = [
+            (Failure::Stdout(missing()), "entity not found"),
+            (Config::read(&nowhere).unwrap_err().into(), "No such file"),
+            (settings("[camera]\nwidht = 640\n").into(), "unknown field"),
+            (settings("[camera]\nwidth = 0\n").into(), "camera.width is 0"),
+            (load(Some(&nowhere)).unwrap_err().into(), "No such file"),
+            (load(Some(&broken_bundle)).unwrap_err().into(), "the manifest is not valid"),
+            (unknown_point.into(), "no operating point `no-such-point`"),
+            (wrong_network.into(), "the network"),
+            (CaseReader::open(&nowhere).unwrap_err().into(), "no case log"),
+            (CaseReader::open(&path("log")).unwrap_err().into(), "unable to open database file"),
+            (CaseLog::open(&in_the_way).unwrap_err().into(), "Not a directory"),
+            (RecordedCamera::open(folder.path()).err().unwrap().into(), "line 1: missing field"),
+            (Failure::Cam { path: nowhere.clone(), cause: missing() }, "entity not found"),
+            (Failure::SimulatedButton { path: nowhere.clone(), cause: missing() }, "entity not found"),
+            (Failure::SimulatedCamera { path: nowhere.clone(), cause: missing() }, "entity not found"),
+        ];
+        for (failure, cause) in failures {
+            let printed = failure.to_string();
+            assert_eq!(printed.matches(cause).count(), 1, "{cause}: {printed}");
+            assert!(printed.matches(folder.path().to_str().unwrap()).count() <= 1, "{printed}");
+            let words: Vec<&str> = printed.split_whitespace().collect();
+            for (place, phrase) in words.windows(4).enumerate() {
+                let again = words[place + 1..].windows(4).any(|other| other == phrase);
+                assert!(!again, "{phrase:?} stands twice: {printed}");
+            }
         }
     }
 }

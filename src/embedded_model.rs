@@ -6,10 +6,10 @@ const MANIFEST: &str = include_str!("../models/densenet121-cbam/manifest.toml");
 const NETWORK: &[u8] = include_bytes!("../models/densenet121-cbam/model.onnx");
 const OOD_MODEL: &[u8] = include_bytes!("../models/densenet121-cbam/film-space.json");
 
-/// The built-in bundle, verified.
+/// Verifies and returns the built-in bundle.
 ///
 /// # Errors
-/// The files that the program was built with do not belong together.
+/// The files that are built into the program do not belong together, or the OOD model is not usable.
 pub fn bundle() -> Result<Bundle, BundleError> {
     let origin = "built-in model";
     let manifest = Manifest::parse(MANIFEST, origin)?;

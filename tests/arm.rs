@@ -1,15 +1,17 @@
-//! The program built for ARM boards, run under QEMU, judges films as the host's program does.
+//! The program that is built for ARM boards, run under QEMU, judges films as the host's program does.
 //!
-//! Ignored unless asked for, since they need the ARM build and take minutes: `scripts/arm test` builds, then asks.
+//! These tests need the ARM build and take minutes, so they run only when asked for: `scripts/arm test` builds the program
+//! and runs them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+/// How many films are judged.
 const FILMS: usize = 3;
-/// By how much a probability may differ: ARM and x86-64 kernels add in different orders and round int8 sums
-/// differently.
+/// By how much a probability may differ, since the network's ARM and x86-64 code adds in different orders and rounds int8
+/// sums differently.
 const TOLERANCE: f64 = 0.01;
 
 fn films() -> Vec<PathBuf> {
@@ -26,7 +28,7 @@ fn films() -> Vec<PathBuf> {
     films
 }
 
-/// The records of one process that judges all films: under emulation, loading the network takes longer than a film.
+/// The records of all films, judged by one process: under emulation, loading the network takes longer than a film.
 fn records(mut program: Command, films: &[PathBuf]) -> Vec<Value> {
     program.args(["triage", "--json"]).args(films).stderr(Stdio::inherit());
     let output = program.output().expect("the program starts");
@@ -58,12 +60,12 @@ fn judges_as_the_host(target: &str) {
 
 #[test]
 #[ignore = "needs the ARM build and QEMU: run scripts/arm test aarch64, or ./test"]
-fn aarch64() {
+fn aarch64_judges_as_the_host() {
     judges_as_the_host("aarch64");
 }
 
 #[test]
 #[ignore = "needs the ARM build and QEMU: run scripts/arm test armv7, or ./test"]
-fn armv7() {
+fn armv7_judges_as_the_host() {
     judges_as_the_host("armv7");
 }

@@ -1,4 +1,4 @@
-//! The command line contract on good and bad input: exit codes, JSON lines, and never a panic.
+//! What the command line promises on good and bad input: exit codes, JSON lines, and never a panic.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use image::{DynamicImage, GrayImage, ImageFormat, Luma, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Runs the program and checks what holds whatever it is given.
+/// Runs the program, which must not panic, whatever it is given.
 fn run(args: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_xray-triage")).args(args).output().expect("the program starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -93,7 +93,7 @@ fn bundle(folder: &Folder, edit: impl Fn(String) -> String) -> String {
 
 const OUTCOMES: [&str; 5] = ["covid19", "pneumonia", "normal", "refer", "refused"];
 
-/// A readable picture's record has every entry of the contract.
+/// Checks that a readable picture's record has every entry that the reference promises.
 fn check_record(record: &Value) {
     let outcome = record["outcome"].as_str().expect("an outcome");
     assert!(OUTCOMES.contains(&outcome), "{record}");
@@ -123,7 +123,7 @@ fn check_record(record: &Value) {
     }
 }
 
-/// An unreadable file's record says so, what is wrong with it, and how to mend that.
+/// Checks that an unreadable file's record says so, what is wrong with it, and how to mend that.
 fn check_fault(record: &Value, file: &str, fault: &str, remedy: &str) {
     assert_eq!(record["file"], file);
     assert_eq!(record["outcome"], "refused", "{record}");
@@ -220,7 +220,7 @@ fn what_does_not_look_like_a_chest_film_is_refused() {
 }
 
 #[test]
-fn a_film_that_is_not_plain_to_see_is_found_on_a_closer_look() {
+fn a_film_with_weak_evidence_is_found_by_a_closer_look() {
     // A panel without any unevenness, seen straight from the front, could be a figure's white margin.
     let film = film();
     let mut frame = GrayImage::from_pixel(film.width() * 5 / 3, film.height() * 5 / 3, Luma([235]));
@@ -342,20 +342,20 @@ fn bundles_that_do_not_verify_are_refused() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("SHA-256"));
     }
 
-    // Another film space.
+    // Another OOD model.
     folder.file("model.onnx", &fs::read(built_in_bundle().join("model.onnx")).expect("the model"));
-    let space = fs::read_to_string(folder.path("film-space.json")).expect("the film space");
-    folder.file("film-space.json", space.replacen("0.1", "0.2", 1).as_bytes());
+    let ood = fs::read_to_string(folder.path("film-space.json")).expect("the OOD model");
+    folder.file("film-space.json", ood.replacen("0.1", "0.2", 1).as_bytes());
     let output = run(&["model", "verify", &dir]);
     assert_eq!(code(&output), 2);
     assert!(String::from_utf8_lossy(&output.stderr).contains("SHA-256 of film-space.json"));
 
-    // No model, no bundle.
+    // A bundle without its model, and no bundle at all.
     fs::remove_file(folder.path("model.onnx")).expect("removed");
     assert_eq!(code(&run(&["triage", "--model", &dir, &film])), 2);
     assert_eq!(code(&run(&["triage", "--model", &films.text("nowhere"), &film])), 2);
 
-    // Networks that are none, with the right hash; one is an ONNX graph with an output that nothing makes.
+    // Files with the right hash that are no networks; one is an ONNX graph with an output that nothing makes.
     let old = fs::read(built_in_bundle().join("model.onnx")).expect("the model");
     let hash = |bytes: &[u8]| xray_triage_core::bundle::sha256_hex(bytes);
     for network in [&b"no network"[..], b"\x3A\x0A\x62\x08\x0A\x06logits"] {
@@ -401,7 +401,7 @@ fn cam_pictures_go_where_they_are_asked_and_never_over_a_film() {
     assert_eq!(code(&output), 2);
     assert_eq!(fs::read(&one).expect("the film"), before);
 
-    // Nowhere to write to.
+    // There is nowhere to write to.
     let nowhere = folder.text("no/such/folder/view.png");
     assert_eq!(code(&run(&["triage", &one, "--cam", &nowhere])), 2);
     let file_as_folder = folder.text("view.png/cams");
@@ -424,14 +424,14 @@ fn a_closed_pipe_is_success() {
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
 }
 
-/// Starts the box in simulation.
+/// Starts the box in simulation, with its pictures and its case log in this folder.
 fn start_simulated(folder: &Folder, more: &[&str]) -> Child {
     let mut program = Command::new(env!("CARGO_BIN_EXE_xray-triage"));
     program.args(["run", "--json", "-vv", "--simulate"]).arg(folder.0.path()).args(more);
     program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 
-/// The lines that a box logs.
+/// The lines that the box logs.
 fn log(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     BufReader::new(child.stderr.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"))
 }
@@ -441,18 +441,19 @@ fn send(signal: &str, child: &Child) {
     assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell starts").success());
 }
 
-/// The box in simulation: the answer to as many presses of the button as there are lines in `presses`.
+/// Runs the box in simulation with a press of the button for each line of `presses`, and returns its output.
 fn run_simulated(folder: &Folder, presses: &str) -> Output {
     let mut child = start_simulated(folder, &[]);
-    // Dropped after writing: the end of the text switches the box off.
+    // The pipe is dropped after writing, and the end of the text switches the box off.
     child.stdin.take().expect("a pipe").write_all(presses.as_bytes()).expect("the program reads");
     child.wait_with_output().expect("the program ends")
 }
 
-/// The box in simulation, which gets a press of the button, and a signal once its log ends with `state`; and its log.
+/// Runs the box in simulation, presses its button as `press` says, and sends it a signal once a line of its log ends with
+/// `state`. Returns its output and its log.
 fn signal_simulated(folder: &Folder, press: &str, state: &str, signal: &str) -> (Output, String) {
     let mut child = start_simulated(folder, &[]);
-    // It stays open until the box has ended: its end would switch the box off.
+    // The button's text must not end before the box does: its end would switch the box off.
     let mut button = child.stdin.take().expect("a pipe");
     button.write_all(press.as_bytes()).expect("the program reads");
     let mut log = log(&mut child);
@@ -477,7 +478,7 @@ fn the_simulated_box_takes_one_picture_with_its_button_and_leds_in_files() {
     let mut program = Command::new(env!("CARGO_BIN_EXE_xray-triage"));
     program.args(["run", "--json", "--simulate", &film, "--simulated-button", &presses, "--simulated-leds", &leds]);
     let mut child = program.stdout(Stdio::piped()).spawn().expect("the program starts");
-    // This waits for the program, as the program does for this.
+    // Opening a named pipe waits for the other end.
     let mut button = fs::File::create(&presses).expect("the program reads");
     let mut output = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     for _ in 0..2 {
@@ -546,24 +547,24 @@ fn a_recording_needs_a_camera_and_is_not_written_over() {
     assert_eq!(code(&run(&["record", &place, "--seconds", "0"])), 2);
 }
 
-/// Rows of a screen, of 480: below the line with the clock.
+/// The rows of a screen of 480 rows that lie below the line with the clock.
 const BELOW_THE_CLOCK: Range<u32> = 30..480;
-/// And those of a fault's that say the same whatever the error is.
+/// The rows of a fault's screen, of 480, that say the same whatever the error is.
 const FAULT_WORDS: Range<u32> = 30..230;
 
-/// What is shown in some rows of a screen.
+/// The picture of some rows of a screen.
 fn shown(screen: &Path, rows: Range<u32>) -> RgbImage {
     let screen = image::open(screen).expect("a screen").into_rgb8();
     image::imageops::crop_imm(&screen, 0, rows.start, screen.width(), rows.end - rows.start).to_image()
 }
 
-/// The picture of a screen in tests/screens.
+/// The path of a screen's picture in tests/screens.
 fn known_screen(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/screens").join(name)
 }
 
 #[test]
-fn a_signal_ends_the_box_cleanly_after_the_film_in_hand_and_not_as_its_button_does() {
+fn a_signal_ends_the_box_after_the_film_in_hand_with_an_exit_code_of_its_own() {
     let folder = Folder::new();
     GrayImage::from_pixel(400, 400, Luma([128])).save(folder.path("a.png")).expect("a picture written");
     let (output, log) = signal_simulated(&folder, "press\n", "-> Analysing", "TERM");
@@ -588,7 +589,7 @@ fn the_simulated_box_judges_a_film_at_each_press_and_outlives_a_camera_fault() {
     let folder = Folder::new();
     folder.file("a.png", b"not a picture");
     folder.film("b.png");
-    GrayImage::from_pixel(400, 400, image::Luma([128])).save(folder.path("c.png")).expect("a picture written");
+    GrayImage::from_pixel(400, 400, Luma([128])).save(folder.path("c.png")).expect("a picture written");
     let output = run_simulated(&folder, "\npress\n\nlong\n");
     let log = String::from_utf8_lossy(&output.stderr);
     assert_eq!(code(&output), 0, "{log}");
@@ -629,7 +630,7 @@ fn a_box_without_pictures_or_hardware_does_not_start() {
 }
 
 #[test]
-fn settings_that_cannot_be_used_are_shown_until_the_box_is_ended() {
+fn a_settings_fault_is_shown_until_the_box_is_ended() {
     let folder = Folder::new();
     folder.film("a.png");
     let mistyped = folder.file("config.toml", b"[camera]\nwidht = 640\n[display]\nlanguage = 'fr'\n");
@@ -641,7 +642,7 @@ fn settings_that_cannot_be_used_are_shown_until_the_box_is_ended() {
         let mut child = start_simulated(&folder, &["--config", settings]);
         let mut button = child.stdin.take().expect("a pipe");
         let mut log = log(&mut child);
-        // Into the second round of its flashes; the screen came with the first.
+        // Six flashes reach into the second round. The screen is drawn in the first.
         let mut said = Vec::new();
         while said.iter().filter(|line: &&String| line.ends_with("ready off, attention on")).count() < 6 {
             said.push(log.next().unwrap_or_else(|| panic!("the box has ended: {said:#?}")));
@@ -690,7 +691,7 @@ fn a_box_whose_output_nobody_reads_goes_on_and_ends_as_it_is_told() {
     drop(child.stdout.take());
     let mut button = child.stdin.take().expect("a pipe");
     let mut log = log(&mut child);
-    // Loading may take an unoptimised program on a busy machine longer than a film may wait.
+    // An unoptimised program on a busy machine may need longer to load the model than a film may wait.
     let mut said: Vec<String> = log.by_ref().take_while(|line| !line.ends_with("is loaded")).collect();
     button.write_all(b"press\npress\n").expect("the program reads");
     for _ in 0..2 {
@@ -721,7 +722,7 @@ fn settings_are_checked_and_shown() {
         assert!(String::from_utf8_lossy(&output.stderr).contains(args[2]));
     }
 
-    // An operating point that the model does not have; of a model that is not there nothing can be said.
+    // An operating point that the model lacks is a mistake. A model that is not there cannot be asked.
     let unknown = "[triage]\noperating_point = \"balancd\"\n";
     let output = run(&["config", "check", &folder.file("unknown.toml", unknown.as_bytes())]);
     assert_eq!(code(&output), 2);
@@ -731,7 +732,7 @@ fn settings_are_checked_and_shown() {
 }
 
 #[test]
-fn a_case_log_is_looked_into_and_a_missing_one_is_named() {
+fn a_case_log_is_listed_and_checked_and_a_missing_one_is_named() {
     let folder = Folder::new();
     let place = folder.text("");
     for args in [&["cases", "list"][..], &["cases", "show", "1"], &["cases", "check"]] {

@@ -1,4 +1,5 @@
-//! The Debian package's settings file and its service, and what a build takes from the changelog.
+//! The Debian package: its settings file, its service, its changelog and licences, and what a build takes from the
+//! changelog.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 use xray_triage::caselog::clock_unset;
 use xray_triage::config::Config;
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its main is cargo's to call")]
 #[path = "../build.rs"]
 mod build_script;
 
@@ -28,9 +29,9 @@ fn the_packaged_settings_are_the_defaults() {
 }
 
 #[test]
-fn every_setting_stands_there_with_its_default() {
+fn the_packaged_settings_file_has_every_setting_with_its_default() {
     let packaged = fs::read_to_string(SETTINGS).expect("the settings are read");
-    // A setting is commented out without a space, a comment has one.
+    // A setting that is commented out has no space after the #, a comment has one.
     let entries: String = packaged.lines().map(|line| format!("{}\n", strip_setting(line))).collect();
     let all: Config = toml::from_str(&entries).expect("all settings are known and of the right type");
     assert_eq!(all.check(), Ok(()));
@@ -42,7 +43,7 @@ fn every_setting_stands_there_with_its_default() {
             assert_eq!(table[section].get(key), Some(value), "{section}.{key}");
         }
     }
-    // The entries that have no default stand there as examples.
+    // The entries without a default have examples.
     let triage = all.triage;
     assert!(triage.model.is_some() && triage.operating_point.is_some() && triage.threads.is_some());
     let camera = all.camera;
@@ -70,12 +71,56 @@ fn a_clock_counts_as_set_from_the_newest_release_on_or_from_the_date_of_the_sour
 }
 
 #[test]
-fn the_program_was_built_with_that_date() {
+fn the_program_knows_the_date_of_its_newest_release() {
     let changelog = fs::read_to_string(CHANGELOG).expect("the changelog is read");
     let earliest = earliest_clock(&changelog, option_env!("SOURCE_DATE_EPOCH")).expect("a date");
     let at = |second| jiff::Timestamp::from_second(second).expect("a time");
     assert!(clock_unset(at(earliest - 1)));
     assert!(!clock_unset(at(earliest)));
+}
+
+/// What a program of `scripts/` prints; `None` where there is no Python.
+fn script(name: &str, args: &[&str]) -> Option<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name);
+    let output = match Command::new("python3").arg(path).args(args).output() {
+        Ok(output) => output,
+        Err(error) => {
+            println!("skipped: python3 is not here ({error})");
+            return None;
+        }
+    };
+    assert!(output.status.success(), "scripts/{name}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
+#[test]
+fn the_packages_changelog_is_of_this_version_and_understood_by_debian() {
+    let Some(changelog) = script("debian-changelog", &[]) else { return };
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(changelog.starts_with(&format!("xray-triage ({version}) bookworm; urgency=medium\n")), "{changelog}");
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join("changelog");
+    fs::write(&file, &changelog).expect("a changelog written");
+    let parsed = match Command::new("dpkg-parsechangelog").arg("--all").arg("--file").arg(&file).output() {
+        Ok(parsed) => parsed,
+        Err(error) => return println!("skipped: dpkg-parsechangelog is not here ({error})"),
+    };
+    assert!(parsed.status.success() && parsed.stderr.is_empty(), "{}", String::from_utf8_lossy(&parsed.stderr));
+    assert!(String::from_utf8_lossy(&parsed.stdout).contains(&format!("\nVersion: {version}\n")));
+}
+
+#[test]
+fn the_package_has_the_licence_of_each_crate_in_the_program() {
+    let Some(texts) = script("licences", &["texts"]) else { return };
+    // A crate that builds for every target, one of the box's hardware, one from this tree, one without a file of its own.
+    for line in ["\nserde_json 1.", "\nrppal 0.", "\nv4l2-sys-mit 0.", "\ndrm-fourcc 2."] {
+        assert_eq!(texts.matches(line).count(), 1, "{line:?} in scripts/licences texts");
+    }
+    assert!(!texts.contains("\nburn "), "the trainer is not in the program");
+    // The number of each text that a line names has a text.
+    let last = texts.lines().filter_map(|line| line.split_once("; text ")?.1.split(", ").last()?.parse::<u32>().ok());
+    let last = last.max().expect("crates are listed");
+    assert!(texts.contains(&format!("\nText {last}\n")), "text {last} is there");
 }
 
 fn strip_setting(line: &str) -> &str {
@@ -99,11 +144,12 @@ fn the_program_tells_the_service_manager_what_its_unit_promises() {
 }
 
 #[test]
-fn the_program_tells_it_with_settings_that_cannot_be_used_too() {
+fn the_program_tells_it_as_well_if_its_settings_cannot_be_used() {
     keeps_the_promise(&["--config", "/no/such/config.toml"], 2);
 }
 
-/// Starts the program with these arguments as its service manager does, and holds its button.
+/// Starts the program with these arguments as its service manager does, checks what it tells the manager, and holds its
+/// button.
 fn keeps_the_promise(args: &[&str], exit_code: i32) {
     assert_eq!(unit("Type"), "notify");
     let (start, watchdog) = (seconds("TimeoutStartSec"), seconds("WatchdogSec"));
@@ -114,11 +160,11 @@ fn keeps_the_promise(args: &[&str], exit_code: i32) {
 
     assert_eq!(manager.next(start), "READY=1");
     assert!(started.elapsed() < start);
-    // While the box waits, and while its model loads. A manager wants to hear of it twice in the time it grants.
+    // The messages must come while the box waits, and while its model loads. A manager wants two of them in WatchdogSec.
     for _ in 0..10 {
         assert_eq!(manager.next(watchdog / 2), "WATCHDOG=1");
     }
-    // The end of the presses holds the button.
+    // The end of the simulated presses holds the button.
     drop(child.stdin.take());
     while manager.next(watchdog / 2) != "STOPPING=1" {}
     assert_eq!(child.wait().expect("the program ends").code(), Some(exit_code));
@@ -134,11 +180,11 @@ fn start_managed(folder: &TempDir, args: &[&str]) -> (Manager, Child) {
     (manager, program.spawn().expect("the program starts"))
 }
 
-/// The service manager's ear.
+/// The socket on which a service manager hears from the program.
 struct Manager(UnixDatagram);
 
 impl Manager {
-    /// What the program says next, within this limit.
+    /// The program's next message, which must come within this limit.
     fn next(&self, limit: Duration) -> String {
         self.0.set_read_timeout(Some(limit)).expect("a timeout");
         let mut message = [0; 256];
@@ -147,8 +193,44 @@ impl Manager {
     }
 }
 
+/// A process's sockets that listen or are connected over a network, by the kernel's numbers.
+#[cfg(target_os = "linux")]
+fn network_sockets(process: u32) -> Vec<String> {
+    let folder = format!("/proc/{process}");
+    let opened = fs::read_dir(format!("{folder}/fd")).expect("the process's open files");
+    // A file that was closed meanwhile is none.
+    let opened = opened.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let number = |file: &Path| Some(file.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_string());
+    let opened: Vec<String> = opened.filter_map(|file| number(&file)).collect();
+    let tables = ["tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6"];
+    // A kernel without IPv6 lacks some.
+    let tables = tables.iter().filter_map(|name| fs::read_to_string(format!("{folder}/net/{name}")).ok());
+    let tables: String = tables.collect();
+    let network: Vec<&str> = tables.lines().filter_map(|line| line.split_whitespace().nth(9)).collect();
+    opened.into_iter().filter(|socket| network.contains(&socket.as_str())).collect()
+}
+
 #[test]
-fn a_stop_waits_for_the_film_in_hand_for_as_long_as_that_takes() {
+#[cfg(target_os = "linux")]
+fn the_running_box_has_no_network_socket() {
+    let folder = TempDir::new().expect("a temporary folder");
+    image::GrayImage::new(40, 30).save(folder.path().join("film.png")).expect("a picture written");
+    let (manager, mut child) = start_managed(&folder, &[]);
+    assert_eq!(manager.next(seconds("TimeoutStartSec")), "READY=1");
+    for _ in 0..10 {
+        assert_eq!(manager.next(seconds("WatchdogSec")), "WATCHDOG=1");
+        assert_eq!(network_sockets(child.id()), Vec::<String>::new());
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().expect("the program ends").success());
+
+    // One would have been seen.
+    let _listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    assert!(!network_sockets(std::process::id()).is_empty());
+}
+
+#[test]
+fn a_stop_waits_for_the_film_in_hand_however_long_that_takes() {
     let folder = TempDir::new().expect("a temporary folder");
     let film = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/films/film-photo-nih_00002102_000.jpg");
     fs::copy(film, folder.path().join("film.jpg")).expect("a photograph copied");
@@ -165,7 +247,7 @@ fn a_stop_waits_for_the_film_in_hand_for_as_long_as_that_takes() {
     };
     let log = std::thread::spawn(move || log.inspect(stop).collect::<Vec<String>>());
 
-    // The manager kills what is still there after TimeoutStopSec, unless it was told in time to wait on.
+    // The manager kills the program after TimeoutStopSec, unless it was told in time to wait longer.
     let (mut granted, mut rounds) = (seconds("TimeoutStopSec"), 0);
     loop {
         let message = manager.next(granted);
@@ -194,14 +276,14 @@ fn systemd_understands_the_unit() {
     let path = folder.path().join("xray-triage.service");
     let program = unit("ExecStart").split(' ').next().expect("a program").to_string();
     assert_eq!(program, "/usr/bin/xray-triage");
-    // The program must be there.
+    // systemd-analyze wants the program to exist.
     let unit = fs::read_to_string(UNIT).expect("the unit is read");
     fs::write(&path, unit.replace(&program, PROGRAM)).expect("a unit written");
     let verified = match Command::new("systemd-analyze").arg("verify").arg(&path).output() {
         Ok(verified) => verified,
         Err(error) => return println!("skipped: systemd-analyze is not here ({error})"),
     };
-    // It may complain of the machine's other units, too.
+    // It may complain of other units of this machine as well.
     let said = String::from_utf8_lossy(&verified.stderr);
     let ours: Vec<&str> = said.lines().filter(|line| line.contains("xray-triage")).collect();
     assert!(ours.is_empty() && verified.status.success(), "{said}");

@@ -1,13 +1,15 @@
 //! From the camera's frame to the plate: finding the film, making it upright, flattening the panel's light.
 //!
 //! A film on a light box is darker than the bright, textureless panel around it; a picture on a screen is brighter
-//! than the dark surround. Both are looked for by their four sides ([`find`]); a digital film has neither and passes
+//! than the dark surround. Both are looked for by their four sides ([`find()`]); a digital film has neither and passes
 //! untouched.
 
 mod find;
 mod geometry;
 mod light;
 mod plane;
+#[cfg(test)]
+mod scenes;
 
 use image::{GrayImage, Luma};
 use serde::{Deserialize, Serialize};

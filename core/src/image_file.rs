@@ -53,7 +53,7 @@ pub enum Fault {
     NotAFile,
     /// The operating system would not read the file.
     #[error("the file cannot be read ({0}): check its permissions and the card or disk it lies on")]
-    Unreadable(std::io::Error),
+    Unreadable(io::Error),
     /// The file has no bytes.
     #[error("the picture is empty: take or copy it again")]
     Empty,
@@ -145,8 +145,8 @@ pub fn decode(bytes: &[u8]) -> Result<GrayImage, Fault> {
 
 /// The bytes of a regular file, at most [`MAX_BYTES`].
 pub fn load(path: &Path) -> Result<Vec<u8>, Fault> {
-    let io = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Fault::Missing,
+    let io = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Fault::Missing,
         _ => Fault::Unreadable(error),
     };
     let kind = std::fs::metadata(path).map_err(io)?;

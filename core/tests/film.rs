@@ -1,6 +1,8 @@
 //! The film path on stored films and photographs: finding, rectifying, gate. `films/README.md` says where they come
 //! from.
 
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma, imageops};

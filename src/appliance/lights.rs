@@ -55,7 +55,7 @@ fn flashes(fault: Fault) -> u128 {
 pub fn next_change(state: State, elapsed: Duration) -> Duration {
     match state {
         State::Ready | State::Capturing | State::Verdict { refer: true } => elapsed + STEADY,
-        _ => elapsed - Duration::from_nanos((elapsed.as_nanos() % TICK.as_nanos()) as u64) + TICK,
+        _ => elapsed.saturating_sub(Duration::from_nanos((elapsed.as_nanos() % TICK.as_nanos()) as u64)) + TICK,
     }
 }
 
@@ -172,7 +172,11 @@ mod tests {
             while elapsed < Duration::from_secs(30) {
                 let next = next_change(state, elapsed);
                 assert!(next > elapsed && next <= elapsed + STEADY);
-                assert_eq!(pattern(state, next - Duration::from_millis(1)), pattern(state, elapsed), "{state:?}");
+                assert_eq!(
+                    pattern(state, next.saturating_sub(Duration::from_millis(1))),
+                    pattern(state, elapsed),
+                    "{state:?}"
+                );
                 elapsed = next;
             }
         }

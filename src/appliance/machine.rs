@@ -408,7 +408,7 @@ mod tests {
             }
             let drawn = now + Duration::from_secs(3);
             machine.result_drawn(drawn);
-            let early = drawn + RESULT_STANDS - Duration::from_millis(1);
+            let early = drawn + RESULT_STANDS.saturating_sub(Duration::from_millis(1));
             for press in [Press::Short, Press::Long] {
                 assert_eq!(machine.handle(Event::Press(press), early), None);
             }
@@ -481,7 +481,7 @@ mod tests {
             machine.enter(state, now);
             assert_eq!(machine.limit(), Some(limit), "{state:?}");
             if !limit.is_zero() {
-                assert_eq!(machine.expire(now + limit - Duration::from_millis(1)), None, "{state:?}");
+                assert_eq!(machine.expire(now + limit.saturating_sub(Duration::from_millis(1))), None, "{state:?}");
                 assert_eq!(machine.state(), state);
             }
             assert_eq!((machine.expire(now + limit), machine.state()), (expired, next), "{state:?}");
@@ -648,7 +648,7 @@ mod tests {
         assert_eq!(machine.next_look(now), now + Duration::from_millis(250));
         machine.handle(Event::ModelReady, now);
         machine.handle(short(), now);
-        let late = now + capture_limit() - Duration::from_millis(400);
+        let late = now + capture_limit().saturating_sub(Duration::from_millis(400));
         assert_eq!(machine.next_look(late), now + capture_limit());
     }
 }

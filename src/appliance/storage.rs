@@ -28,12 +28,12 @@ impl<Open: FnMut() -> Result<CaseLog, CaseLogError>> Storage<Open> {
         self.cases()?.check_space(reserve_mb)
     }
 
-    /// Keeps a case, as [`CaseLog::record`] does.
+    /// Keeps a case, as [`CaseLog::add`] does.
     ///
     /// # Errors
     /// The case log cannot be opened or written.
     pub fn record(&mut self, assessment: &Assessment, taken: Timestamp) -> Result<CaseId, CaseLogError> {
-        let kept = self.cases()?.record(assessment, taken);
+        let kept = self.cases()?.add(assessment, taken);
         if kept.is_err() {
             // Whatever it was: the log is opened anew for the next case.
             self.cases = None;

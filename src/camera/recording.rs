@@ -136,8 +136,8 @@ impl RecordedCamera {
         let within = Duration::from_nanos((elapsed.as_nanos() % round.as_nanos()) as u64);
         let at = |index: usize| Duration::from_millis(self.frames[index].0.at_ms);
         match (0..self.frames.len()).find(|&index| at(index) >= within) {
-            Some(index) => (index, at(index) - within),
-            None => (0, round + at(0) - within),
+            Some(index) => (index, at(index).saturating_sub(within)),
+            None => (0, (round + at(0)).saturating_sub(within)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The case log's picture files.
+//! The case log's files: each case's film and activation maps.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,44 +15,44 @@ use super::CaseId;
 /// The files' folder within the case log's.
 pub const FOLDER: &str = "films";
 
-/// What a file holds.
+/// What a case's file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The picture that was judged: 8-bit gray PNG.
-    Plate,
-    /// The class activation maps: a JSON object with the class's label for a key and the map's rows for a value.
+    /// The rectified film, or the whole photograph of a refused film: an 8-bit gray PNG.
+    Film,
+    /// The class activation maps: a JSON object with each class's label for a key and its map's rows for a value.
     Cam,
 }
 
 impl Kind {
-    const ALL: [Kind; 2] = [Kind::Plate, Kind::Cam];
+    const ALL: [Kind; 2] = [Kind::Film, Kind::Cam];
 
     fn ending(self) -> &'static str {
         match self {
-            Kind::Plate => ".plate.png",
+            Kind::Film => ".plate.png",
             Kind::Cam => ".cam.json",
         }
     }
 }
 
-/// The file's name within the case log's folder.
+/// The path of a case's file within the case log's folder.
 pub fn name(id: CaseId, kind: Kind) -> String {
     format!("{FOLDER}/{id}{}", kind.ending())
 }
 
-/// Writes what there is of a case; all of it is on the disk when this returns. The error names the file.
+/// Writes a case's files, as far as it has them; they are on the disk when this returns. The error names the file.
 pub fn write(
     folder: &Path,
     id: CaseId,
-    plate: Option<&GrayImage>,
+    film: Option<&GrayImage>,
     cam: Option<&Cam>,
 ) -> Result<(), (PathBuf, io::Error)> {
     let store = |kind, bytes: io::Result<Vec<u8>>| {
         let path = folder.join(name(id, kind));
         bytes.and_then(|bytes| atomic_file::write(&path, &bytes)).map_err(|error| (path, error))
     };
-    if let Some(plate) = plate {
-        store(Kind::Plate, png(plate))?;
+    if let Some(film) = film {
+        store(Kind::Film, png(film))?;
     }
     if let Some(cam) = cam {
         store(Kind::Cam, serde_json::to_vec(&rows(cam)).map_err(io::Error::from))?;
@@ -61,9 +61,9 @@ pub fn write(
     atomic_file::sync_folder(&films).map_err(|error| (films, error))
 }
 
-fn png(plate: &GrayImage) -> io::Result<Vec<u8>> {
+fn png(film: &GrayImage) -> io::Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
-    plate.write_to(&mut bytes, ImageFormat::Png).map_err(io::Error::other)?;
+    film.write_to(&mut bytes, ImageFormat::Png).map_err(io::Error::other)?;
     Ok(bytes.into_inner())
 }
 
@@ -86,7 +86,7 @@ pub fn remove(folder: &Path, id: CaseId) {
     }
 }
 
-/// Moves a film's file into the folder `aside`, which is made; returns where it is then.
+/// Moves a case's file into the folder `aside`, which is made if need be, and returns its new path.
 pub fn set_aside(aside: &Path, path: &Path) -> io::Result<PathBuf> {
     fs::create_dir_all(aside)?;
     let place = aside.join(path.file_name().unwrap_or_default());
@@ -96,17 +96,17 @@ pub fn set_aside(aside: &Path, path: &Path) -> io::Result<PathBuf> {
 
 /// A file in [`FOLDER`].
 #[derive(Debug)]
-pub struct FilmFile {
-    /// Where it is.
+pub struct CaseFile {
+    /// Its path.
     pub path: PathBuf,
-    /// The case its name says; `None` for a name that is none of ours.
+    /// The number of the case that the file's name says; `None` for a name that no case's file has.
     pub id: Option<CaseId>,
-    /// Whether it was still being written.
+    /// Whether the file was not written to its end.
     pub partial: bool,
 }
 
 /// Every file in [`FOLDER`], in no order.
-pub fn list(folder: &Path) -> io::Result<Vec<FilmFile>> {
+pub fn list(folder: &Path) -> io::Result<Vec<CaseFile>> {
     fs::read_dir(folder.join(FOLDER))?
         .map(|entry| {
             let entry = entry?;
@@ -115,7 +115,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<FilmFile>> {
             let (whole, partial) = name.strip_suffix(PART_ENDING).map_or((&*name, false), |whole| (whole, true));
             let digits = Kind::ALL.into_iter().find_map(|kind| whole.strip_suffix(kind.ending()));
             let id = digits.and_then(|digits| digits.parse().ok().filter(|id: &CaseId| id.to_string() == digits));
-            Ok(FilmFile { path: entry.path(), id, partial: partial && id.is_some() })
+            Ok(CaseFile { path: entry.path(), id, partial: partial && id.is_some() })
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! `xray-triage cases`: looks into the case log.
+//! `xray-triage cases`: lists, shows and checks the cases of the case log.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -10,7 +10,9 @@ use xray_triage_core::decision::Class;
 use crate::caselog::{Case, CaseId, CaseReader, Findings};
 use crate::config::Config;
 
-use super::{FINDINGS, Failure, print_json, shares};
+use super::FINDINGS;
+use super::failure::Failure;
+use super::output::{in_percent, print_json};
 
 #[derive(Subcommand)]
 pub enum CasesCommand {
@@ -21,28 +23,28 @@ pub enum CasesCommand {
     },
     /// Show one case and its files.
     Show {
-        /// Its number, such as 123 or 000123.
+        /// The case's number, such as 123 or 000123.
         id: CaseId,
         #[command(flatten)]
         place: Place,
     },
-    /// Check that the log is whole and every case's files are there and readable.
+    /// Check the log's database, and that every case's files are there and readable.
     Check {
         #[command(flatten)]
         place: Place,
     },
 }
 
-/// Which case log, and how to print.
+/// Arguments that say which case log is meant, and how to print.
 #[derive(Args)]
 pub struct Place {
-    /// The case log's folder [default: storage.folder of the settings].
+    /// The case log's folder [default: the settings' storage.folder].
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     folder: Option<PathBuf>,
-    /// Settings file that names the folder [default: /etc/xray-triage/config.toml].
+    /// The settings file that names the folder [default: /etc/xray-triage/config.toml].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Print JSON: an object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
 }
@@ -57,7 +59,7 @@ impl Place {
     }
 }
 
-/// Does what the command says.
+/// Runs the command.
 pub fn run(command: &CasesCommand, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let mut code = ExitCode::SUCCESS;
     match command {
@@ -81,19 +83,20 @@ pub fn run(command: &CasesCommand, out: &mut impl Write) -> Result<ExitCode, Fai
     Ok(code)
 }
 
+/// Prints a case in one line.
 fn line(case: &Case, out: &mut impl Write) -> io::Result<()> {
     let why = case.reasons.join(", ");
     let text = format!("{}  {}  {:<9}  {:>16}  {why}", case.id, taken(case), case.outcome, share(case));
     writeln!(out, "{}", text.trim_end())
 }
 
-/// When the case was taken, with a mark if the clock had not been set.
+/// When the case was taken, with a question mark if the clock had not been set.
 fn taken(case: &Case) -> String {
     let doubt = if case.clock_unset { '?' } else { ' ' };
     format!("{}{doubt}", case.taken)
 }
 
-/// The probability of the class that the outcome is; of a referred film the most probable class and its probability.
+/// The probability of the outcome's class; for a referred film, the most probable class and its probability.
 fn share(case: &Case) -> String {
     let Some(probabilities) = case.probabilities else { return String::new() };
     let percent = |class| format!("{:.1} %", 100.0 * probabilities.of(class));
@@ -111,7 +114,7 @@ fn show(case: &Case, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "taken            {}{doubt}", case.taken)?;
     writeln!(out, "outcome          {}", case.outcome)?;
     if let Some(probabilities) = case.probabilities {
-        writeln!(out, "probabilities    {}", shares(&probabilities))?;
+        writeln!(out, "probabilities    {}", in_percent(&probabilities))?;
     }
     if !case.reasons.is_empty() {
         writeln!(out, "reasons          {}", case.reasons.join(", "))?;
@@ -120,7 +123,7 @@ fn show(case: &Case, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "operating point  {}", or_none(&case.operating_point))?;
     writeln!(out, "model            {} {}", case.model_id, case.model_sha256)?;
     writeln!(out, "program          {}", case.version)?;
-    writeln!(out, "plate            {}", file(&case.plate))?;
+    writeln!(out, "film             {}", file(&case.film))?;
     writeln!(out, "activation maps  {}", file(&case.cam))
 }
 
@@ -129,7 +132,11 @@ fn report(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{problem}")?;
     }
     for file in &findings.unfinished {
-        writeln!(out, "{}: of an unfinished capture; removed or set aside when the box starts", file.display())?;
+        writeln!(
+            out,
+            "{}: belongs to an unfinished capture; the box removes it or sets it aside when it starts",
+            file.display()
+        )?;
     }
     writeln!(out, "{} cases, {} problems", findings.cases, findings.problems.len())
 }
@@ -149,12 +156,12 @@ mod tests {
     fn a_line_has_the_probability_of_its_outcome_and_names_the_class_of_another() {
         let folder = TempDir::new().unwrap();
         let mut log = CaseLog::open(folder.path()).unwrap();
-        // From its threshold on the outcome is COVID-19, also where pneumonia is more probable.
+        // From its threshold on, COVID-19 is the outcome even if pneumonia is more probable.
         for outcome in [Outcome::Covid19, Outcome::Refer] {
             let mut film = assessment(0);
             film.record.outcome = outcome;
             film.record.probabilities = Some(Probabilities { covid19: 0.375, pneumonia: 0.5, normal: 0.125 });
-            log.record(&film, Timestamp::UNIX_EPOCH).unwrap();
+            log.add(&film, Timestamp::UNIX_EPOCH).unwrap();
         }
         let mut list = Vec::new();
         for case in CaseReader::open(folder.path()).unwrap().cases().unwrap() {

@@ -1,4 +1,4 @@
-//! `xray-triage config`: looks at the box's settings.
+//! `xray-triage config`: checks and shows the box's settings.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -6,30 +6,32 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Failure, load};
 use crate::config::Config;
+
+use super::failure::Failure;
+use super::load;
 
 #[derive(Subcommand)]
 pub enum ConfigCommand {
-    /// Check a settings file; says nothing more than that it is good.
+    /// Check a settings file.
     Check {
         /// The file [default: /etc/xray-triage/config.toml].
         file: Option<PathBuf>,
     },
-    /// Print the settings that hold, those left out of the file, too.
+    /// Print all settings, with the defaults of those that the file leaves out.
     Show {
-        /// The file [default: /etc/xray-triage/config.toml; the defaults if that is not there].
+        /// The file [default: /etc/xray-triage/config.toml, or no file if that does not exist].
         file: Option<PathBuf>,
     },
 }
 
-/// Does what the command says.
+/// Runs the command.
 pub fn run(command: &ConfigCommand, out: &mut impl Write) -> Result<ExitCode, Failure> {
     match command {
         ConfigCommand::Check { file } => {
             let path = file.as_deref().unwrap_or(Config::default_path());
             let settings = Config::read(path)?.triage;
-            // Whether the model itself can be used is for `doctor` to say: it may be on the box only.
+            // A model that cannot be loaded is no mistake here: it may be on the box only, where `doctor` checks it.
             if let Ok(bundle) = load(settings.model.as_deref()) {
                 bundle.manifest.rules(settings.operating_point.as_deref())?;
             }

@@ -1,4 +1,4 @@
-//! `xray-triage doctor`: looks whether the box can work.
+//! `xray-triage doctor`: checks whether the box can work.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -6,16 +6,19 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{FINDINGS, Failure, print_json};
 use crate::config::Config;
 use crate::doctor::{self, Check, Status};
 
+use super::FINDINGS;
+use super::failure::Failure;
+use super::output::print_json;
+
 #[derive(Args)]
 pub struct DoctorArgs {
-    /// The box's settings [default: /etc/xray-triage/config.toml; the defaults if that is not there].
+    /// The box's settings [default: /etc/xray-triage/config.toml if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Print a JSON array with an object a check.
+    /// Print a JSON array with one object for each check.
     #[arg(long)]
     json: bool,
 }
@@ -64,14 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_failure_is_an_exit_code() {
+    fn only_a_failed_check_makes_the_exit_code_1() {
         use Status::{Failed, Ok, Skipped, Warning};
         assert_eq!(code(&checks(&[Ok, Skipped, Warning, Ok])), 0);
         assert_eq!(code(&checks(&[Ok, Failed, Warning])), 1);
     }
 
     #[test]
-    fn the_table_has_a_line_a_check_and_one_for_what_to_do() {
+    fn the_table_has_a_line_for_each_check_and_one_for_what_to_do() {
         use Status::{Failed, Ok, Skipped, Warning};
         let mut table = Vec::new();
         super::table(&checks(&[Ok, Warning, Failed, Skipped]), &mut table).unwrap();

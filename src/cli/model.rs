@@ -1,4 +1,4 @@
-//! `xray-triage model`: looks after bundles.
+//! `xray-triage model`: checks bundles.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,18 +7,19 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use xray_triage_core::pipeline::{Options, Pipeline};
 
-use super::{Failure, load};
+use super::failure::Failure;
+use super::load;
 
 #[derive(Subcommand)]
 pub enum ModelCommand {
-    /// Check a bundle, and that its network loads; print its id and hashes.
+    /// Check a bundle's hashes and that its network loads, and print its id, hash and format.
     Verify {
         /// The bundle's folder [default: the built-in model].
         bundle: Option<PathBuf>,
     },
 }
 
-/// Does what the command says.
+/// Runs the command.
 pub fn run(command: &ModelCommand, out: &mut impl Write) -> Result<ExitCode, Failure> {
     match command {
         ModelCommand::Verify { bundle } => verify(bundle.as_deref(), out),

@@ -1,4 +1,4 @@
-//! `xray-triage record`: keeps what the camera sends, for `run --simulate`.
+//! `xray-triage record`: records what the camera sends, for `run --simulate`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,24 +7,25 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Failure;
 use crate::camera;
 use crate::config::Config;
 
+use super::failure::Failure;
+
 #[derive(Args)]
 pub struct RecordArgs {
-    /// The recording's folder. It is made; one with a recording is not written over.
+    /// The recording's folder. It is made if need be; a recording that is there is not overwritten.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// The box's settings [default: /etc/xray-triage/config.toml where it is there].
+    /// The box's settings [default: /etc/xray-triage/config.toml if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// For how long, 1 to 600 seconds.
+    /// How long to record, 1 to 600 seconds.
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
 }
 
-/// Records, and says how many frames there were.
+/// Records, and prints how many frames there were.
 pub fn run(args: &RecordArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let config = Config::load(args.config.as_deref())?;
     let frames = camera::record(&config.camera, &args.folder, Duration::from_secs(args.seconds))?;

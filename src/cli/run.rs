@@ -1,4 +1,4 @@
-//! `xray-triage run`: the box.
+//! `xray-triage run`: runs the box.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,32 +16,31 @@ use crate::config::Config;
 use crate::display;
 use crate::gpio;
 
+use super::failure::Failure;
+use super::load;
+use super::output::{print_json, print_record};
 use super::simulation::Simulation;
-use super::{Failure, load, print, print_json};
 
-/// Exit code of a box that a signal ended, before the signal's number is added, as shells count. It must not be 0: the
-/// service switches the board off then.
+/// Exit code of a box that a signal ended, to which the signal's number is added, as shells do. It must not be 0, on which
+/// the service switches the board off.
 const ENDED_BY_SIGNAL: u8 = 128;
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// The box's settings [default: /etc/xray-triage/config.toml where it is there].
+    /// The box's settings [default: /etc/xray-triage/config.toml if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     simulation: Simulation,
-    /// Print one JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
 }
 
-/// Is the box until it is switched off. Settings that cannot be used are a fault that the box shows until it is ended, by
-/// what can be read of them: who stands at the light box sees no log.
+/// Runs the box until it is switched off or ended. Settings that cannot be used are a fault that the box shows until it is
+/// ended, since nobody at the light box sees a log.
 pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
-    let (mut config, unusable) = match Config::load(args.config.as_deref()) {
-        Ok(config) => (config, None),
-        Err(error) => (Config::legible(args.config.as_deref()), Some(error)),
-    };
+    let (mut config, unusable) = Config::load_for_box(args.config.as_deref());
     let hardware = match args.simulation.folder() {
         Some(folder) => {
             config.storage.folder = folder.join("cases");
@@ -49,7 +48,7 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
         }
         None => real(&config),
     };
-    // What cannot be loaded or opened is a fault of the box, which it shows.
+    // A bundle that cannot be loaded is a fault that the box shows.
     let bundle = load(config.triage.model.as_deref());
     let options = config.triage.options();
     let behaviour = Behaviour {
@@ -63,10 +62,10 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     };
     let open_cases = || CaseLog::open(&config.storage.folder);
     let report = |record: &Record| {
-        if args.json { print_json(record, out) } else { print(record, out) }.and_then(|()| out.flush())
+        if args.json { print_json(record, out) } else { print_record(record, out) }.and_then(|()| out.flush())
     };
     let judge = move || Pipeline::new(&bundle?, &options);
-    let ending = appliance::run(hardware, open_cases, &behaviour, judge, report)?;
+    let ending = appliance::run(hardware, open_cases, &behaviour, judge, report).map_err(Failure::Appliance)?;
     match (ending, unusable) {
         (Ending::Signal(signal), _) => Ok(ExitCode::from(ENDED_BY_SIGNAL + signal as u8)),
         (Ending::SwitchedOff, None) => Ok(ExitCode::SUCCESS),
@@ -74,6 +73,7 @@ pub fn run(args: &RunArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     }
 }
 
+/// The hardware that the settings name; a part that cannot be opened is a fault that the box shows.
 fn real(config: &Config) -> Hardware {
     let (button, leds) = gpio::open(&config.panel).unwrap_or_else(gpio::unusable);
     Hardware { camera: camera::open(&config.camera), display: display::open(&config.display), button, leds }

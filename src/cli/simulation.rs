@@ -1,4 +1,4 @@
-//! What stands in for the hardware in `xray-triage run --simulate`.
+//! `xray-triage run --simulate`: what stands in for the hardware.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -11,54 +11,51 @@ use crate::camera::{self, Camera, RecordedCamera, SimulatedCamera};
 use crate::display::SimulatedDisplay;
 use crate::gpio;
 
-use super::{CAM_ENDING, Failure, pictures};
+use super::failure::Failure;
+use super::{CAM_ENDING, pictures};
 
-/// What the simulated display is taken for, pixels: a common small HDMI one.
+/// Width and height of the simulated display, pixels: those of a common small HDMI display.
 const DISPLAY: (u32, u32) = (800, 480);
 
 #[derive(Args)]
 pub struct Simulation {
-    /// No hardware. For the camera: a picture, a folder's pictures in turn, or a folder that `record` wrote. In the
-    /// folder, or beside the picture, screen.cam.png is the display and the folder cases is the case log. The Enter key
-    /// is the button, the log (-v) the LEDs.
+    /// Run without hardware. The camera shows a picture, a folder's pictures in turn, or a recording made by `record`.
+    /// The display is the file screen.cam.png in that folder, or beside the picture, and the case log is the folder cases
+    /// there. The Enter key is the button, and the log (-v) shows the LEDs.
     #[arg(long, value_name = "FILE|DIR")]
     simulate: Option<PathBuf>,
-    /// Lines of this file for the button, in place of the Enter key; a named pipe is waited for.
+    /// Take the presses of the button from the lines of this file; a named pipe is waited for.
     #[arg(long, value_name = "FILE", requires = "simulate")]
     simulated_button: Option<PathBuf>,
-    /// Keep the LEDs' state in this file, too.
+    /// Keep the state of the LEDs in this file, too.
     #[arg(long, value_name = "FILE", requires = "simulate")]
     simulated_leds: Option<PathBuf>,
 }
 
 impl Simulation {
-    /// The folder for the display and the case log; `None` if nothing is to be simulated.
+    /// The folder of the simulated display and the case log; `None` if the hardware is real.
     pub fn folder(&self) -> Option<&Path> {
         let path = self.simulate.as_deref()?;
         Some(if path.is_file() { path.parent().unwrap_or(path) } else { path })
     }
 
-    /// The hardware, with its display in `folder`.
+    /// The simulated hardware, with its display in `folder`.
     ///
     /// # Errors
-    /// There is nothing to look at, or the button's file cannot be read.
+    /// Nothing can stand in for the camera, or the button's file cannot be read.
     pub fn hardware(&self, folder: &Path) -> Result<Hardware, Failure> {
-        let unusable = |path: &Path, reason: String| Failure::Simulation { path: path.into(), reason };
         let leds = self.simulated_leds.clone();
         let (button, leds) = match &self.simulated_button {
             Some(path) => {
-                let presses = File::open(path).map_err(|error| {
-                    unusable(path, format!("{error}. Name a file with a press of the button a line, or a named pipe"))
-                })?;
+                let presses =
+                    File::open(path).map_err(|cause| Failure::SimulatedButton { path: path.clone(), cause })?;
                 gpio::simulated(BufReader::new(presses), leds)
             }
             None => gpio::simulated(BufReader::new(io::stdin()), leds),
         };
         let path = self.simulate.as_deref().unwrap_or(folder);
         Ok(Hardware {
-            camera: looking_at(path).map_err(|reason| {
-                unusable(path, format!("{reason}. Name a folder of pictures, a picture, or a recording"))
-            })?,
+            camera: looking_at(path)?,
             display: Box::new(SimulatedDisplay::new(&folder.join(format!("screen{CAM_ENDING}")), DISPLAY)),
             button,
             leds,
@@ -66,16 +63,18 @@ impl Simulation {
     }
 }
 
-/// A camera that looks at a picture, a folder's pictures or a recording; the error says why it cannot.
-fn looking_at(path: &Path) -> Result<Box<dyn Camera>, String> {
+/// A camera that shows a picture, a folder's pictures or a recording.
+fn looking_at(path: &Path) -> Result<Box<dyn Camera>, Failure> {
     if camera::is_recording(path) {
-        let recorded = RecordedCamera::open(path).map_err(|error| error.to_string())?;
-        return Ok(Box::new(recorded));
+        return Ok(Box::new(RecordedCamera::open(path)?));
     }
-    let pictures =
-        if path.is_file() { vec![path.into()] } else { pictures(path).map_err(|error| error.to_string())? };
+    let pictures = if path.is_file() {
+        vec![path.into()]
+    } else {
+        pictures(path).map_err(|cause| Failure::SimulatedCamera { path: path.into(), cause })?
+    };
     match SimulatedCamera::new(pictures) {
         Some(camera) => Ok(Box::new(camera)),
-        None => Err("it has no .jpg, .jpeg or .png file".into()),
+        None => Err(Failure::NoPictures(path.into())),
     }
 }

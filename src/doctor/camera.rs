@@ -13,7 +13,8 @@ pub(super) use crate::camera::captures;
 const NAME: &str = "camera";
 
 impl System {
-    /// As the box does, takes a name for that of the first node of a card that takes pictures: a card has several.
+    /// Checks the camera that the settings name, by its device or by its card's name. A card has several nodes; as in the
+    /// box, its name means the first of them that takes pictures.
     pub fn camera(&self, config: &CameraConfig) -> Check {
         let cards = "/sys/class/video4linux";
         let card = |node: &str| self.value(&format!("{cards}/{node}/name")).unwrap_or_default();
@@ -32,14 +33,14 @@ impl System {
             let advice = "Plug the camera in, name it in camera.device, or join the group video";
             return Check::failed(NAME, format!("{device}: {error}; there is {there}"), advice);
         }
-        // A name under /dev/v4l leads to the node.
+        // A name under /dev/v4l is a link to the node.
         let node = fs::canonicalize(self.path(&device)).unwrap_or_default();
         let card = card(&node.file_name().unwrap_or_default().to_string_lossy());
         offered(&node, &format!("{device} ({card})"), config)
     }
 }
 
-/// Whether the node has something that the box would take.
+/// Checks that the node offers a format and a size which the box takes.
 #[cfg(feature = "box")]
 fn offered(node: &Path, found: &str, config: &CameraConfig) -> Check {
     match crate::camera::offer(node, config) {
@@ -52,13 +53,13 @@ fn offered(node: &Path, found: &str, config: &CameraConfig) -> Check {
     }
 }
 
-/// Built without cameras: the node is there, and that is all that can be said.
+/// Without the feature `box` the node cannot be asked, only that it exists is known.
 #[cfg(not(feature = "box"))]
 fn offered(_node: &Path, found: &str, _config: &CameraConfig) -> Check {
     Check::skipped(NAME, format!("{found} is there; this program was built without cameras"))
 }
 
-/// Built without cameras: no node can be asked.
+/// Without the feature `box` no node can be asked, so each is taken for one that takes pictures.
 #[cfg(not(feature = "box"))]
 pub fn captures(_node: &Path) -> bool {
     true

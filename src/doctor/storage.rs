@@ -1,4 +1,4 @@
-//! The card: whether cases can be kept, and whether those that were kept are whole.
+//! The storage: whether cases can be kept, and whether those that were kept are whole.
 
 use std::fs;
 use std::io;
@@ -7,16 +7,15 @@ use std::path::Path;
 
 use rustix::fs::{Access, StatVfsMountFlags, major, minor};
 
-use crate::caselog::StorageConfig;
-use crate::caselog::{self, CaseLogError, CaseReader};
+use crate::caselog::{self, CaseLogError, CaseReader, StorageConfig};
 
 use super::{Check, System};
 
-/// Newest cases whose files are read: the check must not take longer with every case.
+/// How many of the newest cases have their files read. Reading those of all would take longer with every case.
 pub const FILES_READ: usize = 50;
 
 impl System {
-    /// Whether cases can be kept.
+    /// Checks that cases can be kept in the folder, and that the kernel found no errors in its file system.
     pub fn storage(&self, config: &StorageConfig) -> Check {
         const NAME: &str = "storage";
         let folder = &config.folder;
@@ -63,7 +62,7 @@ impl System {
     }
 }
 
-/// Whether the cases that were kept are whole.
+/// Checks that the cases which were kept are whole.
 pub fn case_log(config: &StorageConfig) -> Check {
     const NAME: &str = "case log";
     let whole = |cases: u64| {

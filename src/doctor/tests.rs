@@ -4,16 +4,22 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use image::GrayImage;
 use tempfile::TempDir;
 use xray_triage_core::decision::Outcome;
+use xray_triage_core::image_file;
 use xray_triage_core::pipeline::Assessment;
 use xray_triage_core::record::{ModelName, Record};
 
 use crate::camera::CameraConfig;
-use crate::caselog::CaseLog;
+use crate::caselog::{CaseLog, StorageConfig};
+use crate::config::TriageConfig;
+use crate::display::DisplayConfig;
+use crate::gpio::{GpioBackend, GpioConfig};
 
+use super::clock::clock;
+use super::model::{FILM, KNOWN, model};
 use super::storage::{FILES_READ, case_log};
 use super::*;
 
-/// A folder that stands in for `/`, with these files.
+/// A system whose root is a new folder with these files.
 fn system(files: &[(&str, &str)]) -> (TempDir, System) {
     let folder = TempDir::new().unwrap();
     for (path, text) in files {
@@ -25,7 +31,7 @@ fn system(files: &[(&str, &str)]) -> (TempDir, System) {
     (folder, system)
 }
 
-/// A film that was refused, small.
+/// The assessment of a small film that was refused.
 fn refused() -> Assessment {
     let record = Record {
         file: "/dev/video0".into(),
@@ -53,7 +59,7 @@ fn the_known_model_is_the_built_in_one() {
     assert_eq!(
         crate::embedded_model::bundle().unwrap().manifest.sha256,
         KNOWN.0,
-        "judge the stored film with the new model"
+        "the model changed: judge the stored film with the new one, and write down hash and answer"
     );
     image_file::decode(FILM).unwrap();
 }
@@ -65,7 +71,7 @@ fn a_missing_camera_fails_and_names_those_there() {
     let check = system.camera(&CameraConfig::default());
     assert_eq!(check.status, Status::Failed);
     assert!(check.found.contains("/dev/video0") && check.found.contains("/dev/video2 (Light box camera)"), "{check:?}");
-    // By its name the camera is found; an ordinary file is then no camera, or nothing more can be said.
+    // The camera is found by its name. The stand-in is an ordinary file, so it cannot be a usable camera.
     let by_name = CameraConfig { device: "Light box camera".into(), ..Default::default() };
     let check = system.camera(&by_name);
     assert!(check.found.starts_with("/dev/video2 (Light box camera)"), "{check:?}");
@@ -85,7 +91,7 @@ fn a_name_is_the_first_node_of_its_card_that_takes_pictures() {
         system(&files.iter().map(|(path, text)| (path.as_str(), *text)).collect::<Vec<_>>())
     };
     let by_name = CameraConfig { device: card.into(), ..Default::default() };
-    // Of these stand-ins video2 takes no pictures.
+    // Among these stand-ins only video2 takes no pictures.
     for (numbers, found) in [(&[10, 3][..], "/dev/video3 "), (&[10, 2], "/dev/video10 "), (&[2], "/dev/video2 ")] {
         let (_folder, system) = nodes(numbers);
         let check = system.camera(&by_name);
@@ -139,22 +145,22 @@ fn displays_are_described_and_a_missing_one_is_a_warning() {
 }
 
 #[test]
-fn a_raspberry_pi_is_asked_for_its_registers_and_other_boards_for_the_chip() {
+fn a_raspberry_pi_needs_its_registers_and_other_boards_need_the_chip() {
     let panel = GpioConfig::default();
     let model = ("/proc/device-tree/model", "Raspberry Pi 4 Model B Rev 1.4\0");
     let (_folder, pi) = system(&[model, ("/dev/gpiomem", "")]);
-    let check = pi.panel(&panel);
+    let check = pi.gpio(&panel);
     assert_eq!(check.status, Status::Ok);
     assert!(check.found.contains("/dev/gpiomem") && check.found.contains("Raspberry Pi 4"), "{check:?}");
     let (_folder, without) = system(&[model]);
-    let check = without.panel(&panel);
+    let check = without.gpio(&panel);
     assert_eq!(check.status, Status::Failed);
     assert!(check.found.contains("there is no GPIO chip"), "{check:?}");
     let registers = GpioConfig { backend: GpioBackend::Rppal, ..panel.clone() };
-    assert!(without.panel(&registers).found.contains("no usable /dev/gpiomem"));
+    assert!(without.gpio(&registers).found.contains("no usable /dev/gpiomem"));
 
     let (_folder, other) = system(&[("/dev/gpiochip1", "")]);
-    let check = other.panel(&panel);
+    let check = other.gpio(&panel);
     assert_eq!(check.status, Status::Failed);
     assert!(check.found.contains("there is gpiochip1"), "{check:?}");
 }
@@ -231,17 +237,17 @@ fn only_the_newest_cases_files_are_read() {
     let config = StorageConfig { folder: folder.path().into(), reserve_mb: 0 };
     let mut log = CaseLog::open(folder.path()).unwrap();
     for _ in 0..=FILES_READ {
-        log.record(&refused(), Timestamp::UNIX_EPOCH).unwrap();
+        log.add(&refused(), Timestamp::UNIX_EPOCH).unwrap();
     }
     let found = format!("{} cases, whole (files read of the newest {FILES_READ})", FILES_READ + 1);
     assert_eq!(case_log(&config), Check::ok("case log", found.clone()));
-    let plate = |number: usize| folder.path().join(format!("films/{number:06}.plate.png"));
-    fs::write(plate(1), "no picture").unwrap();
+    let film = |number: usize| folder.path().join(format!("films/{number:06}.plate.png"));
+    fs::write(film(1), "no picture").unwrap();
     assert_eq!(case_log(&config), Check::ok("case log", found), "the oldest is only looked for");
-    fs::remove_file(plate(1)).unwrap();
+    fs::remove_file(film(1)).unwrap();
     assert_eq!(case_log(&config).status, Status::Failed);
-    fs::write(plate(1), "no picture").unwrap();
-    fs::write(plate(2), "no picture").unwrap();
+    fs::write(film(1), "no picture").unwrap();
+    fs::write(film(2), "no picture").unwrap();
     assert_eq!(case_log(&config).status, Status::Failed);
 }
 

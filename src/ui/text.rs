@@ -61,6 +61,7 @@ impl Style {
     }
 
     /// The same style, as much smaller as the text needs to fit into `width` pixels.
+    #[must_use]
     pub fn shrunk_to(self, text: &str, width: f32) -> Style {
         let natural = self.width(text);
         let scale = if natural > width { width.max(0.0) / natural } else { 1.0 };

@@ -1,4 +1,4 @@
-"""The package on a whole Debian with systemd: what the scenarios of busybox cannot show."""
+"""The package on a whole Debian with systemd, which shows what the scenarios with busybox cannot."""
 
 import shlex
 import shutil
@@ -20,20 +20,20 @@ UNIT = "xray-triage.service"
 USER = "xray-triage"
 # WatchdogSec of the unit, and how much later systemd may come to it on a busy machine.
 WATCHDOG, BUSY = 30, 15
-# Without a film in hand: neither the model that still loads nor the camera is waited for.
+# How soon the program stops without a film in hand. It waits neither for a model that still loads nor for the camera.
 STOPS_WITHIN = 25
 # The most that `systemd-analyze security` may find, in tenths.
 EXPOSURE = 15
 
 # The first file system mounts the board's disk where the box keeps its cases.
 DISK = CASES
-# Loaded in the first file system; here the package and udev have to do it.
+# The camera's drivers. In the first file system they are loaded already; here the package and udev have to load them.
 CAMERA_DRIVERS = ("v4l2_tpg v4l2_dv_timings videobuf2_dma_contig uvcvideo videobuf2_vmalloc videobuf2_memops"
                   " videobuf2_v4l2 videobuf2_common videodev mc")
 TEST_FILES = (f"cp /usr/bin/usb-camera {DISK}/usr/local/bin && cp -r /pictures {DISK}/"
               f" && cp /shell {DISK}/usr/local/sbin/board-shell && cp /board-shell.service {DISK}/etc/systemd/system")
 
-# What the service's user may do on this board, outside the unit, and how it is refused within.
+# What the service's user may do on this board outside the unit, and the words with which the unit refuses it.
 TRIES = {
     "a network socket": ("bash -c 'exec 3<>/dev/udp/127.0.0.1/9'", "Address family not supported"),
     "another device": ("head -c 1 /dev/vda >/dev/null", "Operation not permitted"),
@@ -212,8 +212,8 @@ def check_shut_in(board):
 
 
 def check_stop(board):
-    """`systemctl stop` ends the program while its model loads, and when it has a film in hand once that is recorded. It
-    leaves the board on, and the program can be started again."""
+    """`systemctl stop` ends the program while its model loads, and while it has a film in hand, once that film is recorded.
+    It leaves the board on, and the program can be started again."""
     stop(board, "while the model loads", STOPS_WITHIN)
     start(board)
     board.press()

@@ -1,4 +1,4 @@
-"""What the emulated board starts from: kernel, first file system, device tree, SD card."""
+"""Makes what the emulated board starts from: kernel, first file system, device tree, SD card."""
 
 import gzip
 import os
@@ -7,18 +7,19 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# Everything made here; the downloaded packages in it are kept.
+# The folder for everything that is made here. The downloaded packages in it are kept.
 WORK = ROOT / "target/board"
 TRIPLE = "aarch64-unknown-linux-gnu"
 BUILT = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "arm" / TRIPLE / "release"
 GNU = Path("/usr/aarch64-linux-gnu/lib")
-# The C library's parts that the programs are linked to.
+# The shared libraries that the programs are linked to.
 LIBRARIES = ["ld-linux-aarch64.so.1", "libc.so.6", "libgcc_s.so.1", "libm.so.6"]
 
-# Virtual USB host, camera; the card's file system; the Pi's SD controllers; the generic board's disk and display.
+# Drivers of the virtual USB host and the camera, the card's file system, the Pi's SD controllers, and the generic board's
+# disk and display.
 DRIVERS = ["vhci-hcd", "uvcvideo", "ext4", "bcm2835", "sdhci-iproc", "virtio_pci", "virtio_blk", "virtio-gpu"]
 
-# A camera of the kernel's own, for which a scenario says what it offers when it loads the driver.
+# The kernel's virtual camera. A scenario says what the camera offers when it loads the driver.
 VIRTUAL_CAMERA = "vivid"
 
 MODEL = ROOT / "models/densenet121-cbam"
@@ -26,7 +27,7 @@ MODEL = ROOT / "models/densenet121-cbam"
 DISPLAY = (800, 480)
 # Where QEMU's VideoCore has its framebuffer on a board of 1 GiB: 64 MiB below the peripherals' memory, plus 1 MiB.
 FRAMEBUFFER = 0x3C10_0000
-# A power of two, as QEMU asks of SD cards.
+# The size of the SD card, which must be a power of two for QEMU.
 CARD_BYTES = 256 << 20
 DISK_BYTES = 1 << 30
 
@@ -40,7 +41,7 @@ PROGRAMS = {
     "dpkg-deb": "dpkg",
     "pngtopnm": "netpbm",
 }
-# For a whole Debian.
+# The programs for a whole Debian, by the Debian package that has them.
 UNPACKERS = {"debootstrap": "debootstrap", "fakeroot": "fakeroot"}
 
 # Makes, without root, a disk with Debian's packages unpacked and the kernel's drivers: $1 is a new folder for its files,

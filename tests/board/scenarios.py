@@ -1,4 +1,4 @@
-"""What happens to the box on the emulated board, and what must have come of it."""
+"""The scenarios: what happens to the box on the emulated board, and what the test then checks."""
 
 import base64
 import gzip
@@ -14,54 +14,55 @@ import image
 from hardware import RaspberryPi, VirtualBoard
 from machine import Board, Failed
 
-# Limits in seconds, generous: the emulated processor is slow, and slower on a busy machine.
+# Limits in seconds. They are generous, since the emulated processor is slow, and slower on a busy machine.
 BOX_IS_READY = 600
 FILM_IS_JUDGED = 900
 BOX_REACTS = 60
-# After the record is printed, until its screen is drawn.
+# How long after its record is printed the screen of a film is drawn, seconds.
 SCREEN_FOLLOWS = 10
-# For how long a storage fault that took a verdict is shown at least.
+# How long a storage fault that cost a verdict is shown at least, seconds.
 LOSS_SHOWN = 60
 
-# Pixels of a verdict that may differ from the same verdict in simulation by more than LEVELS of 255, as a share: a few
-# digits, since another processor's sums can change a probability's last one.
+# The share of a verdict's pixels that may differ from the same verdict in simulation by more than LEVELS of 255. Another
+# processor's sums can change the last digit of a probability, which are a few digits' pixels.
 MAY_DIFFER = 0.003
 LEVELS = 32
-# By how many pixels the sides of a film may differ from those in simulation: a camera's gray is rounded otherwise.
+# By how many pixels the sides of a film may differ from those in simulation, since a camera's gray is rounded otherwise.
 SIDE_MAY_DIFFER = 2
-# Rows of a fault's screen that say the same whatever the error is: below the line with model and clock and above what the
-# button does and the error's own words, and the disclaimer.
+# The rows of a fault's screen that say the same whatever the error is: those between the line with model and clock and
+# the line on what the button does, and those of the disclaimer.
 FAULT_ROWS = [*range(30, 230), *range(440, 480)]
 # The gray levels from left to right of the virtual camera's picture, colour bars of 75 %: white, yellow, cyan, green,
 # magenta, red, blue, black. With colours beside them they are those of Rec. 601, from 16 to 235; alone those of Rec. 709,
 # from 0 to 255.
 NARROW = [180, 162, 131, 112, 84, 65, 35, 16]
 BARS = {"YUYV": NARROW, "GREY": [191, 177, 150, 137, 54, 41, 14, 0], "NV12": NARROW}
-# As many levels, of 255, may they differ.
+# By how many levels of 255 the bars may differ.
 BARS_MAY_DIFFER = 2
 # The virtual camera's frame, and where the display shows it: left, top, width and height in pixels.
 FRAME = (640, 480)
 PREVIEW = (12, 126, 408, 306)
-# A press longer than what the box takes for a bounce, and so short that a look every 200 ms would miss two of three.
+# The length of a press, seconds: longer than what the box takes for a bounce, and so short that looking every 200 ms would
+# miss two of three.
 SHORT_PRESS = 0.09
 SHORT_PRESSES = 12
-# How often *attention* flashes before it pauses if the settings cannot be used.
+# How often the *attention* LED flashes before each pause if the settings cannot be used.
 SETTINGS_FLASHES = 5
-# Where Debian 12's systemd moves a clock that is behind: to the day of its own build, 2025-05-29.
+# The moment to which Debian 12's systemd moves a clock that is behind: the day of its own build, 2025-05-29.
 SYSTEMD_BUILT = 1748476800
-# Into an analysis, seconds: at its end a case is recorded.
+# A moment within an analysis, in seconds after its start. At its end a case is kept.
 MID_ANALYSIS = 5
 
 CASES = "/var/lib/xray-triage"
 SETTINGS = "/etc/xray-triage/config.toml"
-# Free on the card, KiB.
+# Shell that gives the free space on the card, KiB.
 ROOM = f"$(df -kP {CASES} | awk 'NR == 2 {{ print $4 }}')"
 CAMERA = "usb-camera /pictures/film.jpg >/run/camera.log 2>&1 & camera=$!"
-# What systemd would start, by the unit itself, and with the console for standard input, as the unit has it. The log has
-# each change of state.
+# Shell that starts what systemd would start, as the unit says, with the console for standard input as in the unit. The
+# log has each change of state.
 APPLIANCE = ("$(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/xray-triage.service) --json -vv"
              " </dev/tty1 >>/run/records.jsonl 2>>/run/appliance.log & appliance=$!")
-# What the kernel or anybody else writes to the console, which is on the same display.
+# Shell that writes to the console, which is on the same display, as the kernel or anybody else may do.
 CONSOLE_MESSAGE = "for line in 1 2 3; do echo This is not to be seen while the box shows something. >/dev/tty1; done"
 
 
@@ -97,7 +98,7 @@ def simulate(picture):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copy(picture, folder)
-    # All settings are the defaults, whatever this machine has in /etc.
+    # An empty file makes all settings the defaults, whatever this machine has in /etc.
     settings = folder / "config.toml"
     settings.touch()
     program = [image.ROOT / "scripts/arm", "run", "aarch64", "run", "--config", settings, "--simulate", folder, "--json"]
@@ -166,7 +167,7 @@ def unplug(bench):
 
 
 def no_display(bench):
-    """There is no display: the LEDs and the case log do without."""
+    """There is no display: the LEDs and the case log work without one."""
     with operated(bench, "no-display", prepare="[ ! -e /dev/fb0 ]", display=False) as board:
         check_log(board, "Going on without a display")
         judge(board)
@@ -398,7 +399,7 @@ def start(board):
 
 
 def judge(board):
-    """Takes a film, which is recorded once."""
+    """Takes a film, of which one record is printed."""
     before = recorded(board)
     take(board)
     if (records := recorded(board)) != before + 1:

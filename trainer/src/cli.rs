@@ -1,4 +1,4 @@
-//! Subcommands and their arguments.
+//! The command line: subcommands and their arguments.
 
 mod ablation;
 mod calibrate;
@@ -37,13 +37,15 @@ enum Command {
     Compare(compare::CompareArgs),
     Ablation(ablation::AblationArgs),
     Localize(measure::LocalizeArgs),
-    Foreign(measure::ForeignArgs),
+    #[command(alias = "foreign")]
+    Ood(measure::OodArgs),
     Report(report::ReportArgs),
     #[command(alias = "snapshot")]
     Simulate(simulate::SimulateArgs),
     Dump(export::DumpArgs),
 }
 
+/// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("trainer=info,warn")).init();
     let outcome = match Cli::parse().command {
@@ -55,7 +57,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(args),
         Command::Ablation(args) => ablation::ablation(args),
         Command::Localize(args) => measure::localize(args),
-        Command::Foreign(args) => measure::foreign(args),
+        Command::Ood(args) => measure::ood(args),
         Command::Report(args) => report::report(args),
         Command::Simulate(args) => simulate::simulate(args),
         Command::Dump(args) => export::dump(args),
@@ -69,22 +71,25 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Takes a capture profile by its [`Profile::name`].
+/// Reads a capture profile by its [`Profile::name`].
 fn profile_parser() -> impl TypedValueParser<Value = Profile> {
     PossibleValuesParser::new(Profile::ALL.map(Profile::name))
         .try_map(|name| Profile::named(&name).ok_or("there is no such profile"))
 }
 
-/// One JSON object, or tables.
-fn print_figures(figures: &(impl serde::Serialize + std::fmt::Display), json: bool) -> Result<(), AnyError> {
+/// Prints a measurement as one JSON object, or as text for people.
+fn print_measurement<T>(measurement: &T, json: bool) -> Result<(), AnyError>
+where
+    T: serde::Serialize + serde::de::DeserializeOwned + std::fmt::Display,
+{
     match json {
-        true => println!("{}", serde_json::to_string(figures)?),
-        false => print!("{figures}"),
+        true => println!("{}", trainer::measure::to_json(measurement)?),
+        false => print!("{measurement}"),
     }
     Ok(())
 }
 
-/// The files meant by arguments: files as they are, folders as what is in them, by name.
+/// The files that arguments stand for. A folder stands for all files in it, by name.
 fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, AnyError> {
     let mut files = Vec::new();
     for argument in arguments {
@@ -102,15 +107,25 @@ fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, AnyError> {
     Ok(files)
 }
 
-/// Where the origin of a bundle's figures goes that is not said: `calibration/`, in a folder of the bundle's name.
+/// Where a command writes the origin of a bundle's figures unless it is told another place: `calibration/BUNDLE/`, with the
+/// name of the bundle's folder.
 fn calibration_file(bundle: &Path, file: &str) -> PathBuf {
-    let whole = bundle.canonicalize().unwrap_or_else(|_| bundle.into());
-    Path::new("calibration").join(whole.file_name().unwrap_or_default()).join(file)
+    let folder = bundle.canonicalize().unwrap_or_else(|_| bundle.into());
+    Path::new("calibration").join(folder.file_name().unwrap_or_default()).join(file)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn older_names_of_commands_still_work() {
+        for name in ["ood", "foreign"] {
+            let arguments = ["trainer", name, "--bundle", "b", "--manifest", "m", "pictures"];
+            let command = Cli::try_parse_from(arguments).unwrap().command;
+            assert!(matches!(command, Command::Ood(_)), "{name}");
+        }
+    }
 
     #[test]
     fn origins_go_to_a_folder_of_the_bundles_name() {

@@ -1,5 +1,7 @@
 //! Tests that `calibration/densenet121-cbam`, which says where the shipped bundle's figures come from, is of that bundle.
 
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
+
 use std::path::PathBuf;
 
 use toml::Table;

@@ -38,6 +38,7 @@ impl Homography {
     }
 
     /// The map back. A map made by [`from_unit_square`](Self::from_unit_square) always has one.
+    #[must_use]
     pub fn inverse(&self) -> Self {
         // The adjugate: a projective map has no scale of its own.
         let m = &self.0;

@@ -1,27 +1,25 @@
-//! Fitting the film space: the principal components of frontal chest films, the distance that films keep from it, and
-//! how well that tells them from other pictures.
+//! Fitting the out-of-distribution (OOD) model, the principal components of frontal chest films, and the threshold of the
+//! OOD score. docs/design/ood.md has the measurements behind the constants.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use image::imageops;
 use nalgebra::{DMatrix, SymmetricEigen};
-use serde::{Deserialize, Serialize};
 use xray_triage_core::ood::{OodModel, VALUES};
 
 use crate::data::dataset::{Film, LabelledFilm};
-use crate::measure::metrics::Estimate;
 
-/// Dimensions of the space. Of 32, 64 and 96 the one with which most foreign pictures are farther away than 99 of 100
-/// films; see docs/design/ood.md.
+/// How many principal components the OOD model has. Of 32, 64 and 96 it is the number with which most out-of-distribution
+/// pictures get a higher score than 99 of 100 films (docs/design/ood.md).
 pub const COMPONENTS: usize = 64;
 
-/// The share of films that may be refused as unfamiliar.
+/// The share of films that may be refused as out-of-distribution, 0..=1.
 pub const REFUSED_SHARE: f64 = 0.01;
 
-/// Parts of the films that are held back in turn by [`FilmDescriptions::held_out`].
+/// In so many parts [`FilmDescriptions::held_out`] deals out the patients.
 const PARTS: usize = 8;
 
-/// Films and their mirror images as the film space sees them.
+/// Films and their mirror images, as the OOD model sees them.
 pub struct FilmDescriptions {
     patients: Vec<String>,
     upright: Vec<Vec<f32>>,
@@ -29,8 +27,8 @@ pub struct FilmDescriptions {
 }
 
 impl FilmDescriptions {
+    /// Describes films for [`OodModel`]. Each film without a known patient counts as a patient of its own.
     pub fn of(films: &[LabelledFilm]) -> Self {
-        // A film of nobody known is a patient of its own.
         let patient = |film: &Film| match film.patient_id.is_empty() {
             true => film.image_id.clone(),
             false => film.patient_id.clone(),
@@ -42,14 +40,14 @@ impl FilmDescriptions {
         }
     }
 
-    /// The space of all films. There must be at least one.
-    pub fn space(&self) -> OodModel {
-        self.space_where(|_| true)
+    /// Fits the OOD model to all films. Without films it is no usable model ([`OodModel::fault`]).
+    pub fn ood_model(&self) -> OodModel {
+        self.fitted_where(|_| true)
     }
 
-    /// Each film's distance from the space of the films of other patients, as a film that is not yet known would have
-    /// it: the patients are dealt out in [`PARTS`] parts, of which one at a time is held back. Without films of at least
-    /// two patients there is nothing.
+    /// Each film's OOD score by a model of other patients' films: the score that a new film would get. The patients are
+    /// dealt out in eight parts, and a model is fitted without each part in turn. Empty if there are fewer than two
+    /// patients.
     pub fn held_out(&self) -> Vec<f64> {
         let patients: BTreeSet<&String> = self.patients.iter().collect();
         if patients.len() < 2 {
@@ -58,17 +56,18 @@ impl FilmDescriptions {
         let parts: BTreeMap<&String, usize> =
             patients.iter().enumerate().map(|(place, patient)| (*patient, place % PARTS)).collect();
         let part = |film: usize| parts[&self.patients[film]];
-        let mut distances = vec![0.0; self.upright.len()];
+        let mut scores = vec![0.0; self.upright.len()];
         for held_back in 0..PARTS.min(patients.len()) {
-            let space = self.space_where(|film| part(film) != held_back);
-            for (film, distance) in distances.iter_mut().enumerate().filter(|(film, _)| part(*film) == held_back) {
-                *distance = space.score_of(&self.upright[film]);
+            let others = self.fitted_where(|film| part(film) != held_back);
+            for (film, score) in scores.iter_mut().enumerate().filter(|(film, _)| part(*film) == held_back) {
+                *score = others.score_of(&self.upright[film]);
             }
         }
-        distances
+        scores
     }
 
-    fn space_where(&self, wanted: impl Fn(usize) -> bool) -> OodModel {
+    /// Fits a model to the films that are wanted, by their place in the list.
+    fn fitted_where(&self, wanted: impl Fn(usize) -> bool) -> OodModel {
         let rows: Vec<&Vec<f32>> = (0..self.upright.len())
             .filter(|film| wanted(*film))
             .flat_map(|film| [&self.upright[film], &self.mirrored[film]])
@@ -82,7 +81,7 @@ impl FilmDescriptions {
         order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]));
         let component = |&place: &usize| {
             let vector = eigen.eigenvectors.column(place);
-            // An eigenvector's sign is free; fixed, so that the same films give the same file.
+            // An eigenvector's sign is free. It is fixed here, so that the same films give the same file.
             let sign = if vector.sum() < 0.0 { -1.0 } else { 1.0 };
             vector.iter().map(|value| rounded(sign * value)).collect()
         };
@@ -93,79 +92,24 @@ impl FilmDescriptions {
     }
 }
 
-/// To a hundred-thousandth, which changes distances by less than a ten-thousandth.
+/// The value with five decimals. Rounding changes a score by less than 0.0001.
 fn rounded(value: f64) -> f32 {
     ((value * 1e5).round() / 1e5) as f32
 }
 
-/// The distance that all but [`REFUSED_SHARE`] of the films keep when each of the distances in `added` is added to each
-/// of theirs; 1 if there are none.
+/// The OOD threshold of a profile: all but [`REFUSED_SHARE`] of the sums of a film's score and of what a photograph adds
+/// are at most as high. 1 if there are no sums.
 ///
-/// A profile has too few photographs for a hundredth of them to say anything; what a photograph adds to its film's own
-/// distance is taken as independent of that.
-pub fn threshold(films: &[f64], added: &[f64]) -> f64 {
-    let mut sums: Vec<f64> = films.iter().flat_map(|film| added.iter().map(move |added| film + added)).collect();
+/// `scores` are the scores of films, `added` is how much higher photographs of the profile score than their films. A
+/// profile has too few photographs for a hundredth of them to say anything. So every addition is put onto every score, as
+/// if the two were independent.
+pub fn threshold(scores: &[f64], added: &[f64]) -> f64 {
+    let mut sums: Vec<f64> = scores.iter().flat_map(|score| added.iter().map(move |added| score + added)).collect();
     sums.sort_by(f64::total_cmp);
     let allowed = (sums.len() as f64 * REFUSED_SHARE).floor() as usize;
     let place = sums.len().checked_sub(allowed + 1);
-    // Rounded up, so that the film at the threshold stays familiar.
+    // Rounded up, so that the film at the threshold is not refused.
     place.map_or(1.0, |place| ((sums[place] * 1e4).ceil() / 1e4).clamp(0.0, 1.0))
-}
-
-/// A bundle's film space on the films of a split and on foreign pictures.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ForeignTest {
-    /// The bundle's id.
-    pub model: String,
-    /// SHA-256 of its network.
-    pub sha256: String,
-    /// SHA-256 of its film space.
-    pub film_space_sha256: String,
-    pub split: String,
-    #[serde(flatten)]
-    pub separation: Separation,
-}
-
-impl std::fmt::Display for ForeignTest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Separation { films, foreign, auroc, films_refused, foreign_refused } = &self.separation;
-        writeln!(f, "AUROC {:.3} ({:.3}-{:.3})", auroc.value, auroc.low, auroc.high)?;
-        writeln!(f, "{films} films, {:.1} % refused as unfamiliar", 100.0 * films_refused)?;
-        writeln!(f, "{foreign} foreign pictures, {:.1} % refused", 100.0 * foreign_refused)
-    }
-}
-
-/// How well the distance tells films from foreign pictures.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Separation {
-    pub films: usize,
-    pub foreign: usize,
-    /// Chance that a foreign picture is farther from the space than a film.
-    pub auroc: Estimate,
-    /// Shares farther than the threshold, 0..=1.
-    pub films_refused: f64,
-    pub foreign_refused: f64,
-}
-
-impl Separation {
-    /// None if there are no films or no foreign pictures.
-    pub fn of(films: &[f64], foreign: &[f64], threshold: f64) -> Option<Self> {
-        let farther = |distances: &[f64]| {
-            distances.iter().filter(|distance| **distance > threshold).count() as f64 / distances.len() as f64
-        };
-        let scored: Vec<(f64, bool)> = films
-            .iter()
-            .map(|distance| (*distance, false))
-            .chain(foreign.iter().map(|distance| (*distance, true)))
-            .collect();
-        Some(Separation {
-            films: films.len(),
-            foreign: foreign.len(),
-            auroc: Estimate::of(&scored, |scored| crate::measure::metrics::area_under_curve(scored.to_vec()))?,
-            films_refused: farther(films),
-            foreign_refused: farther(foreign),
-        })
-    }
 }
 
 #[cfg(test)]
@@ -204,23 +148,23 @@ mod tests {
 
     #[test]
     fn components_are_orthonormal_and_explain_the_films() {
-        let space = described((0..20).map(blob).collect(), &[""; 20]).space();
-        assert_eq!((space.fault(), space.components.len()), (None, COMPONENTS));
+        let model = described((0..20).map(blob).collect(), &[""; 20]).ood_model();
+        assert_eq!((model.fault(), model.components.len()), (None, COMPONENTS));
         // Beyond the films' own dimensions the components are any; those that carry anything are orthonormal.
-        for (i, a) in space.components.iter().enumerate() {
-            for (j, b) in space.components.iter().enumerate() {
+        for (i, a) in model.components.iter().enumerate() {
+            for (j, b) in model.components.iter().enumerate() {
                 let product: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
                 assert!((product - if i == j { 1.0 } else { 0.0 }).abs() < 1e-3, "{i} {j}: {product}");
             }
         }
-        assert!(space.score(&blob(3)) < 0.01, "{}", space.score(&blob(3)));
-        assert!(space.score(&imageops::flip_horizontal(&blob(3))) < 0.01);
+        assert!(model.score(&blob(3)) < 0.01, "{}", model.score(&blob(3)));
+        assert!(model.score(&imageops::flip_horizontal(&blob(3))) < 0.01);
         let negative = GrayImage::from_fn(48, 48, |x, y| Luma([255 - blob(3).get_pixel(x, y)[0]]));
-        assert!(space.score(&negative) > 0.1, "{}", space.score(&negative));
+        assert!(model.score(&negative) > 0.1, "{}", model.score(&negative));
     }
 
     #[test]
-    fn a_patients_own_films_do_not_make_one_familiar() {
+    fn a_patients_own_films_do_not_lower_a_films_score() {
         let odd = || GrayImage::from_fn(48, 48, |x, y| Luma([((x * y) % 256) as u8]));
         let pictures = || vec![blob(0), blob(1), blob(2), odd(), odd()];
         let alone = described(pictures(), &["a", "b", "c", "d", "d"]).held_out();
@@ -234,7 +178,7 @@ mod tests {
     fn the_threshold_keeps_all_but_a_hundredth() {
         let films: Vec<f64> = (1..=200).map(|film| f64::from(film) / 1000.0).collect();
         let digital = threshold(&films, &[0.0]);
-        assert_eq!(films.iter().filter(|distance| **distance > digital).count(), 2);
+        assert_eq!(films.iter().filter(|score| **score > digital).count(), 2);
         // Sums are seldom exact, and rounded up.
         let near = |threshold: f64, wanted: f64| (threshold - wanted).abs() < 1.5e-4;
         assert!(near(threshold(&films, &[0.1, 0.1]), digital + 0.1));
@@ -242,13 +186,5 @@ mod tests {
         assert!(near(threshold(&films, &[0.0, 0.5]), 0.696));
         assert_eq!((threshold(&[], &[0.0]), threshold(&films, &[])), (1.0, 1.0));
         assert_eq!(threshold(&[0.12341], &[0.0]), 0.1235);
-    }
-
-    #[test]
-    fn separation_of_known_distances() {
-        let separation = Separation::of(&[0.1, 0.2], &[0.15, 0.3], 0.25).unwrap();
-        assert_eq!(separation.auroc.value, 0.75);
-        assert_eq!((separation.films_refused, separation.foreign_refused), (0.0, 0.5));
-        assert!(Separation::of(&[], &[0.3], 0.25).is_none());
     }
 }

@@ -10,28 +10,31 @@ use trainer::disk::at;
 use trainer::measure::compare::{self, Answers, Comparison, NetworkAnswers};
 use xray_triage_core::pipeline::{Options, Pipeline};
 
-use super::{AnyError, print_figures};
+use super::{AnyError, print_measurement};
 
-/// Tell whether one bundle is better than another on the same films: difference with interval, and McNemar's exact test.
+/// Compare bundles on the same films: for each pair the difference with its interval, and McNemar's exact test.
 #[derive(Args)]
 pub struct CompareArgs {
-    /// A bundle's folder, or a float checkpoint: a run's folder, for its best weights, or the file. To be given twice or
-    /// more often.
+    /// A bundle's folder, or a float checkpoint: a run's folder, for its best weights, or a file of weights. Give this flag
+    /// twice or more often.
     #[arg(long, visible_alias = "checkpoint", required = true)]
     bundle: Vec<PathBuf>,
+    /// The data set's manifest.
     #[arg(long)]
     manifest: PathBuf,
+    /// The split whose films are judged.
     #[arg(long, default_value = "val")]
     split: String,
     /// Print one JSON object instead of tables.
     #[arg(long)]
     json: bool,
-    /// Also write every model's answer to every film here, as CSV.
+    /// Also write every model's answer to every film to this file, as CSV.
     #[arg(long)]
     answers: Option<PathBuf>,
-    /// Side of the float checkpoints' input, pixels: that of a run's last stage, or 224 for a file, if it is not given.
+    /// Side of the float checkpoints' input, pixels. Without this flag it is that of a run's last stage, or 224 for a file.
     #[arg(long)]
     size: Option<u32>,
+    /// Threads for the network.
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
@@ -42,7 +45,7 @@ pub fn compare(args: CompareArgs) -> Result<(), AnyError> {
     }
     let films = Manifest::read(&args.manifest)?.split(&args.split)?;
     dataset::check_readable(&films)?;
-    // Before the networks run, which takes long.
+    // The file is made before the networks run, which takes long: a place that cannot be written to is named at once.
     let answers = match &args.answers {
         Some(path) => Some((path, File::create(path).map_err(at(path))?)),
         None => None,
@@ -50,13 +53,13 @@ pub fn compare(args: CompareArgs) -> Result<(), AnyError> {
     let options = Options { threads: args.threads, ..Options::default() };
     let mut models = Vec::new();
     for path in &args.bundle {
-        let triage = Pipeline::new(&bundle::open(path, args.size)?, &options)?;
-        let network = NetworkAnswers::of(&triage, None, &films);
-        models.push(Answers { model: triage.model().id.clone(), networks: vec![network] });
+        let pipeline = Pipeline::new(&bundle::open(path, args.size)?, &options)?;
+        let network = NetworkAnswers::of(&pipeline, None, &films);
+        models.push(Answers { model: pipeline.model().id.clone(), networks: vec![network] });
     }
     if let Some((path, file)) = answers {
         compare::write_answers(file, &films, &models).map_err(at(path))?;
     }
     let comparison = Comparison::of(&args.split, &models).ok_or("there are no films to compare on")?;
-    print_figures(&comparison, args.json)
+    print_measurement(&comparison, args.json)
 }

@@ -1,122 +1,138 @@
-//! Whether one model is better than another: both judge the same films, and the films on which only one of them is right
-//! decide.
+//! Whether one model is better than another. Both judge the same films, and the films on which only one of them is
+//! right decide.
 //!
-//! A model is one network, or several that were trained alike with different seeds. A film counts as one observation
-//! however many networks judged it: their answers on it are not independent.
+//! A model is one network, or several that were trained alike with different seeds. A film counts as one observation,
+//! however many networks judged it, because their answers to it are not independent.
 //!
-//! - **Interval of a difference**: paired bootstrap. Films are drawn with all their answers, so both models are always
-//!   compared on the same films (percentile method, Efron and Tibshirani 1993, as [`Estimate`]). Networks are not drawn:
-//!   the interval says what other films would change, not what other seeds would.
+//! - **Interval of a difference**: a paired bootstrap (percentile method, Efron and Tibshirani 1993, as in [`Estimate`]).
+//!   Films are drawn with all their answers, so both models are always compared on the same films. Networks are not
+//!   drawn: the interval says what other films would change, not what other seeds would.
 //! - **p**: McNemar's exact test (McNemar 1947; exact form: Fagerland, Lydersen and Laake 2013, "The McNemar test for
 //!   binary matched-pairs data"). With b films on which only the first model is right, c on which only the second is, and
-//!   n = b + c, `p = min(1, 2 sum over k = 0..=min(b, c) of C(n, k) / 2^n)`: how often a fair coin splits n films as
-//!   unevenly. With several networks a model, the coin decides for each film which model's answers are whose (exact
-//!   permutation test, Fisher 1935): the chance that the sum of `+-d` over films is as far from zero as the sum of `d`
-//!   itself, d being by how many networks the second model is right more often. For one network that is McNemar's test.
+//!   n = b + c, `p = min(1, 2 sum over k = 0..=min(b, c) of C(n, k) / 2^n)`. This is how often a fair coin splits n films
+//!   as unevenly. With several networks for each model it is an exact permutation test (Fisher 1935): a coin decides for
+//!   each film which answers belong to which model. Then p is the chance that the sum of `+-d` over films is as far from
+//!   zero as the sum of `d` itself, where d says by how many networks the second model is right more often. For one
+//!   network that is McNemar's test.
 //!
-//! Several pairs on the same films are several tests; nothing is corrected for that.
+//! Several pairs on the same films are several tests. Nothing is corrected for that.
 
 use serde::{Deserialize, Serialize};
 use xray_triage_core::decision::Class;
 use xray_triage_core::pipeline::Pipeline;
 
 use crate::data::dataset::Film;
-use crate::measure::evaluate;
-use crate::measure::metrics::{Estimate, Judged, mean};
-use crate::report::document::plain;
+use crate::markdown::plain;
 
-/// What a model said of some films.
+use super::estimate::{Estimate, mean};
+use super::evaluate;
+use super::judgement::Judgement;
+
+/// What a model said of a list of films.
 pub struct Answers {
     /// The model's name.
     pub model: String,
+    /// The answers of each of its networks.
     pub networks: Vec<NetworkAnswers>,
 }
 
-/// What one network said of them.
+/// What one network said of a list of films.
 pub struct NetworkAnswers {
-    /// The seed it was trained with, where a model has several networks.
+    /// The seed that the network was trained with, where it is known.
     pub seed: Option<u64>,
     /// SHA-256 of the network.
     pub sha256: String,
-    /// In the order of the films.
-    pub judged: Vec<Judged>,
+    /// One judgement for each film, in the order of the films.
+    pub judgements: Vec<Judgement>,
 }
 
 impl NetworkAnswers {
-    /// Judges the films.
-    pub fn of(triage: &Pipeline, seed: Option<u64>, films: &[Film]) -> Self {
-        let judged = evaluate::judge(triage, films);
-        NetworkAnswers { seed, sha256: triage.model().sha256.clone(), judged }
+    /// Judges the films' files.
+    pub fn of(pipeline: &Pipeline, seed: Option<u64>, films: &[Film]) -> Self {
+        let judgements = evaluate::judge(pipeline, films);
+        NetworkAnswers { seed, sha256: pipeline.model().sha256.clone(), judgements }
     }
 }
 
-/// Several models on the same films.
+/// The measurement of `trainer compare` and `trainer ablation`: several models on the same films.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
+    /// The split that the films are from.
     pub split: String,
+    /// How many films were judged.
     pub films: usize,
+    /// The figures of each model.
     pub models: Vec<Model>,
-    /// Each model with each that comes after it.
+    /// Each model beside each that comes after it.
     pub pairs: Vec<Pair>,
 }
 
-/// A model by itself.
+/// The figures of one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Model {
+    /// The model's name.
     pub model: String,
+    /// The networks of the model.
     pub networks: Vec<Network>,
-    /// Mean over its networks, 0..=1.
+    /// The mean accuracy of its networks, 0..=1.
     pub accuracy: Estimate,
-    /// None if there is no COVID-19 film.
+    /// The mean recall of COVID-19, 0..=1. `None` if there is no COVID-19 film.
     pub covid19_recall: Option<Estimate>,
 }
 
 /// A network of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
+    /// The seed that the network was trained with, where it is known.
     pub seed: Option<u64>,
+    /// SHA-256 of the network.
     pub sha256: String,
-    /// 0..=1.
+    /// Share of the films whose most probable class is the true one, 0..=1.
     pub accuracy: f64,
 }
 
 /// Two models side by side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
+    /// The first model's name.
     pub first: String,
+    /// The second model's name.
     pub second: String,
+    /// The difference in accuracy.
     pub accuracy: Difference,
-    /// None if there is no COVID-19 film.
+    /// The difference in recall of COVID-19. `None` if there is no COVID-19 film.
     pub covid19_recall: Option<Difference>,
 }
 
 /// By how much the second of two models is right more often than the first.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
+    /// How many films the two models were compared on.
     pub films: usize,
-    /// Second less first, -1..=1.
+    /// The second model's share of right answers less the first model's, -1..=1.
     pub difference: Estimate,
-    /// Answers, one a film and network, that only the first model has right.
+    /// How many answers only the first model has right. There is one answer for each film and network.
     pub only_first: usize,
+    /// How many answers only the second model has right.
     pub only_second: usize,
-    /// Of the test above, two-sided.
+    /// The two-sided p of the test that the module describes, 0..=1.
     pub p: f64,
 }
 
-/// Of one film and each network, whether it is right.
-type Rights = Vec<bool>;
+/// Whether each network of a model is right on one film.
+type RightAnswers = Vec<bool>;
 
 impl Comparison {
-    /// Compares models that judged the same films, all with the same number of networks (the n-th networks of all have
-    /// the same seed). None if there are no films.
+    /// Compares models that judged the same films. All must have the same number of networks, and the n-th networks of
+    /// all must have the same seed. `None` if there are no films or no models.
     pub fn of(split: &str, models: &[Answers]) -> Option<Self> {
-        let truths: Vec<Class> = models.first()?.networks.first()?.judged.iter().map(|judged| judged.truth).collect();
-        let covid19 = |rights: &[Rights]| -> Vec<Rights> {
+        let truths: Vec<Class> = models.first()?.networks.first()?.judgements.iter().map(|film| film.truth).collect();
+        let covid19 = |rights: &[RightAnswers]| -> Vec<RightAnswers> {
             let films = rights.iter().zip(&truths).filter(|(_, truth)| **truth == Class::Covid19);
             films.map(|(rights, _)| rights.clone()).collect()
         };
-        let all: Vec<Vec<Rights>> = models.iter().map(|model| model.rights(truths.len())).collect();
-        let of_covid19: Vec<Vec<Rights>> = all.iter().map(|rights| covid19(rights)).collect();
+        let all: Vec<Vec<RightAnswers>> = models.iter().map(|model| model.right_answers(truths.len())).collect();
+        let of_covid19: Vec<Vec<RightAnswers>> = all.iter().map(|rights| covid19(rights)).collect();
         let mut compared = Vec::new();
         let mut pairs = Vec::new();
         for (first, answers) in models.iter().enumerate() {
@@ -140,26 +156,30 @@ impl Comparison {
 }
 
 impl Answers {
-    fn rights(&self, films: usize) -> Vec<Rights> {
-        (0..films).map(|film| self.networks.iter().map(|network| network.judged[film].is_right()).collect()).collect()
+    /// Which networks are right on each of the films.
+    fn right_answers(&self, films: usize) -> Vec<RightAnswers> {
+        (0..films)
+            .map(|film| self.networks.iter().map(|network| network.judgements[film].is_right()).collect())
+            .collect()
     }
 }
 
 impl Network {
     fn of(answers: &NetworkAnswers) -> Option<Self> {
-        let accuracy = mean(answers.judged.iter().map(|judged| f64::from(u8::from(judged.is_right()))))?;
+        let accuracy = mean(answers.judgements.iter().map(|film| f64::from(u8::from(film.is_right()))))?;
         Some(Network { seed: answers.seed, sha256: answers.sha256.clone(), accuracy })
     }
 }
 
-fn share_right(films: &[Rights]) -> Option<Estimate> {
-    let films: Vec<&Rights> = films.iter().collect();
+/// The share of right answers, 0..=1.
+fn share_right(films: &[RightAnswers]) -> Option<Estimate> {
+    let films: Vec<&RightAnswers> = films.iter().collect();
     Estimate::of_share(&films, |film| mean(film.iter().map(|&right| f64::from(u8::from(right)))))
 }
 
 impl Difference {
-    /// None if there are no films.
-    fn between(first: &[Rights], second: &[Rights]) -> Option<Self> {
+    /// The difference between two models on the same films. `None` if there are no films.
+    fn between(first: &[RightAnswers], second: &[RightAnswers]) -> Option<Self> {
         let more = |(first, second): (&bool, &bool)| i32::from(*second) - i32::from(*first);
         let films: Vec<Vec<i32>> =
             first.iter().zip(second).map(|(first, second)| first.iter().zip(second).map(more).collect()).collect();
@@ -178,8 +198,9 @@ impl Difference {
     }
 }
 
-/// The share of all ways to give each difference a sign whose sum is as far from zero as that of the differences
-/// themselves. Exact: the sums' distribution is built up difference by difference.
+/// The exact two-sided p of a sign-flip test: of all ways to give each difference a sign, the share whose sum is at least
+/// as far from zero as the sum of the differences themselves. The distribution of the sums is built up difference by
+/// difference.
 fn sign_flip_p(differences: &[i32]) -> f64 {
     let farthest: usize = differences.iter().map(|difference| difference.unsigned_abs() as usize).sum();
     let observed = differences.iter().sum::<i32>().unsigned_abs() as usize;
@@ -198,7 +219,7 @@ fn sign_flip_p(differences: &[i32]) -> f64 {
     as_far.map(|(_, chance)| chance).sum::<f64>().min(1.0)
 }
 
-/// One row of a table of answers.
+/// A row of the table that [`write_answers`] writes.
 #[derive(Serialize)]
 struct AnswerRow<'a> {
     image_id: &'a str,
@@ -208,7 +229,7 @@ struct AnswerRow<'a> {
     model: &'a str,
     seed: Option<u64>,
     sha256: &'a str,
-    /// Empty for a refused film.
+    /// The most probable class; empty for a refused film.
     top: Option<&'static str>,
     right: bool,
     covid19: Option<f64>,
@@ -216,12 +237,15 @@ struct AnswerRow<'a> {
     normal: Option<f64>,
 }
 
-/// Every model's answer to every film as CSV, a row a film and network: what a comparison is made of.
+/// Writes every answer that a comparison is made of as CSV, with a row for each film and network.
+///
+/// # Errors
+/// The writer's.
 pub fn write_answers(writer: impl std::io::Write, films: &[Film], models: &[Answers]) -> Result<(), csv::Error> {
     let mut writer = csv::Writer::from_writer(writer);
     for answers in models {
         for network in &answers.networks {
-            for (film, judged) in films.iter().zip(&network.judged) {
+            for (film, judgement) in films.iter().zip(&network.judgements) {
                 writer.serialize(AnswerRow {
                     image_id: &film.image_id,
                     label: film.label.label(),
@@ -230,11 +254,11 @@ pub fn write_answers(writer: impl std::io::Write, films: &[Film], models: &[Answ
                     model: &answers.model,
                     seed: network.seed,
                     sha256: &network.sha256,
-                    top: judged.top().map(Class::label),
-                    right: judged.is_right(),
-                    covid19: judged.probabilities.map(|probabilities| probabilities.covid19),
-                    pneumonia: judged.probabilities.map(|probabilities| probabilities.pneumonia),
-                    normal: judged.probabilities.map(|probabilities| probabilities.normal),
+                    top: judgement.top().map(Class::label),
+                    right: judgement.is_right(),
+                    covid19: judgement.probabilities.map(|probabilities| probabilities.covid19),
+                    pneumonia: judgement.probabilities.map(|probabilities| probabilities.pneumonia),
+                    normal: judgement.probabilities.map(|probabilities| probabilities.normal),
                 })?;
             }
         }
@@ -243,7 +267,7 @@ pub fn write_answers(writer: impl std::io::Write, films: &[Film], models: &[Answ
 }
 
 impl std::fmt::Display for Comparison {
-    /// Two tables in Markdown; shares in percent, differences in percentage points.
+    /// Two tables in Markdown. Shares are in percent, differences in percentage points.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let percent = |estimate: &Estimate| {
             format!("{:.1} ({:.1} to {:.1})", 100.0 * estimate.value, 100.0 * estimate.low, 100.0 * estimate.high)
@@ -291,23 +315,23 @@ mod tests {
 
     use super::*;
 
-    fn judged(truth: Class, top: Option<Class>) -> Judged {
+    fn judgement(truth: Class, top: Option<Class>) -> Judgement {
         let share = |class| if top == Some(class) { 0.8 } else { 0.1 };
         let probabilities = top.map(|_| Probabilities {
             covid19: share(Class::Covid19),
             pneumonia: share(Class::Pneumonia),
             normal: share(Class::Normal),
         });
-        Judged { truth, outcome: top.map_or(Outcome::Refused, Outcome::from), probabilities }
+        Judgement { truth, outcome: top.map_or(Outcome::Refused, Outcome::from), probabilities }
     }
 
     /// A network that is right where the text has a 1; films are COVID-19, pneumonia and normal in turn.
     fn network(rights: &str) -> NetworkAnswers {
-        let judged = rights.bytes().enumerate().map(|(film, right)| {
+        let judgements = rights.bytes().enumerate().map(|(film, right)| {
             let truth = Class::ALL[film % 3];
-            judged(truth, Some(if right == b'1' { truth } else { Class::ALL[(film + 1) % 3] }))
+            judgement(truth, Some(if right == b'1' { truth } else { Class::ALL[(film + 1) % 3] }))
         });
-        NetworkAnswers { seed: None, sha256: String::new(), judged: judged.collect() }
+        NetworkAnswers { seed: None, sha256: String::new(), judgements: judgements.collect() }
     }
 
     fn model(name: &str, networks: &[&str]) -> Answers {
@@ -365,7 +389,7 @@ mod tests {
     #[test]
     fn the_figures_of_one_network_are_those_of_an_evaluation() {
         let answers = model("a", &["1101101001001111"]);
-        let metrics = Metrics::of(&answers.networks[0].judged).unwrap();
+        let metrics = Metrics::of(&answers.networks[0].judgements).unwrap();
         let compared = &Comparison::of("val", &[answers]).unwrap().models[0];
         let triple = |estimate: Estimate| [estimate.value, estimate.low, estimate.high];
         assert_eq!(triple(compared.accuracy), triple(metrics.accuracy));
@@ -376,8 +400,8 @@ mod tests {
     #[test]
     fn refused_films_are_rows_without_an_answer() {
         let films = [film("a", Class::Covid19), film("b", Class::Normal)];
-        let judged = vec![judged(Class::Covid19, Some(Class::Covid19)), judged(Class::Normal, None)];
-        let network = NetworkAnswers { seed: Some(3), sha256: "ab".into(), judged };
+        let judgements = vec![judgement(Class::Covid19, Some(Class::Covid19)), judgement(Class::Normal, None)];
+        let network = NetworkAnswers { seed: Some(3), sha256: "ab".into(), judgements };
         let mut table = Vec::new();
         write_answers(&mut table, &films, &[Answers { model: "cbam".into(), networks: vec![network] }]).unwrap();
         let rows = String::from_utf8(table).unwrap();

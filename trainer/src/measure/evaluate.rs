@@ -1,5 +1,4 @@
-//! What a bundle says about labelled films, through the device library: picture, film, gate, network and triage as on
-//! the box.
+//! Judging the films of a split with the device's own code, from image file to verdict, and the figures of it.
 
 use image::{GrayImage, Luma};
 use serde::{Deserialize, Serialize};
@@ -8,59 +7,69 @@ use xray_triage_core::pipeline::Pipeline;
 use xray_triage_core::record::{ModelName, Record};
 
 use crate::data::dataset::Film;
-use crate::measure::metrics::{Judged, Metrics};
-use crate::report::document::{plain, table};
+use crate::markdown::{plain, table};
+
+use super::judgement::Judgement;
+use super::metrics::Metrics;
 
 /// The name of the group of all films.
 const ALL_FILMS: &str = "all";
-/// What stands between a level and the name of a group of films at that level.
+/// Stands between the level of a photograph and the name of a group, as in `level 2, all`.
 const LEVEL_END: &str = ", ";
 
-/// The figures of a split, and of its parts.
+/// The measurement of `trainer evaluate`: the figures of a split and of its parts.
 #[derive(Serialize, Deserialize)]
 pub struct Evaluation {
     /// The bundle's id.
     pub model: String,
-    /// SHA-256 of its network.
+    /// SHA-256 of the bundle's network.
     pub sha256: String,
+    /// The split whose films were judged.
     pub split: String,
-    /// The kind of simulated photograph that was judged; none for the film files themselves.
+    /// The kind of simulated photograph that was judged. `None` if the film files themselves were judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub photographs: Option<Profile>,
-    /// What was shown of the films with a lung mask, if only those were judged.
+    /// Which part of each film the network saw, if only the films with a lung mask were judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lungs: Option<LungView>,
-    /// The capture profile that was given. Without it each film's was found out; with `lungs` it is the digital one.
+    /// The capture profile that was given. `None` if the device found out each film's profile; with `lungs` it then is
+    /// the digital one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
-    /// The operating point that was given. Without it each film's profile has its default one.
+    /// The operating point that was given. `None` if each film was judged at the default one of its profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operating_point: Option<String>,
+    /// The figures, first those of all films.
     pub groups: Vec<Group>,
-    /// Every film with what was said of it.
+    /// Every film with what the device made of it. Empty for photographs at several levels.
     #[serde(default)]
-    pub films: Vec<JudgedFilm>,
+    pub films: Vec<FilmJudgement>,
 }
 
-/// A film of an evaluation.
+/// A film of an evaluation with what the device made of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct JudgedFilm {
+pub struct FilmJudgement {
+    /// The film's name in the data set.
     pub image_id: String,
     /// The collection the film comes from.
     pub source: String,
+    /// What the device made of the film.
     #[serde(flatten)]
-    pub judged: Judged,
+    pub judgement: Judgement,
 }
 
-/// The figures of some films of a split.
+/// The figures of a group of films of a split.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Group {
+    /// Which films these are, such as `all` or `source nih`.
     pub name: String,
+    /// The figures of these films.
     #[serde(flatten)]
     pub metrics: Metrics,
 }
 
-/// What of a film the network gets to see: a model that still knows the class without the lungs has learnt a shortcut.
+/// Which part of a film the network gets to see. A network that still knows the class without the lungs has learnt a
+/// shortcut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LungView {
@@ -73,7 +82,9 @@ pub enum LungView {
 }
 
 impl LungView {
-    /// `mask` is white inside the lungs and of the picture's shape, at any size.
+    /// Makes a film of which only this part is to be seen.
+    ///
+    /// `mask` is white inside the lungs. It covers the same area as the film, at any size in pixels.
     pub fn of(self, picture: &GrayImage, mask: &GrayImage) -> GrayImage {
         let hide_lungs = match self {
             LungView::Shown => return picture.clone(),
@@ -95,35 +106,45 @@ impl LungView {
     }
 }
 
-/// Judges every film file.
-pub fn judge(triage: &Pipeline, films: &[Film]) -> Vec<Judged> {
-    films.iter().map(|film| judged(film, triage.assess_file(&film.path).record)).collect()
+/// Judges the file of every film. A file that cannot be read counts as a refused film and is logged.
+pub fn judge(pipeline: &Pipeline, films: &[Film]) -> Vec<Judgement> {
+    films.iter().map(|film| judgement(film, pipeline.assess_file(&film.path).record)).collect()
 }
 
-/// A film's class beside what the device said of its picture.
-pub fn judged(film: &Film, record: Record) -> Judged {
+/// Puts a film's label beside what the device said of the film. An error in the record is logged.
+pub fn judgement(film: &Film, record: Record) -> Judgement {
     if let Some(error) = &record.error {
         log::warn!("{}: {error}", film.image_id);
     }
-    Judged { truth: film.label, outcome: record.outcome, probabilities: record.probabilities }
+    Judgement { truth: film.label, outcome: record.outcome, probabilities: record.probabilities }
 }
 
-/// The figures of all films and of each part worth a look on its own: the paper's protocol, each source (where source
-/// and class go together, a model can score by telling sources apart) and each view.
-pub fn evaluate(triage: &Pipeline, split: &str, films: &[Film], judged: &[Judged]) -> Evaluation {
-    let answers = films.iter().zip(judged).map(|(film, &judged)| JudgedFilm {
+/// Computes the figures of all films, and of each protocol, each source and each view (projection).
+///
+/// Where source and class go together, a model can score by telling sources apart; the figures of single sources show
+/// it. `judgements` are in the order of `films`.
+pub fn evaluate(pipeline: &Pipeline, split: &str, films: &[Film], judgements: &[Judgement]) -> Evaluation {
+    let listed = films.iter().zip(judgements).map(|(film, &judgement)| FilmJudgement {
         image_id: film.image_id.clone(),
         source: film.source.clone(),
-        judged,
+        judgement,
     });
-    Evaluation { films: answers.collect(), ..evaluation(triage.model(), split, groups("", films, judged)) }
+    Evaluation { films: listed.collect(), ..evaluation(pipeline.model(), split, groups("", films, judgements)) }
 }
 
-/// The same of photographs of every film at several levels of the simulator, level by level: photographs of one film
-/// are no independent observations. Single films are not listed.
-pub fn evaluate_levels(triage: &Pipeline, split: &str, films: &[Film], levels: &[(u8, Vec<Judged>)]) -> Evaluation {
-    let of_level = |(level, judged): &(u8, Vec<Judged>)| groups(&format!("level {level}{LEVEL_END}"), films, judged);
-    evaluation(triage.model(), split, levels.iter().flat_map(of_level).collect())
+/// Computes the same figures of simulated photographs of every film at several levels, level by level.
+///
+/// Photographs of one film are no independent observations, so no group mixes levels. Single films are not listed. Each
+/// level comes with the judgements of its photographs, in the order of `films`.
+pub fn evaluate_levels(
+    pipeline: &Pipeline,
+    split: &str,
+    films: &[Film],
+    levels: &[(u8, Vec<Judgement>)],
+) -> Evaluation {
+    let of_level =
+        |(level, judgements): &(u8, Vec<Judgement>)| groups(&format!("level {level}{LEVEL_END}"), films, judgements);
+    evaluation(pipeline.model(), split, levels.iter().flat_map(of_level).collect())
 }
 
 fn evaluation(model: &ModelName, split: &str, groups: Vec<Group>) -> Evaluation {
@@ -140,12 +161,12 @@ fn evaluation(model: &ModelName, split: &str, groups: Vec<Group>) -> Evaluation 
     }
 }
 
-/// `prefix` comes before the names.
-fn groups(prefix: &str, films: &[Film], judged: &[Judged]) -> Vec<Group> {
+/// The figures of all films and of each part. `prefix` is put before the groups' names.
+fn groups(prefix: &str, films: &[Film], judgements: &[Judgement]) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut add = |name: String, wanted: &dyn Fn(&Film) -> bool| {
-        let part: Vec<Judged> =
-            films.iter().zip(judged).filter(|(film, _)| wanted(film)).map(|(_, judged)| *judged).collect();
+        let part: Vec<Judgement> =
+            films.iter().zip(judgements).filter(|(film, _)| wanted(film)).map(|(_, judgement)| *judgement).collect();
         groups.extend(Metrics::of(&part).map(|metrics| Group { name: format!("{prefix}{name}"), metrics }));
     };
     add(ALL_FILMS.into(), &|_| true);
@@ -161,6 +182,7 @@ fn groups(prefix: &str, films: &[Film], judged: &[Judged]) -> Vec<Group> {
     groups
 }
 
+/// The values that occur, sorted, without the empty one.
 fn distinct(films: &[Film], value: impl Fn(&Film) -> &String) -> Vec<String> {
     let mut values: Vec<String> = films.iter().map(|film| value(film).clone()).filter(|v| !v.is_empty()).collect();
     values.sort();
@@ -169,7 +191,7 @@ fn distinct(films: &[Film], value: impl Fn(&Film) -> &String) -> Vec<String> {
 }
 
 impl Evaluation {
-    /// A row a group, a table in Markdown under the model's name; shares in percent.
+    /// A table in Markdown with a row for each group, under the model's name. Shares are in percent.
     pub fn groups_table(&self) -> String {
         let share = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.1}", 100.0 * share));
         let rows = self.groups.iter().map(|Group { name, metrics: m }| {
@@ -203,8 +225,8 @@ impl Evaluation {
 }
 
 impl std::fmt::Display for Evaluation {
-    /// Tables in Markdown: all groups; then, of all films (level by level, if there are levels), each class with 95 %
-    /// intervals, the confusion matrix and the calibration error.
+    /// Tables in Markdown. The first has all groups. Then, for all films (level by level if there are levels), come the
+    /// figures of each class with 95 % intervals, the confusion matrix and the calibration error.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.groups_table())?;
         let of_all_films =
@@ -256,7 +278,7 @@ mod tests {
             let share = |class| if class == top { 1.0 } else { 0.0 };
             let [covid19, pneumonia, normal] = Class::ALL.map(share);
             let probabilities = Some(Probabilities { covid19, pneumonia, normal });
-            Judged { truth: Class::Normal, outcome: top.into(), probabilities }
+            Judgement { truth: Class::Normal, outcome: top.into(), probabilities }
         };
         let judged = [judged(Class::Normal), judged(Class::Covid19), judged(Class::Normal)];
         let found: Vec<(String, usize, f64)> = groups("level 4, ", &films, &judged)
@@ -281,7 +303,7 @@ mod tests {
             let share = |class| if class == top { 1.0 } else { 0.0 };
             let [covid19, pneumonia, normal] = Class::ALL.map(share);
             let probabilities = Some(Probabilities { covid19, pneumonia, normal });
-            Judged { truth: Class::Normal, outcome: top.into(), probabilities }
+            Judgement { truth: Class::Normal, outcome: top.into(), probabilities }
         });
         let groups = [groups("", &films, &judged), groups("level 2, ", &films, &judged)].concat();
         let evaluation = of_groups(groups);
@@ -298,7 +320,7 @@ mod tests {
 
     #[test]
     fn refused_films_show_a_dash_for_their_calibration_error() {
-        let refused = [Judged { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None }];
+        let refused = [Judgement { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None }];
         let text = of_groups(groups("", &[film("", "")], &refused)).to_string();
         assert!(text.contains("| all | 1 | 0.0 (0.0-97.5) | - | - | 0.0 | - | - | 1 | 0.0 | - |"), "{text}");
     }

@@ -1,7 +1,7 @@
-//! Where the activation maps look: how much of their weight lies inside the lungs, whether their strongest place lies
-//! in a box that radiologists drew, and whether they cover more of the film the more of the lungs is ill.
+//! Where the class activation maps look: how much of their energy lies inside the lungs, whether their strongest place
+//! lies in a box that radiologists drew, and whether they cover more of the film the more of the lungs is ill.
 //!
-//! Every figure is taken of the map of the film's *true* class, as [`HeatMap`] shows it to a reader, and stands beside
+//! Every figure is of the map of the film's *true* class, as [`HeatMap`] shows it to a reader. Beside each figure stands
 //! what a map without any knowledge would get.
 
 use image::GrayImage;
@@ -15,72 +15,91 @@ use xray_triage_core::pipeline::Pipeline;
 
 use crate::data::annotations::{AnnotationError, Annotations, FindingBox};
 use crate::data::dataset::LabelledFilm;
-use crate::measure::metrics::{Estimate, mean, outcome};
-use crate::report::document::plain;
+use crate::markdown::plain;
 
-/// Places along each side of a film at which a map is looked at.
+use super::estimate::{Estimate, mean, outcome};
+
+/// A map is read at so many places along each side of a film.
 const GRID: u32 = 224;
 
+/// Why activation maps could not be measured.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalizationError {
+    /// A lung mask cannot be read.
     #[error(transparent)]
     Annotation(#[from] AnnotationError),
+    /// The network failed on a film.
     #[error("{image_id}: {source}")]
-    Network { image_id: String, source: NetworkError },
+    Network {
+        /// The film.
+        image_id: String,
+        /// What failed.
+        source: NetworkError,
+    },
 }
 
-/// The share of the maps' energy that lies inside the lungs.
+/// How much of the energy of a class's maps lies inside the lungs. A map's energy is the sum of its values.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LungEnergy {
+    /// The true class of the films.
     pub class: Class,
-    /// Films with a lung mask and a map that is not empty.
+    /// How many films of the class have a lung mask and a map that is not empty.
     pub films: usize,
-    /// Mean share, 0..=1.
+    /// Mean share of a map's energy inside the lungs, 0..=1.
     pub inside: Estimate,
-    /// Mean share of the film that is lung: what a map that is the same everywhere gets.
+    /// Mean share of the film that is lung, 0..=1. A map that is the same everywhere has this share of its energy there.
     pub lung_area: f64,
 }
 
-/// The pointing game (Zhang et al. 2016, "Top-down neural attention by excitation backprop"), without a margin: whether
-/// the map's maximum, the centre of its strongest cell, lies in a box.
+/// The pointing game (Zhang et al. 2016, "Top-down neural attention by excitation backprop"), without a margin. A map
+/// hits if the centre of its strongest cell lies in a box.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pointing {
-    /// Films with boxes and a map that is not empty.
+    /// How many films have boxes and a map that is not empty.
     pub films: usize,
-    /// Share of them whose strongest place lies in a box, 0..=1.
+    /// Share of these films whose map hits, 0..=1.
     pub hits: Estimate,
-    /// Mean share of the film that is boxed: what pointing blindly gets.
+    /// Mean share of the film that is boxed, 0..=1. Pointing blindly hits this often.
     pub boxed_area: f64,
 }
 
-/// Spearman's rank correlation of the map's area (the share of the film inside the heat map's line) with experts' scores.
+/// Spearman's rank correlation of a map's area with experts' scores of severity. A map's area is the share of the film
+/// inside the heat map's line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SeverityCorrelation {
+    /// How many films have scores and a map that is not empty.
     pub films: usize,
-    /// With the extent of the disease, -1..=1.
+    /// Correlation with the extent of the disease, -1..=1.
     pub extent: Estimate,
-    /// With the opacities' density, -1..=1.
+    /// Correlation with the density of the opacities, -1..=1.
     pub opacity: Estimate,
 }
 
-/// What the maps of a bundle show on a split.
+/// The measurement of `trainer localize`: where the maps of a bundle look on a split.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Localization {
     /// The bundle's id.
     pub model: String,
-    /// SHA-256 of its network.
+    /// SHA-256 of the bundle's network.
     pub sha256: String,
+    /// The split that the films are from.
     pub split: String,
+    /// Energy inside the lungs, for each class that has films with a mask.
     pub lungs: Vec<LungEnergy>,
+    /// The pointing game. `None` if no film has boxes.
     pub pointing: Option<Pointing>,
+    /// Area against severity. `None` if no film has scores, or all have the same.
     pub severity: Option<SeverityCorrelation>,
-    /// Films whose map of the true class was empty; they are left out above.
+    /// How many films have an empty map of their true class. They are left out of the other figures.
     pub empty_maps: usize,
 }
 
-/// Measures the maps of all annotated films of a split; the others are not run.
+/// Measures the maps of all annotated films of a split. The network does not run on the others.
+///
+/// # Errors
+/// A mask cannot be read, or the network fails on a film.
 pub fn localize(
-    triage: &Pipeline,
+    pipeline: &Pipeline,
     split: &str,
     films: &[LabelledFilm],
     annotations: &Annotations,
@@ -96,7 +115,7 @@ pub fn localize(
         if lungs.is_none() && boxes.is_empty() && severity.is_none() {
             continue;
         }
-        let prediction = triage
+        let prediction = pipeline
             .predict(picture)
             .map_err(|source| LocalizationError::Network { image_id: film.image_id.clone(), source })?;
         let heat = prediction.cam.heat(film.label);
@@ -140,7 +159,7 @@ pub fn localize(
     };
     let severity =
         || Some(SeverityCorrelation { films: severity_films.len(), extent: correlation(1)?, opacity: correlation(2)? });
-    let model = triage.model();
+    let model = pipeline.model();
     Ok(Localization {
         model: model.id.clone(),
         sha256: model.sha256.clone(),
@@ -152,13 +171,13 @@ pub fn localize(
     })
 }
 
-/// The places a map is looked at, with column and row: each the centre of its cell.
+/// The places at which a map is read: column, row, and the place's centre from the left and upper edge, 0..=1.
 fn places() -> impl Iterator<Item = (u32, u32, f32, f32)> {
     let centre = |index: u32| (index as f32 + 0.5) / GRID as f32;
     (0..GRID).flat_map(move |row| (0..GRID).map(move |column| (column, row, centre(column), centre(row))))
 }
 
-/// The share of the map's energy inside the mask, and the mask's share of the film.
+/// The share of the map's energy inside the mask, and the mask's share of the film, both 0..=1.
 fn energy_inside(heat: &HeatMap, mask: &GrayImage) -> (f64, f64) {
     let mask = imageops::resize(mask, GRID, GRID, FilterType::Nearest);
     let (mut inside, mut all, mut area) = (0.0, 0.0, 0usize);
@@ -173,8 +192,8 @@ fn energy_inside(heat: &HeatMap, mask: &GrayImage) -> (f64, f64) {
     (inside / all, area as f64 / f64::from(GRID * GRID))
 }
 
-/// The centre of the strongest cell of a class's map, from the film's left and upper edge, 0..=1; of equal cells the
-/// first.
+/// The centre of the strongest cell of a class's map, from the film's left and upper edge, 0..=1. Of equal cells the
+/// first counts.
 fn strongest_place(cam: &Cam, class: Class) -> (f32, f32) {
     let cells = cam.map(class).iter().enumerate();
     let strongest = cells.reduce(|best, cell| if cell.1 > best.1 { cell } else { best });
@@ -183,7 +202,7 @@ fn strongest_place(cam: &Cam, class: Class) -> (f32, f32) {
     (centre(index % side), centre(index / side))
 }
 
-/// Whether a map's strongest place lies in one of the boxes, and the boxes' share of the film.
+/// Whether a map's strongest place lies in one of the boxes, and the boxes' share of the film, 0..=1.
 fn points_into((u, v): (f32, f32), boxes: &[FindingBox], picture: &GrayImage) -> (bool, f64) {
     let boxed = |u: f32, v: f32| {
         let (x, y) = (u * picture.width() as f32, v * picture.height() as f32);
@@ -193,12 +212,13 @@ fn points_into((u, v): (f32, f32), boxes: &[FindingBox], picture: &GrayImage) ->
     (boxed(u, v), area as f64 / f64::from(GRID * GRID))
 }
 
-/// The share of the film inside the heat map's line.
+/// The share of the film inside the heat map's line, 0..=1.
 fn line_area(heat: &HeatMap) -> f64 {
     places().filter(|&(_, _, u, v)| heat.at(u, v) >= LINE_LEVEL).count() as f64 / f64::from(GRID * GRID)
 }
 
-/// Spearman's rank correlation; none where one side has a single value throughout.
+/// Spearman's rank correlation, -1..=1 (Spearman 1904, "The proof and measurement of association between two things").
+/// `None` where one side has a single value throughout.
 fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
     let (a, b) = (ranks(pairs.iter().map(|pair| pair.0)), ranks(pairs.iter().map(|pair| pair.1)));
     let mean = (pairs.len() as f64 + 1.0) / 2.0;
@@ -207,7 +227,7 @@ fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
     (scale > 0.0).then(|| product(&a, &b) / scale)
 }
 
-/// Ranks from 1; equal values share the mean of theirs.
+/// The values' ranks, from 1 for the lowest. Equal values share the mean of their ranks.
 fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut sorted: Vec<(f64, usize)> = values.enumerate().map(|(index, value)| (value, index)).collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -1,4 +1,4 @@
-//! Films with the activation maps of several networks side by side: bundles, or float checkpoints opened as such.
+//! A sheet of films with the activation maps of several networks side by side.
 
 use std::io::Cursor;
 
@@ -13,40 +13,48 @@ use xray_triage_core::network::Prediction;
 use xray_triage_core::overlay;
 use xray_triage_core::pipeline::{Options, Pipeline};
 
+use crate::markdown::{self, plain};
+
 use super::ReportError;
-use super::document::{self, Part, plain};
+use super::document::Part;
 
 /// Longest side of a film on the sheet, pixels.
 const SIDE: u32 = 320;
-/// Width of the line on the maps, pixels.
+/// Width of the line around a map's stronger half, pixels.
 const LINE: u32 = 1;
 
-/// A film to be shown.
+/// A film of the sheet.
 pub struct SheetFilm {
+    /// The name that is shown.
     pub name: String,
-    /// Its class, if it is known.
+    /// The film's class, if it is known.
     pub class: Option<Class>,
+    /// The film alone and upright.
     pub picture: GrayImage,
 }
 
-/// What one bundle says of one film.
+/// What the network of one bundle says of one film.
 struct Cell {
     map: RgbImage,
     shown: Class,
     probabilities: Probabilities,
 }
 
-/// A table with a row a film and a column a bundle. The maps in a row are all of one class: the film's own, or where that
-/// is not known the first bundle's most probable one. Each bundle's network is loaded and run on every film.
+/// Makes a table with a row for each film and a column for each bundle. The maps in a row are all of one class: the film's
+/// own class, or where it is not known the most probable one of the first bundle. Each bundle's network is loaded and runs
+/// on every film.
+///
+/// # Errors
+/// A network cannot be set up or fails on a film, or a picture cannot be coded.
 pub fn sheet(bundles: &[&Bundle], films: &[SheetFilm], threads: usize) -> Result<Part, ReportError> {
     let mut columns: Vec<Vec<Cell>> = Vec::new();
     for bundle in bundles {
         let options = Options { profile: Some(Profile::Digital), threads, ..Options::default() };
-        let triage = Pipeline::new(bundle, &options)?;
-        let scaling = triage.rule(Profile::Digital).scaling;
+        let pipeline = Pipeline::new(bundle, &options)?;
+        let scaling = pipeline.rule(Profile::Digital).scaling;
         let mut column = Vec::with_capacity(films.len());
         for (row, film) in films.iter().enumerate() {
-            let prediction = triage
+            let prediction = pipeline
                 .predict(&film.picture)
                 .map_err(|source| ReportError::Film { name: film.name.clone(), source })?;
             let first = columns.first().map(|column| column[row].shown);
@@ -88,17 +96,17 @@ fn table<'a>(
         }
         rows.push(cells);
     }
-    Ok(Part::PageOnly(document::table(&header, rows)))
+    Ok(Part::PageOnly(markdown::table(&header, rows)))
 }
 
-/// The film on the sheet's scale.
+/// The film at the size of the sheet. Small films are not enlarged.
 fn fitted(picture: &GrayImage) -> GrayImage {
     let longest = picture.width().max(picture.height()).max(1);
     let fit = |side: u32| (side * SIDE.min(longest) / longest).max(1);
     imageops::resize(picture, fit(picture.width()), fit(picture.height()), FilterType::Triangle)
 }
 
-/// The picture itself in Markdown.
+/// Markdown that holds the picture itself, as PNG.
 fn picture(picture: &RgbImage) -> Result<String, ImageError> {
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, ImageFormat::Png)?;

@@ -1,54 +1,37 @@
-//! A document of Markdown and figures: whole as a page of HTML, and without its figures as Markdown.
+//! A document of Markdown and figures. As a page of HTML it is complete; as Markdown it has no figures.
 
 use pulldown_cmark::{Event, Options, Parser, html};
 use xray_triage_core::DISCLAIMER;
 
-/// The page around the text: style, and a policy that lets nothing be loaded from elsewhere.
+use crate::markdown::table;
+
+/// The page around the text. It has the style, and a content security policy that forbids loading anything.
 const PAGE: &str = include_str!("page.html");
 
-/// What follows one another in a document.
+/// One part of a document. A document is a list of parts in reading order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Part {
     /// Markdown (CommonMark with tables).
     Text(String),
-    /// Markdown for the page alone: pictures, which would swell the Markdown file.
+    /// Markdown that only the page shows, such as pictures: they would make the Markdown file too large.
     PageOnly(String),
-    /// An SVG element with its caption, which is plain text.
-    Figure { svg: String, caption: String },
+    /// A drawing with its caption. Only the page shows it.
+    Figure {
+        /// An SVG element.
+        svg: String,
+        /// Plain text; HTML in it is shown as text.
+        caption: String,
+    },
 }
 
 impl Part {
-    /// A [`table`].
+    /// A table made by [`crate::markdown::table`].
     pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Part {
         Part::Text(table(header, rows))
     }
 }
 
-/// A table in Markdown. Cells are Markdown; what comes from outside goes through [`plain`] first.
-pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let mut text = line(header.iter().map(ToString::to_string).collect());
-    text += &line(vec!["---".into(); header.len()]);
-    rows.into_iter().for_each(|row| text += &line(row));
-    text
-}
-
-/// The text as Markdown that shows it letter by letter, on one line.
-pub fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~' | '&' | '!' => {
-                plain.extend(['\\', letter])
-            }
-            letter if letter.is_control() => plain.push(' '),
-            letter => plain.push(letter),
-        }
-    }
-    plain
-}
-
-/// The parts without figures.
+/// The document as Markdown. Figures and what is for the page only are left out.
 pub fn to_markdown(parts: &[Part]) -> String {
     let texts = parts.iter().filter_map(|part| match part {
         Part::Text(text) => Some(text.trim_end()),
@@ -57,7 +40,7 @@ pub fn to_markdown(parts: &[Part]) -> String {
     texts.collect::<Vec<_>>().join("\n\n") + "\n"
 }
 
-/// One self-contained page. HTML within the Markdown is shown as text.
+/// The document as one page of HTML that needs no other file. HTML within the Markdown is shown as text.
 pub fn to_html(title: &str, parts: &[Part]) -> String {
     let mut body = String::new();
     for part in parts {
@@ -74,7 +57,7 @@ pub fn to_html(title: &str, parts: &[Part]) -> String {
             }
         }
     }
-    // Last what may hold anything, so that nothing in it is taken for a place to fill.
+    // The body comes last: it may hold any text, `{title}` among it.
     PAGE.replace("{disclaimer}", DISCLAIMER).replace("{title}", &escaped(title)).replace("{body}", &body)
 }
 
@@ -86,6 +69,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::markdown::plain;
+
     use super::*;
 
     #[test]

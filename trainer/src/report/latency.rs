@@ -1,51 +1,58 @@
-//! How long films took on a machine, from what `xray-triage triage --json` printed there.
+//! How long films took on a machine, from the lines that `xray-triage triage --json` printed there.
 
 use serde::Deserialize;
 
-/// Milliseconds over some films.
+/// The middle and the upper end of some films' times, milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span {
+    /// The median.
     pub median: f64,
-    /// 95th percentile.
+    /// The 95th percentile.
     pub high: f64,
 }
 
 /// The times of films on one machine.
 #[derive(Clone, Debug)]
 pub struct Latency {
-    /// The name of the file they are from.
+    /// The name of the machine: that of the file without its ending.
     pub name: String,
+    /// How many films were timed.
     pub films: usize,
-    /// A film's whole way.
+    /// The time from the file to the verdict.
     pub total: Span,
-    /// The network alone.
+    /// The time of the network alone.
     pub infer: Span,
 }
 
-/// What matters here of a line of `triage --json`.
+/// A line of `xray-triage triage --json`, as far as it is needed here.
 #[derive(Clone, Debug, Deserialize)]
 pub struct TimedFilm {
+    /// The model that judged the film.
     pub model: TimedModel,
+    /// How long it took.
     pub timings_ms: Timings,
 }
 
-/// The model that judged it.
+/// The model that judged a film.
 #[derive(Clone, Debug, Deserialize)]
 pub struct TimedModel {
+    /// The bundle's id.
     pub id: String,
+    /// SHA-256 of the bundle's network.
     pub sha256: String,
 }
 
-/// Milliseconds.
+/// The times of a film, milliseconds.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Timings {
+    /// From the file to the verdict.
     pub total: Option<f64>,
-    /// None where the film was refused before the network.
+    /// The network alone. `None` where the film was refused before the network saw it.
     pub infer: Option<f64>,
 }
 
 impl Latency {
-    /// The times of the films that the network saw; none if there is no such film.
+    /// The times of the films that the network saw. `None` if it saw none.
     pub fn of(name: String, films: &[TimedFilm]) -> Option<Latency> {
         let times: Vec<(f64, f64)> =
             films.iter().filter_map(|film| Some((film.timings_ms.total?, film.timings_ms.infer?))).collect();
@@ -58,7 +65,7 @@ impl Latency {
     }
 }
 
-/// By the nearest rank: always a value that was measured.
+/// Median and 95th percentile by the nearest rank, so that both are measured values. `None` if there are no values.
 fn span(mut values: Vec<f64>) -> Option<Span> {
     values.sort_by(f64::total_cmp);
     let at = |share: f64| values.get(((share * values.len() as f64).ceil() as usize).saturating_sub(1)).copied();

@@ -1,6 +1,8 @@
-//! Saved measurements: what `trainer evaluate`, `localize`, `foreign` and `compare` print with `--json`, what `trainer
-//! ablation` leaves, and `xray-triage triage --json` for speed. Each must have been taken with one of the bundles that
-//! the report is about, but for comparisons, which name their networks themselves.
+//! Saved measurements: what `trainer evaluate`, `localize`, `ood` and `compare` print with `--json`, what `trainer
+//! ablation` leaves, and what `xray-triage triage --json` prints, for speed.
+//!
+//! Each measurement must be of one of the models that the report is about. Comparisons name their networks themselves and
+//! may be of any.
 
 use std::path::{Path, PathBuf};
 
@@ -9,136 +11,173 @@ use serde_json::Value;
 use xray_triage_core::bundle::{Manifest, sha256_hex};
 use xray_triage_core::film::Profile;
 
-use crate::bundle::ood::ForeignTest;
 use crate::measure::compare::Comparison;
 use crate::measure::evaluate::{Evaluation, LungView};
 use crate::measure::localize::Localization;
+use crate::measure::ood::OodTest;
 
 use super::ReportError;
 use super::latency::{Latency, TimedFilm};
 
-/// A file that was read.
+/// A file of a measurement, for the list at the end of the report.
 #[derive(Clone, Debug)]
-pub struct RecordFile {
-    /// Its name without folders.
+pub struct MeasurementFile {
+    /// The file's name without folders.
     pub name: String,
+    /// SHA-256 of the bytes that were read.
     pub sha256: String,
-    /// What is in it.
+    /// What the file holds, in words.
     pub content: String,
 }
 
 /// The measurements of all files.
 #[derive(Default)]
-pub struct Records {
-    pub files: Vec<RecordFile>,
+pub struct Measurements {
+    /// The files that were read, in their order.
+    pub files: Vec<MeasurementFile>,
+    /// Those of `trainer evaluate`.
     pub evaluations: Vec<Evaluation>,
+    /// Those of `trainer localize`.
     pub localizations: Vec<Localization>,
-    pub foreign: Vec<ForeignTest>,
+    /// Those of `trainer ood`.
+    pub ood_tests: Vec<OodTest>,
+    /// Those of `trainer compare` and `trainer ablation`.
     pub comparisons: Vec<Comparison>,
-    /// With the SHA-256 of the network that was timed.
+    /// The times on each machine, with the SHA-256 of the network that was timed.
     pub latencies: Vec<(String, Latency)>,
 }
 
-impl Records {
-    /// Reads files; every measurement must be one of `models`, and none may be there twice.
-    pub fn read(files: &[PathBuf], models: &[&Manifest]) -> Result<Records, ReportError> {
-        let mut records = Records::default();
-        for file in files {
-            records.add(file, models)?;
+/// Why the content of a file is not taken.
+enum Refusal {
+    /// It holds no measurement, or one that cannot be used.
+    NotAMeasurement(String),
+    /// It is of a model that the report is not about.
+    OtherModel { id: String, sha256: String },
+    /// The same measurement was read before.
+    Twice,
+}
+
+impl From<serde_json::Error> for Refusal {
+    fn from(error: serde_json::Error) -> Self {
+        Refusal::NotAMeasurement(error.to_string())
+    }
+}
+
+impl Measurements {
+    /// Reads files. `models` are the manifests of the models that the report is about.
+    ///
+    /// # Errors
+    /// A file cannot be read or holds no measurement, a measurement is of another model, or one is there twice.
+    pub fn read(files: &[PathBuf], models: &[&Manifest]) -> Result<Measurements, ReportError> {
+        let mut measurements = Measurements::default();
+        for path in files {
+            let bytes = std::fs::read(path).map_err(|source| ReportError::Read { path: path.into(), source })?;
+            let content = measurements.add(path, &bytes, models).map_err(|refusal| match refusal {
+                Refusal::NotAMeasurement(reason) => ReportError::NotAMeasurement { path: path.into(), reason },
+                Refusal::Twice => ReportError::Twice(path.into()),
+                Refusal::OtherModel { id, sha256 } => ReportError::OtherModel {
+                    path: path.into(),
+                    id,
+                    sha256,
+                    known: models.iter().map(|model| format!("{} ({})", model.id, model.sha256)).collect(),
+                },
+            })?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            measurements.files.push(MeasurementFile { name, sha256: sha256_hex(&bytes), content });
         }
-        Ok(records)
+        Ok(measurements)
     }
 
-    fn add(&mut self, path: &Path, models: &[&Manifest]) -> Result<(), ReportError> {
-        let bytes = std::fs::read(path).map_err(|source| ReportError::Read { path: path.into(), source })?;
-        let not_a_record = |reason: String| ReportError::NotARecord { path: path.into(), reason };
-        let values = serde_json::Deserializer::from_slice(&bytes)
-            .into_iter::<Value>()
-            .collect::<Result<Vec<Value>, _>>()
-            .map_err(|error| not_a_record(error.to_string()))?;
-        let Some(first) = values.first() else { return Err(not_a_record("it is empty".into())) };
+    /// Takes the content of a file, and says in words what it is. The kind of measurement is told by a key that only this
+    /// kind has.
+    fn add(&mut self, path: &Path, bytes: &[u8], models: &[&Manifest]) -> Result<String, Refusal> {
+        let values = serde_json::Deserializer::from_slice(bytes).into_iter().collect::<Result<Vec<Value>, _>>()?;
+        let Some(first) = values.first() else { return Err(Refusal::NotAMeasurement("it is empty".into())) };
         let has = |key: &str| first.get(key).is_some();
-        let known = |id: &str, sha256: &str| match models.iter().find(|model| model.sha256 == sha256) {
-            Some(model) => Ok(*model),
-            None => Err(ReportError::ForeignModel {
-                path: path.into(),
-                id: id.into(),
-                sha256: sha256.into(),
-                known: models.iter().map(|model| format!("{} ({})", model.id, model.sha256)).collect(),
-            }),
-        };
-        let twice = || ReportError::Twice(path.into());
-        let name = |end: Option<&std::ffi::OsStr>| end.unwrap_or_default().to_string_lossy().into_owned();
-        let content;
         if has("groups") {
-            let evaluation: Evaluation = single(values).map_err(not_a_record)?;
-            known(&evaluation.model, &evaluation.sha256)?;
-            let first = |evaluation: &Evaluation| evaluation.groups.first().map(|group| group.name.clone());
-            let Evaluation { sha256, split, photographs, lungs, .. } = &evaluation;
-            // Those of single levels of the simulator have groups of other names.
-            let same = |other: &Evaluation| {
-                other.profile == evaluation.profile
-                    && other.operating_point == evaluation.operating_point
-                    && first(other) == first(&evaluation)
-            };
-            if self.evaluations(sha256, split, *photographs, *lungs).any(same) {
-                return Err(twice());
-            }
-            content = format!("evaluation of {}, {}", evaluation.model, conditions(&evaluation));
-            self.evaluations.push(evaluation);
+            self.add_evaluation(single(values)?, models)
         } else if has("empty_maps") {
-            let localization: Localization = single(values).map_err(not_a_record)?;
-            known(&localization.model, &localization.sha256)?;
-            if self.localization(&localization.sha256, &localization.split).is_some() {
-                return Err(twice());
-            }
-            content = format!("activation maps of {}, split {}", localization.model, localization.split);
-            self.localizations.push(localization);
+            self.add_localization(single(values)?, models)
         } else if has("foreign_refused") {
-            let foreign: ForeignTest = single(values).map_err(not_a_record)?;
-            let model = known(&foreign.model, &foreign.sha256)?;
-            if model.ood.sha256 != foreign.film_space_sha256 {
-                return Err(not_a_record("it was measured with another film space than the bundle's".into()));
-            }
-            if self.foreign(&foreign.sha256, &foreign.split).is_some() {
-                return Err(twice());
-            }
-            content = format!("film space of {}, split {}", foreign.model, foreign.split);
-            self.foreign.push(foreign);
+            self.add_ood_test(single(values)?, models)
         } else if has("pairs") {
-            let comparison: Comparison = single(values).map_err(not_a_record)?;
-            if self.comparisons.contains(&comparison) {
-                return Err(twice());
-            }
-            let models: Vec<&str> = comparison.models.iter().map(|model| model.model.as_str()).collect();
-            content = format!("comparison of {}, split {}", models.join(", "), comparison.split);
-            self.comparisons.push(comparison);
+            self.add_comparison(single(values)?)
         } else if has("timings_ms") {
-            let films: Vec<TimedFilm> = values
-                .into_iter()
-                .map(serde_json::from_value)
-                .collect::<Result<_, _>>()
-                .map_err(|error| not_a_record(error.to_string()))?;
-            let model = known(&films[0].model.id, &films[0].model.sha256)?;
-            if films.iter().any(|film| film.model.sha256 != model.sha256) {
-                return Err(not_a_record("its lines are of several models".into()));
-            }
-            let machine = name(path.file_stem());
-            let latency =
-                Latency::of(machine, &films).ok_or_else(|| not_a_record("the network saw none of its films".into()))?;
-            if self.latencies.iter().any(|(sha256, other)| *sha256 == model.sha256 && other.name == latency.name) {
-                return Err(twice());
-            }
-            content = format!("times of {} films with {}", latency.films, model.id);
-            self.latencies.push((model.sha256.clone(), latency));
+            let films = values.into_iter().map(serde_json::from_value).collect::<Result<Vec<TimedFilm>, _>>()?;
+            self.add_times(path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), &films, models)
         } else {
-            return Err(not_a_record("it is none of the known measurements".into()));
+            Err(Refusal::NotAMeasurement("it is none of the known measurements".into()))
         }
-        self.files.push(RecordFile { name: name(path.file_name()), sha256: sha256_hex(&bytes), content });
-        Ok(())
     }
 
-    /// The evaluation of a network (by its SHA-256) on the film files of a split for which neither a profile nor an
+    fn add_evaluation(&mut self, evaluation: Evaluation, models: &[&Manifest]) -> Result<String, Refusal> {
+        model(models, &evaluation.model, &evaluation.sha256)?;
+        // Evaluations at single levels of the simulator have groups of other names.
+        let first = |evaluation: &Evaluation| evaluation.groups.first().map(|group| group.name.clone());
+        let Evaluation { sha256, split, photographs, lungs, .. } = &evaluation;
+        let same = |other: &Evaluation| {
+            other.profile == evaluation.profile
+                && other.operating_point == evaluation.operating_point
+                && first(other) == first(&evaluation)
+        };
+        if self.evaluations(sha256, split, *photographs, *lungs).any(same) {
+            return Err(Refusal::Twice);
+        }
+        let content = format!("evaluation of {}, {}", evaluation.model, conditions(&evaluation));
+        self.evaluations.push(evaluation);
+        Ok(content)
+    }
+
+    fn add_localization(&mut self, localization: Localization, models: &[&Manifest]) -> Result<String, Refusal> {
+        model(models, &localization.model, &localization.sha256)?;
+        if self.localization(&localization.sha256, &localization.split).is_some() {
+            return Err(Refusal::Twice);
+        }
+        let content = format!("activation maps of {}, split {}", localization.model, localization.split);
+        self.localizations.push(localization);
+        Ok(content)
+    }
+
+    fn add_ood_test(&mut self, test: OodTest, models: &[&Manifest]) -> Result<String, Refusal> {
+        if model(models, &test.model, &test.sha256)?.ood.sha256 != test.ood_sha256 {
+            let reason = "it was measured with another out-of-distribution model than the bundle's";
+            return Err(Refusal::NotAMeasurement(reason.into()));
+        }
+        if self.ood_test(&test.sha256, &test.split).is_some() {
+            return Err(Refusal::Twice);
+        }
+        let content = format!("out-of-distribution score of {}, split {}", test.model, test.split);
+        self.ood_tests.push(test);
+        Ok(content)
+    }
+
+    fn add_comparison(&mut self, comparison: Comparison) -> Result<String, Refusal> {
+        if self.comparisons.contains(&comparison) {
+            return Err(Refusal::Twice);
+        }
+        let names: Vec<&str> = comparison.models.iter().map(|model| model.model.as_str()).collect();
+        let content = format!("comparison of {}, split {}", names.join(", "), comparison.split);
+        self.comparisons.push(comparison);
+        Ok(content)
+    }
+
+    fn add_times(&mut self, machine: String, films: &[TimedFilm], models: &[&Manifest]) -> Result<String, Refusal> {
+        let model = model(models, &films[0].model.id, &films[0].model.sha256)?;
+        if films.iter().any(|film| film.model.sha256 != model.sha256) {
+            return Err(Refusal::NotAMeasurement("its lines are of several models".into()));
+        }
+        let Some(latency) = Latency::of(machine, films) else {
+            return Err(Refusal::NotAMeasurement("the network saw none of its films".into()));
+        };
+        if self.latencies.iter().any(|(sha256, other)| *sha256 == model.sha256 && other.name == latency.name) {
+            return Err(Refusal::Twice);
+        }
+        let content = format!("times of {} films with {}", latency.films, model.id);
+        self.latencies.push((model.sha256.clone(), latency));
+        Ok(content)
+    }
+
+    /// The evaluation of a network, by its SHA-256, on the film files of a split, for which neither a profile nor an
     /// operating point was given.
     pub fn evaluation<'a>(
         &'a self,
@@ -166,18 +205,24 @@ impl Records {
         })
     }
 
-    /// The activation maps of a network on a split.
+    /// The measurement of a network's activation maps on a split.
     pub fn localization(&self, sha256: &str, split: &str) -> Option<&Localization> {
         self.localizations.iter().find(|maps| maps.sha256 == sha256 && maps.split == split)
     }
 
-    /// The film space that goes with a network, on the films of a split.
-    pub fn foreign(&self, sha256: &str, split: &str) -> Option<&ForeignTest> {
-        self.foreign.iter().find(|foreign| foreign.sha256 == sha256 && foreign.split == split)
+    /// The measurement of the out-of-distribution score that goes with a network, on the films of a split.
+    pub fn ood_test(&self, sha256: &str, split: &str) -> Option<&OodTest> {
+        self.ood_tests.iter().find(|test| test.sha256 == sha256 && test.split == split)
     }
 }
 
-/// What an evaluation was taken of.
+/// The model of the report with this network.
+fn model<'a>(models: &[&'a Manifest], id: &str, sha256: &str) -> Result<&'a Manifest, Refusal> {
+    let known = models.iter().find(|model| model.sha256 == sha256).copied();
+    known.ok_or_else(|| Refusal::OtherModel { id: id.into(), sha256: sha256.into() })
+}
+
+/// On what an evaluation was done, in words.
 fn conditions(evaluation: &Evaluation) -> String {
     let mut text = format!("split {}", evaluation.split);
     if let Some(profile) = evaluation.photographs {
@@ -198,10 +243,12 @@ fn conditions(evaluation: &Evaluation) -> String {
     text
 }
 
-/// The one value of a file that should hold one.
-fn single<T: DeserializeOwned>(values: Vec<Value>) -> Result<T, String> {
+/// The value of a file that must hold one value.
+fn single<T: DeserializeOwned>(values: Vec<Value>) -> Result<T, Refusal> {
     match <[Value; 1]>::try_from(values) {
-        Ok([value]) => serde_json::from_value(value).map_err(|error| error.to_string()),
-        Err(values) => Err(format!("it holds {} measurements, but may hold one", values.len())),
+        Ok([value]) => Ok(serde_json::from_value(value)?),
+        Err(values) => {
+            Err(Refusal::NotAMeasurement(format!("it holds {} measurements, but may hold one", values.len())))
+        }
     }
 }

@@ -1,31 +1,33 @@
 //! Plots as SVG elements. Lines and letters are in the page's own colour, so that they can be read on a light and on a
-//! dark ground; nothing is told by colour alone.
+//! dark ground. Nothing is told by colour alone.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use xray_triage_core::decision::Class;
 
-use crate::measure::metrics::{Metrics, ReliabilityBin, RocPoint};
+use crate::measure::calibration_error::ReliabilityBin;
+use crate::measure::metrics::Metrics;
+use crate::measure::roc::RocPoint;
 
 use super::latency::Latency;
 use super::run::Run;
 
-/// Why a plot could not be drawn; nothing the user can do about.
+/// Why a plot could not be drawn.
 pub type PlotError = DrawingAreaErrorKind<std::io::Error>;
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Blue and vermillion of a palette that colour-blind eyes tell apart (Okabe and Ito 2008); both stand out on white and
-/// on black.
+/// A blue that stands out on white and on black. Colour-blind eyes tell it from [`VERMILLION`] (Okabe and Ito 2008, "Color
+/// universal design").
 const BLUE: RGBColor = RGBColor(0, 130, 200);
 const VERMILLION: RGBColor = RGBColor(213, 94, 0);
-/// Becomes the page's own colour.
+/// Black stands for the page's own colour, by which it is replaced in the finished plot.
 const INK: RGBColor = RGBColor(0, 0, 0);
 const INK_AS_WRITTEN: &str = "#000000";
 const FONT: &str = "sans-serif";
 
-/// Runs `paint` on a canvas of so many pixels.
+/// Runs `paint` on a canvas of `size`, pixels, and gives the SVG element.
 fn draw(size: (u32, u32), paint: impl Fn(&Canvas) -> Result<(), PlotError>) -> Result<String, PlotError> {
     let mut svg = String::new();
     {
@@ -41,7 +43,11 @@ fn write(canvas: &Canvas, text: String, at: (i32, i32), size: u32, horizontal: H
     canvas.draw(&Text::new(text, at, style))
 }
 
-/// Films by true class (rows) and most probable class; the share of the row is the cell's depth.
+/// The confusion matrix. Rows are the true class, columns the most probable class. A cell is the deeper blue, the larger
+/// its share of the row.
+///
+/// # Errors
+/// The plot cannot be drawn.
 pub fn confusion(metrics: &Metrics) -> Result<String, PlotError> {
     const LEFT: i32 = 130;
     const TOP: i32 = 50;
@@ -74,7 +80,7 @@ pub fn confusion(metrics: &Metrics) -> Result<String, PlotError> {
     })
 }
 
-/// A line of a plot.
+/// A line through points.
 struct Curve {
     points: Vec<(f64, f64)>,
     colour: RGBColor,
@@ -82,7 +88,7 @@ struct Curve {
     width: u32,
 }
 
-/// What the axes of a plot say and how far they reach.
+/// The title and the axes of a plot: their names and how far they reach.
 struct Axes<'a> {
     title: &'a str,
     x: (&'a str, std::ops::Range<f64>),
@@ -91,7 +97,7 @@ struct Axes<'a> {
     x_digits: usize,
 }
 
-/// `dots` are places with their radius in pixels.
+/// Draws axes, curves and dots. Each dot is a place with its radius in pixels.
 fn plot(
     canvas: &Canvas,
     axes: Axes,
@@ -128,6 +134,9 @@ fn plot(
 }
 
 /// The receiver operating characteristic of each class against the rest, side by side, with the line of chance.
+///
+/// # Errors
+/// The plot cannot be drawn.
 pub fn roc(curves: &[(Class, Vec<RocPoint>)]) -> Result<String, PlotError> {
     const SIDE: u32 = 310;
     draw((SIDE * curves.len().max(1) as u32, SIDE + 10), |canvas| {
@@ -145,12 +154,16 @@ pub fn roc(curves: &[(Class, Vec<RocPoint>)]) -> Result<String, PlotError> {
     })
 }
 
-/// The diagonal: what knows nothing, or what is calibrated.
+/// The diagonal. In a receiver operating characteristic it is chance, in a reliability diagram perfect calibration.
 fn chance() -> Curve {
     Curve { points: vec![(0.0, 0.0), (1.0, 1.0)], colour: INK, width: 1 }
 }
 
-/// Accuracy over confidence, a dot a bin that has films, the larger the more films; calibrated ones lie on the diagonal.
+/// A reliability diagram: accuracy over confidence, with a dot for each bin that has films. A dot is the larger the more
+/// films the bin has. Calibrated bins lie on the diagonal.
+///
+/// # Errors
+/// The plot cannot be drawn.
 pub fn reliability(bins: &[ReliabilityBin]) -> Result<String, PlotError> {
     const LARGEST: f64 = 14.0;
     let most = bins.iter().map(|bin| bin.films).max().unwrap_or(0).max(1) as f64;
@@ -166,7 +179,10 @@ pub fn reliability(bins: &[ReliabilityBin]) -> Result<String, PlotError> {
     })
 }
 
-/// Losses and accuracies of one run over its epochs: training thin, validation thick.
+/// The losses and accuracies of a run over its epochs. The thin line is training, the thick line validation.
+///
+/// # Errors
+/// The plot cannot be drawn.
 pub fn training(run: &Run) -> Result<String, PlotError> {
     const PANEL: (u32, u32) = (460, 300);
     let last = run.epochs.iter().map(|epoch| epoch.epoch).max().unwrap_or(0).max(1) as f64;
@@ -195,7 +211,10 @@ pub fn training(run: &Run) -> Result<String, PlotError> {
     })
 }
 
-/// The median time of a film on each machine as a bar, its 95th percentile as a line.
+/// The times on each machine: a bar for the median, a line up to the 95th percentile.
+///
+/// # Errors
+/// The plot cannot be drawn.
 pub fn latency(machines: &[Latency]) -> Result<String, PlotError> {
     const LEFT: i32 = 220;
     const LENGTH: f64 = 480.0;

@@ -1,4 +1,4 @@
-//! The epochs of a training run, from its `metrics.csv`.
+//! The epochs of a training run, read from its `metrics.csv`.
 
 use std::path::Path;
 
@@ -6,30 +6,44 @@ use serde::Deserialize;
 
 use super::ReportError;
 
-/// What a report shows of an epoch. A run of an older trainer has no training accuracy.
+/// An epoch of a training run, as far as a report shows it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Epoch {
+    /// Its number, from 1.
     pub epoch: usize,
-    /// Input side, pixels.
+    /// Side of the network's input, pixels.
     pub size: u32,
+    /// Mean loss on the training films.
     pub train_loss: f64,
-    /// 0..=1.
+    /// Accuracy on the training films, 0..=1. `None` in runs of older trainers.
     pub train_accuracy: Option<f64>,
+    /// Mean loss on the validation films.
     pub val_loss: f64,
-    /// 0..=1.
+    /// Accuracy on the validation films, 0..=1.
     pub val_accuracy: f64,
 }
 
-/// A run.
+/// A training run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// The name of its folder.
+    /// The name of the run's folder.
     pub name: String,
+    /// The finished epochs, in their order; at least one.
     pub epochs: Vec<Epoch>,
 }
 
+impl Epoch {
+    fn is_finite(&self) -> bool {
+        let figures = [self.train_loss, self.val_loss, self.val_accuracy];
+        figures.into_iter().chain(self.train_accuracy).all(f64::is_finite)
+    }
+}
+
 impl Run {
-    /// Reads a run's folder, or its `metrics.csv`. There is at least one epoch.
+    /// Reads a run's folder, or its `metrics.csv`.
+    ///
+    /// # Errors
+    /// The file cannot be read, has no epoch, or holds a loss or an accuracy that is not finite.
     pub fn read(path: &Path) -> Result<Run, ReportError> {
         let file = if path.is_dir() { path.join("metrics.csv") } else { path.to_path_buf() };
         let table = |source| ReportError::Run { path: file.clone(), source };
@@ -39,12 +53,16 @@ impl Run {
         if epochs.is_empty() {
             return Err(ReportError::EmptyRun(file));
         }
+        if let Some(epoch) = epochs.iter().find(|epoch| !epoch.is_finite()) {
+            return Err(ReportError::NotFiniteRun { path: file, epoch: epoch.epoch });
+        }
         let folder = file.canonicalize().ok().and_then(|file| Some(file.parent()?.file_name()?.to_owned()));
         let name = folder.unwrap_or_default().to_string_lossy().into_owned();
         Ok(Run { name, epochs })
     }
 
-    /// The epoch whose weights were kept: the best validation accuracy of the last size, the later one of equals.
+    /// The epoch whose weights were kept: the one with the best validation accuracy at the last input size. Of equals it is
+    /// the last.
     pub fn best(&self) -> Option<&Epoch> {
         let size = self.epochs.last()?.size;
         let of_last_size = self.epochs.iter().filter(|epoch| epoch.size == size);
@@ -75,6 +93,12 @@ mod tests {
         for text in ["epoch,size\n1,128\n", "epoch,size,train_loss,val_loss,val_accuracy\n"] {
             std::fs::write(&file, text).unwrap();
             assert!(Run::read(folder.path()).unwrap_err().to_string().contains("metrics.csv"));
+        }
+        let header = "epoch,size,train_loss,val_loss,val_accuracy";
+        for figures in ["NaN,1.0,0.5", "1.0,inf,0.5", "1.0,1.0,nan"] {
+            std::fs::write(&file, format!("{header}\n1,128,1.0,1.0,0.5\n2,128,{figures}\n")).unwrap();
+            let error = Run::read(folder.path()).unwrap_err();
+            assert!(matches!(error, ReportError::NotFiniteRun { epoch: 2, .. }), "{figures}: {error}");
         }
         std::fs::remove_file(&file).unwrap();
         assert!(Run::read(folder.path()).unwrap_err().to_string().contains("metrics.csv"));

@@ -1,4 +1,4 @@
-//! Reports from small records.
+//! Reports from small measurements.
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +10,11 @@ use xray_triage_core::film::Profile;
 use xray_triage_core::ood::OodModel;
 
 use crate::measure::compare::{Answers, Comparison, NetworkAnswers};
-use crate::measure::evaluate::{Evaluation, Group, JudgedFilm};
+use crate::measure::estimate::Estimate;
+use crate::measure::evaluate::{Evaluation, FilmJudgement, Group};
+use crate::measure::judgement::Judgement;
 use crate::measure::localize::{Localization, LungEnergy};
-use crate::measure::metrics::{Estimate, Judged, Metrics};
+use crate::measure::metrics::Metrics;
 use crate::model::architecture::{Architecture, Attention};
 use crate::model::formula;
 use crate::model::state_dict::Precision;
@@ -20,7 +22,7 @@ use crate::model::state_dict::Precision;
 use super::cam_sheet::{SheetFilm, sheet};
 use super::card::{Facts, report};
 use super::document::{Part, to_html, to_markdown};
-use super::measurements::Records;
+use super::measurements::Measurements;
 use super::run::Run;
 
 const NASTY: &str = "<script>alert(1)</script>";
@@ -35,27 +37,27 @@ fn bundle() -> Bundle {
 }
 
 /// Five films: four with probabilities, three of these right; one refused.
-fn judged() -> Vec<Judged> {
+fn judgements() -> Vec<Judgement> {
     let seen = |truth: Class, [covid19, pneumonia, normal]: [f64; 3]| {
         let probabilities = Probabilities { covid19, pneumonia, normal };
-        Judged { truth, outcome: probabilities.top().into(), probabilities: Some(probabilities) }
+        Judgement { truth, outcome: probabilities.top().into(), probabilities: Some(probabilities) }
     };
     vec![
         seen(Class::Covid19, [0.9, 0.05, 0.05]),
         seen(Class::Covid19, [0.3, 0.1, 0.6]),
         seen(Class::Pneumonia, [0.1, 0.8, 0.1]),
         seen(Class::Normal, [0.05, 0.05, 0.9]),
-        Judged { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None },
+        Judgement { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None },
     ]
 }
 
 fn evaluation(manifest: &Manifest) -> Evaluation {
-    let films = judged();
+    let films = judgements();
     let metrics = Metrics::of(&films).unwrap();
-    let film = |(index, &judged): (usize, &Judged)| JudgedFilm {
+    let film = |(index, &judgement): (usize, &Judgement)| FilmJudgement {
         image_id: format!("film-{index}"),
         source: if index == 0 { NASTY.into() } else { "nih".into() },
-        judged,
+        judgement,
     };
     Evaluation {
         model: manifest.id.clone(),
@@ -79,8 +81,8 @@ fn saved(folder: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-fn facts(bundle: &Bundle, records: Records) -> Facts<'_> {
-    Facts { bundle, beside: vec![], split: "test", records, runs: vec![], sheet: None }
+fn facts(bundle: &Bundle, measurements: Measurements) -> Facts<'_> {
+    Facts { bundle, beside: vec![], split: "test", measurements, runs: vec![], sheet: None }
 }
 
 #[test]
@@ -91,7 +93,7 @@ fn card_and_page_have_what_was_measured_and_name_what_was_not() {
     let test = saved(folder.path(), "test.json", &serde_json::to_string(&evaluation(manifest)).unwrap());
     let line = json!({"model": {"id": manifest.id, "sha256": manifest.sha256}, "timings_ms": {"total": 2500.0, "infer": 2000.0}});
     let board = saved(folder.path(), "board<1>.jsonl", &format!("{line}\n{line}\n"));
-    let mut facts = facts(&bundle, Records::read(&[test, board], &[manifest]).unwrap());
+    let mut facts = facts(&bundle, Measurements::read(&[test, board], &[manifest]).unwrap());
     saved(
         folder.path(),
         "metrics.csv",
@@ -115,7 +117,7 @@ fn card_and_page_have_what_was_measured_and_name_what_was_not() {
     assert!(card.contains(&format!("| learning\\_rate | {rate} |")) && card.contains("CBAM"), "the settings: {card}");
 
     assert!(card.contains("--photographs film --json") && card.contains("--photographs screen --json"), "{card}");
-    assert!(card.contains("--lungs hidden") && card.contains("trainer localize") && card.contains("trainer foreign"));
+    assert!(card.contains("--lungs hidden") && card.contains("trainer localize") && card.contains("trainer ood"));
     for text in [&card, &page] {
         assert!(
             text.contains("not for diagnosis") && !text.contains("no such figure") && !text.contains("{{"),
@@ -131,30 +133,30 @@ fn card_and_page_have_what_was_measured_and_name_what_was_not() {
 }
 
 #[test]
-fn without_a_record_nothing_is_claimed() {
+fn without_a_measurement_nothing_is_claimed() {
     let bundle = bundle();
-    let card = to_markdown(&report(&facts(&bundle, Records::default())).unwrap());
+    let card = to_markdown(&report(&facts(&bundle, Measurements::default())).unwrap());
     assert!(card.contains("*Not measured* on split test: `trainer evaluate --json`"), "{card}");
     let analyses = card.split("## Quantitative analyses").nth(1).unwrap().split("## Ethical").next().unwrap();
     assert!(!analyses.contains("| all |") && !analyses.contains(" %"), "{analyses}");
 }
 
 #[test]
-fn records_of_other_weights_are_refused() {
+fn measurements_of_other_weights_are_refused() {
     let bundle = bundle();
     let mut other = bundle.manifest.clone();
     other.id = "other".into();
     other.sha256 = "0".repeat(64);
     let folder = tempfile::tempdir().unwrap();
     let file = [saved(folder.path(), "other.json", &serde_json::to_string(&evaluation(&other)).unwrap())];
-    let Err(error) = Records::read(&file, &[&bundle.manifest]) else { panic!("taken") };
+    let Err(error) = Measurements::read(&file, &[&bundle.manifest]) else { panic!("taken") };
     let error = error.to_string();
     for part in ["other.json", &other.sha256, &bundle.manifest.id, &bundle.manifest.sha256, "--beside"] {
         assert!(error.contains(part), "{part}: {error}");
     }
 
     // Beside its own bundle it is taken, and is not the figures of the one reported.
-    let mut facts = facts(&bundle, Records::read(&file, &[&bundle.manifest, &other]).unwrap());
+    let mut facts = facts(&bundle, Measurements::read(&file, &[&bundle.manifest, &other]).unwrap());
     facts.beside = vec![&other];
     let card = to_markdown(&report(&facts).unwrap());
     assert!(card.contains("| other | CBAM (Woo et al. 2018) | 5 | 60.0 ("), "{card}");
@@ -164,42 +166,42 @@ fn records_of_other_weights_are_refused() {
 #[test]
 fn a_comparison_stands_in_the_card_whatever_its_networks() {
     let bundle = bundle();
-    let answers = |name: &str, films: &[Judged]| Answers {
+    let answers = |name: &str, films: &[Judgement]| Answers {
         model: name.into(),
-        networks: vec![NetworkAnswers { seed: None, sha256: "ab".into(), judged: films.to_vec() }],
+        networks: vec![NetworkAnswers { seed: None, sha256: "ab".into(), judgements: films.to_vec() }],
     };
-    let mut better = judged();
+    let mut better = judgements();
     better[1] = better[0];
-    let comparison = Comparison::of("val", &[answers("int8", &judged()), answers("float", &better)]).unwrap();
+    let comparison = Comparison::of("val", &[answers("int8", &judgements()), answers("float", &better)]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let text = serde_json::to_string(&comparison).unwrap();
     let [a, b] = ["a.json", "b.json"].map(|name| saved(folder.path(), name, &text));
-    let records = Records::read(std::slice::from_ref(&a), &[&bundle.manifest]).unwrap();
-    let card = to_markdown(&report(&facts(&bundle, records)).unwrap());
+    let measurements = Measurements::read(std::slice::from_ref(&a), &[&bundle.manifest]).unwrap();
+    let card = to_markdown(&report(&facts(&bundle, measurements)).unwrap());
     assert!(card.contains("5 films of split val") && card.contains("| accuracy | float less int8 | 20.0 ("), "{card}");
     assert!(card.contains("| a.json | comparison of int8, float, split val |"), "{card}");
-    assert!(Records::read(&[a, b], &[&bundle.manifest]).is_err(), "the same twice");
+    assert!(Measurements::read(&[a, b], &[&bundle.manifest]).is_err(), "the same twice");
 }
 
 #[test]
-fn a_film_space_of_another_bundle_is_refused() {
+fn a_measurement_with_the_ood_model_of_another_bundle_is_refused() {
     let manifest = bundle().manifest;
-    let record = |space: &str| {
+    let measurement = |space: &str| {
         let figure = json!({"value": 0.9, "low": 0.8, "high": 1.0});
         json!({"model": manifest.id, "sha256": manifest.sha256, "film_space_sha256": space, "split": "test",
             "films": 10, "foreign": 4, "auroc": figure, "films_refused": 0.1, "foreign_refused": 0.75})
         .to_string()
     };
     let folder = tempfile::tempdir().unwrap();
-    let right = saved(folder.path(), "right.json", &record(&manifest.ood.sha256));
-    assert_eq!(Records::read(&[right], &[&manifest]).unwrap().foreign.len(), 1);
-    let wrong = saved(folder.path(), "wrong.json", &record(&"1".repeat(64)));
-    let Err(error) = Records::read(&[wrong], &[&manifest]) else { panic!("taken") };
-    assert!(error.to_string().contains("film space"), "{error}");
+    let right = saved(folder.path(), "right.json", &measurement(&manifest.ood.sha256));
+    assert_eq!(Measurements::read(&[right], &[&manifest]).unwrap().ood_tests.len(), 1);
+    let wrong = saved(folder.path(), "wrong.json", &measurement(&"1".repeat(64)));
+    let Err(error) = Measurements::read(&[wrong], &[&manifest]) else { panic!("taken") };
+    assert!(error.to_string().contains("another out-of-distribution model"), "{error}");
 }
 
 #[test]
-fn what_is_no_record_is_named() {
+fn what_is_no_measurement_is_named() {
     let manifest = bundle().manifest;
     let folder = tempfile::tempdir().unwrap();
     let good = serde_json::to_string(&evaluation(&manifest)).unwrap();
@@ -214,54 +216,66 @@ fn what_is_no_record_is_named() {
         ("lacking.json", lacking),
         ("unseen.jsonl", json!({"model": {"id": "", "sha256": manifest.sha256}, "timings_ms": {}}).to_string()),
     ] {
-        let Err(error) = Records::read(&[saved(folder.path(), name, &text)], &[&manifest]) else {
+        let Err(error) = Measurements::read(&[saved(folder.path(), name, &text)], &[&manifest]) else {
             panic!("{name} taken")
         };
         let error = error.to_string();
         assert!(error.contains(name) && error.contains("--json"), "{error}");
     }
     let twice = ["a.json", "b.json"].map(|name| saved(folder.path(), name, &good));
-    let Err(error) = Records::read(&twice, &[&manifest]) else { panic!("taken twice") };
+    let Err(error) = Measurements::read(&twice, &[&manifest]) else { panic!("taken twice") };
     assert!(error.to_string().contains("b.json: the same measurement"), "{error}");
     let times = json!({"model": {"id": "", "sha256": manifest.sha256}, "timings_ms": {"total": 2.0, "infer": 1.0}});
     let twice = ["board.jsonl", "board.json"].map(|name| saved(folder.path(), name, &times.to_string()));
-    let Err(error) = Records::read(&twice, &[&manifest]) else { panic!("a machine's times taken twice") };
+    let Err(error) = Measurements::read(&twice, &[&manifest]) else { panic!("a machine's times taken twice") };
     assert!(error.to_string().contains("board.json: the same measurement"), "{error}");
 }
 
+/// The shipped card is what the command writes from the shipped bundle and measurements, but for the table of training runs,
+/// which are not shipped.
 #[test]
-fn the_shipped_records_are_read() {
-    let bundle = bundle();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../calibration/densenet121-cbam/records");
-    let files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let records = Records::read(&files, &[&bundle.manifest]).unwrap();
-    let card = to_markdown(&report(&facts(&bundle, records)).unwrap());
-    assert!(card.contains("Photographs of the film on a light box, profile found out:"), "{card}");
+fn the_shipped_card_is_that_of_the_shipped_measurements() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = root.join("models/densenet121-cbam");
+    let bundle = Bundle::load(&folder).unwrap();
+    let records = std::fs::read_dir(root.join("calibration/densenet121-cbam/records")).unwrap();
+    let mut files: Vec<PathBuf> = records.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let measurements = Measurements::read(&files, &[&bundle.manifest]).unwrap();
+    let card = to_markdown(&report(&facts(&bundle, measurements)).unwrap());
     assert!(!card.contains("*Not measured* on split test"), "{card}");
+
+    let shipped = std::fs::read_to_string(folder.join("MODEL_CARD.md")).unwrap();
+    let (before, runs) = shipped.split_once("| run | epochs |").expect("the table of runs");
+    let (_, after) = runs.split_once("## Quantitative analyses").expect("the analyses");
+    let shipped =
+        format!("{before}*No run* was given for training curves (`--run`).\n\n## Quantitative analyses{after}");
+    std::fs::write("/tmp/mc-card.md", &card).unwrap();
+    assert!(card == shipped, "write models/densenet121-cbam/MODEL_CARD.md again (docs/guide/report.md):\n{card}");
 }
 
 #[test]
-fn a_record_is_shown_by_the_profile_and_the_operating_point_it_was_taken_at() {
+fn a_measurement_is_shown_by_the_profile_and_the_operating_point_it_was_taken_at() {
     let bundle = bundle();
     let manifest = &bundle.manifest;
     let folder = tempfile::tempdir().unwrap();
-    let record = |name: &str, photographs, profile, operating_point: Option<&str>| {
+    let measurement = |name: &str, photographs, profile, operating_point: Option<&str>| {
         let operating_point = operating_point.map(Into::into);
         let evaluation = Evaluation { photographs, profile, operating_point, ..evaluation(manifest) };
         saved(folder.path(), name, &serde_json::to_string(&evaluation).unwrap())
     };
     let (film, screening) = (Some(Profile::Film), Some("screening"));
-    let main = record("main.json", None, None, None);
+    let main = measurement("main.json", None, None, None);
     let files = [
-        record("at.json", None, None, screening),
-        record("as-digital.json", None, Some(Profile::Digital), None),
-        record("found.json", film, None, None),
-        record("given.json", film, film, None),
-        record("given-at.json", film, film, screening),
+        measurement("at.json", None, None, screening),
+        measurement("as-digital.json", None, Some(Profile::Digital), None),
+        measurement("found.json", film, None, None),
+        measurement("given.json", film, film, None),
+        measurement("given-at.json", film, film, screening),
     ];
     let card = |files: &[PathBuf]| {
-        let records = Records::read(files, &[manifest]).unwrap();
-        to_markdown(&report(&facts(&bundle, records)).unwrap())
+        let measurements = Measurements::read(files, &[manifest]).unwrap();
+        to_markdown(&report(&facts(&bundle, measurements)).unwrap())
     };
     let others = card(&files);
     assert!(others.contains("*Not measured* on split test: `trainer evaluate --json`"), "{others}");
@@ -275,8 +289,8 @@ fn a_record_is_shown_by_the_profile_and_the_operating_point_it_was_taken_at() {
     let all = card(&[&files[..], &[main]].concat());
     assert!(!all.contains("*Not measured* on split test: `trainer evaluate --json`"), "{all}");
 
-    let again = record("again.json", None, None, screening);
-    let Err(error) = Records::read(&[files[0].clone(), again], &[manifest]) else { panic!("taken twice") };
+    let again = measurement("again.json", None, None, screening);
+    let Err(error) = Measurements::read(&[files[0].clone(), again], &[manifest]) else { panic!("taken twice") };
     assert!(error.to_string().contains("again.json: the same measurement"), "{error}");
 }
 
@@ -287,8 +301,8 @@ fn operating_points_follow_from_the_films_probabilities() {
         |covid19_at_least, refer_below| xray_triage_core::decision::OperatingPoint { covid19_at_least, refer_below };
     bundle.manifest.profiles.digital.operating_points =
         [("eager".to_string(), point(0.25, 0.0)), ("unsure".to_string(), point(0.25, 0.85))].into();
-    let records = Records { evaluations: vec![evaluation(&bundle.manifest)], ..Records::default() };
-    let card = to_markdown(&report(&facts(&bundle, records)).unwrap());
+    let measurements = Measurements { evaluations: vec![evaluation(&bundle.manifest)], ..Measurements::default() };
+    let card = to_markdown(&report(&facts(&bundle, measurements)).unwrap());
     let row = |name: &str| -> Vec<String> {
         let line = card.lines().find(|line| line.starts_with(&format!("| {name} |"))).expect(name);
         // The figures without their intervals.
@@ -327,7 +341,7 @@ fn two_checkpoints_stand_beside_a_bundle_with_their_maps() {
         let text = serde_json::to_string(&localization(manifest, value)).unwrap();
         saved(folder.path(), &format!("{value}.json"), &text)
     });
-    let mut facts = facts(&reported, Records::read(&files, &[&reported.manifest, cbam, none]).unwrap());
+    let mut facts = facts(&reported, Measurements::read(&files, &[&reported.manifest, cbam, none]).unwrap());
     facts.beside = vec![cbam, none];
     let film = SheetFilm {
         name: "a".into(),

@@ -98,6 +98,7 @@ impl Effects {
     }
 
     /// The same effects with one at another level, 0 to [`WORST`] (higher counts as that).
+    #[must_use]
     pub fn with(mut self, effect: Effect, level: u8) -> Self {
         self.0[effect as usize] = level.min(WORST);
         self

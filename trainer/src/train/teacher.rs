@@ -82,7 +82,7 @@ impl Teacher {
         let failed = |reason: String| TeacherError { path: path.into(), reason };
         let explain = |error: TractError| failed(format!("{error:#}"));
         let file = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-        let onnx = tract_onnx::onnx();
+        let onnx = onnx();
         let proto = onnx.proto_model_for_read(&mut &file[..]).map_err(explain)?;
         let layers: Vec<&NodeProto> = proto.graph.iter().flat_map(|graph| &graph.node).collect();
         let is_linear = |layer: &&&NodeProto| matches!(layer.op_type.as_str(), "Gemm" | "MatMul");

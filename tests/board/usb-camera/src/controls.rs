@@ -1,17 +1,20 @@
-//! The camera's controls (UVC 1.0, 4.2.2): exposure, focus and white balance, each with a switch that says whether the
-//! camera chooses it itself. Each change is printed.
+//! The camera's controls (UVC 1.0, 4.2.2): exposure, focus and white balance. Each has a switch that says whether the
+//! camera chooses the value itself. Each change is printed.
 
 use std::ops::RangeInclusive;
 
 use crate::usbip::Setup;
 
-/// What has the controls: the camera terminal and the processing unit.
+/// The number of the camera terminal, which has the controls of exposure and focus.
 pub const TERMINAL: u8 = 1;
+/// The number of the processing unit, which has the controls of white balance.
 pub const UNIT: u8 = 3;
-/// The controls of each as its descriptor has them, a bit each (UVC 1.0, 3.7.2.3 and 3.7.2.5): exposure mode and time,
-/// focus, automatic focus; white balance, automatic white balance.
-pub const OF_TERMINAL: [u8; 3] = [1 << 1 | 1 << 3 | 1 << 5, 0, 1 << 1];
-pub const OF_UNIT: [u8; 2] = [1 << 6, 1 << 4];
+/// The camera terminal's controls, a bit for each, as its descriptor has them (UVC 1.0, 3.7.2.3): exposure mode, exposure
+/// time, focus and automatic focus.
+pub const TERMINAL_CONTROLS: [u8; 3] = [1 << 1 | 1 << 3 | 1 << 5, 0, 1 << 1];
+/// The processing unit's controls, a bit for each, as its descriptor has them (UVC 1.0, 3.7.2.5): white balance and
+/// automatic white balance.
+pub const UNIT_CONTROLS: [u8; 2] = [1 << 6, 1 << 4];
 
 // Requests (UVC 1.0, A.8).
 const SET_CUR: u8 = 0x01;
@@ -27,21 +30,21 @@ struct Control {
     name: &'static str,
     owner: u8,
     selector: u8,
-    /// Of its value.
+    /// Length of the control's value.
     bytes: usize,
     range: RangeInclusive<u32>,
-    /// Between two values; of the exposure mode the modes there are, a bit each.
+    /// The step between two values. For the exposure mode it has a bit for each mode that the camera knows.
     step: u32,
     default: u32,
     value: u32,
-    /// Place among the controls of the switch that must have this value for this one to be set.
+    /// The switch, by its place among the controls, and the value it must have for this control to be set.
     switch: Option<(usize, u32)>,
 }
 
 pub struct Controls([Control; 6]);
 
 impl Controls {
-    /// The camera chooses everything itself.
+    /// The controls of a camera that chooses everything itself.
     pub fn new() -> Controls {
         Controls([
             // Mode 1 is manual, mode 8 "aperture priority".
@@ -63,7 +66,7 @@ impl Controls {
         let value = match setup.request {
             SET_CUR => return self.set(place, &setup.data).map(|()| Vec::new()),
             GET_LEN => return Some((control.bytes as u16).to_le_bytes().into()),
-            // Can be read and set.
+            // Bits 0 and 1: the control can be read and set.
             GET_INFO => return Some(vec![3]),
             GET_CUR => control.value,
             GET_MIN => *control.range.start(),
@@ -75,7 +78,7 @@ impl Controls {
         Some(value.to_le_bytes()[..control.bytes].into())
     }
 
-    /// As many cameras, refuses what it chooses itself at the moment.
+    /// Sets a control. Like many cameras, it refuses a control whose value it chooses itself at the moment.
     fn set(&mut self, place: usize, data: &[u8]) -> Option<()> {
         let manual = self.0[place].switch.is_none_or(|(switch, manual)| self.0[switch].value == manual);
         let control = &mut self.0[place];
@@ -89,7 +92,7 @@ impl Controls {
     }
 }
 
-/// A control that says who chooses another one.
+/// A control that says whether the camera chooses another one's value itself.
 fn switch(name: &'static str, owner: u8, selector: u8, range: RangeInclusive<u32>, default: u32) -> Control {
     Control { name, owner, selector, bytes: 1, range, step: 1, default, value: default, switch: None }
 }

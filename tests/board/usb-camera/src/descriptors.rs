@@ -1,11 +1,12 @@
-//! What the camera says of itself: USB 2.0 and UVC 1.0 descriptors.
+//! The camera's descriptors, by which it says what it is (USB 2.0 and UVC 1.0).
 
 use crate::controls;
 
 /// A frame interval in units of 100 ns: 15 frames a second.
 pub const FRAME_INTERVAL: u32 = 666_666;
-/// The numbers of the interfaces.
+/// The number of the interface for controls.
 pub const CONTROL_INTERFACE: u8 = 0;
+/// The number of the interface for pictures.
 pub const STREAMING_INTERFACE: u8 = 1;
 
 const ENDPOINT_IN_1: u8 = 0x81;
@@ -16,9 +17,9 @@ const CLASS_VIDEO: u8 = 0x0e;
 const SUBCLASS_CONTROL: u8 = 1;
 const SUBCLASS_STREAMING: u8 = 2;
 const SUBCLASS_COLLECTION: u8 = 3;
-/// Descriptor type of what is particular to the class.
+/// The type of descriptors that are particular to a device class.
 const CLASS_SPECIFIC: u8 = 0x24;
-/// UVC 1.0, binary-coded decimal.
+/// The version of the video class, 1.0, as binary-coded decimal.
 const UVC_VERSION: u16 = 0x0100;
 
 /// The texts, by index: manufacturer and product.
@@ -28,7 +29,7 @@ const TEXTS: [&str; 2] = ["xray-triage tests", "Film camera"];
 pub fn device() -> Vec<u8> {
     let mut bytes = vec![18, 1];
     bytes.extend(0x0200_u16.to_le_bytes());
-    // The functions stand in interface associations.
+    // Class, subclass and protocol of a device with interface associations; 64 bytes in a control packet.
     bytes.extend([0xef, 2, 1, 64]);
     bytes.extend(0x1209_u16.to_le_bytes());
     bytes.extend(0x0001_u16.to_le_bytes());
@@ -47,10 +48,10 @@ pub fn configuration(width: u16, height: u16, frame_bytes: u32) -> Vec<u8> {
         [
             // A camera (0x0201).
             &[18, CLASS_SPECIFIC, 2, controls::TERMINAL, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 3][..],
-            &controls::OF_TERMINAL,
+            &controls::TERMINAL_CONTROLS,
             // What works on its pictures.
             &[11, CLASS_SPECIFIC, 5, controls::UNIT, controls::TERMINAL, 0, 0, 2],
-            &controls::OF_UNIT,
+            &controls::UNIT_CONTROLS,
             &[0],
             // Terminal 2: out to the USB stream (0x0101).
             &[9, CLASS_SPECIFIC, 3, 2, 1, 1, 0, controls::UNIT, 0],
@@ -90,7 +91,7 @@ pub fn configuration(width: u16, height: u16, frame_bytes: u32) -> Vec<u8> {
     bytes
 }
 
-/// The text with this index; index 0 lists the languages, of which there is English.
+/// The text with this index. Index 0 lists the languages; the only one is English.
 pub fn text(index: u8) -> Option<Vec<u8>> {
     let units: Vec<u16> = match index {
         0 => vec![0x0409],
@@ -101,7 +102,8 @@ pub fn text(index: u8) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A class header between whose halves stands the total length of itself and what it heads.
+/// A class-specific header and the descriptors that follow it. Between `before` and `after`, the header has the total
+/// length of itself and of those descriptors.
 fn with_total(before: Vec<u8>, after: Vec<u8>, headed: Vec<u8>) -> Vec<u8> {
     let header = 1 + before.len() + 2 + after.len();
     let mut bytes = vec![header as u8];
@@ -121,7 +123,7 @@ fn frame_size(width: u16, height: u16, frame_bytes: u32) -> Vec<u8> {
     bytes.extend(bits_a_second.to_le_bytes());
     bytes.extend(frame_bytes.to_le_bytes());
     bytes.extend(FRAME_INTERVAL.to_le_bytes());
-    // One interval, this one.
+    // There is one frame interval.
     bytes.push(1);
     bytes.extend(FRAME_INTERVAL.to_le_bytes());
     bytes

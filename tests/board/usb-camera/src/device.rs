@@ -1,4 +1,4 @@
-//! The camera: answers requests and sends frames.
+//! The camera, which answers requests and sends frames.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ const GET_DESCRIPTOR: u8 = 6;
 const SET_CUR: u8 = 0x01;
 const GET_LEN: u8 = 0x85;
 const GET_INFO: u8 = 0x86;
-// What they are about: the stream's parameters, tried and set.
+// Selectors of the stream's parameters, to negotiate them and to set them (UVC 1.0, A.9.7).
 const PROBE: u16 = 1;
 const COMMIT: u16 = 2;
 
@@ -32,12 +32,14 @@ pub struct FilmCamera {
     controls: Controls,
     frame: Vec<u8>,
     sent: usize,
-    /// Toggles from frame to frame, so that the host sees where one ends.
+    /// A bit that changes with each frame, so that the host sees where a frame ends.
     frame_id: u8,
     next_frame: Instant,
 }
 
 impl FilmCamera {
+    /// A camera that shows this picture.
+    ///
     /// # Errors
     /// The picture is not readable or not a JPEG.
     pub fn new(picture: &Path) -> io::Result<FilmCamera> {
@@ -55,7 +57,7 @@ impl FilmCamera {
         })
     }
 
-    /// The answer to a control request; `None` to one that the camera does not know or refuses.
+    /// The answer to a control request; `None` if the camera does not know the request or refuses it.
     pub fn control(&mut self, setup: &Setup) -> Option<Vec<u8>> {
         let [low, high] = setup.value.to_le_bytes();
         match (setup.request_type, setup.request) {
@@ -66,7 +68,7 @@ impl FilmCamera {
                 _ => None,
             },
             (0x80..=0x82, GET_STATUS) => Some(vec![0, 0]),
-            // Set address, configuration, interface; clear a halted endpoint: there is nothing to do.
+            // Nothing has to be done to set the address, configuration or interface, or to clear a halted endpoint.
             (0x00..=0x02, _) => Some(Vec::new()),
             (0x21 | 0xa1, request) => match setup.index.to_le_bytes()[0] {
                 STREAMING_INTERFACE => self.stream_parameters(request, setup.value >> 8),
@@ -77,14 +79,15 @@ impl FilmCamera {
         }
     }
 
-    /// There is one format of one size and rate: whatever the host proposes, this is what it gets.
+    /// The answer to a request for the stream's parameters. The camera has one format of one size and rate, which the host
+    /// gets whatever it proposes.
     fn stream_parameters(&mut self, request: u8, selector: u16) -> Option<Vec<u8>> {
         if selector != PROBE && selector != COMMIT {
             return None;
         }
         let mut parameters = vec![0, 0, 1, 1];
         parameters.extend(FRAME_INTERVAL.to_le_bytes());
-        // Key frames, compression quality and window, delay: not used by motion JPEG.
+        // Motion JPEG does not use these: key frames, compression quality and window, delay.
         parameters.extend([0; 10]);
         parameters.extend(FRAME_BYTES.to_le_bytes());
         parameters.extend(PAYLOAD.to_le_bytes());
@@ -96,13 +99,13 @@ impl FilmCamera {
             }
             SET_CUR => Some(Vec::new()),
             GET_LEN => Some((parameters.len() as u16).to_le_bytes().into()),
-            // Can be read and set.
+            // Bits 0 and 1: the parameters can be read and set.
             GET_INFO => Some(vec![3]),
             _ => Some(parameters),
         }
     }
 
-    /// The next piece of the frame under way, of at most `room` bytes. Waits for the time of a new frame.
+    /// The next piece of the current frame, at most `room` bytes. Before a new frame it waits until the frame is due.
     ///
     /// # Errors
     /// The picture is not readable any more.

@@ -1,9 +1,10 @@
-//! A USB camera in a program: `usb-camera PICTURE.jpg`.
+//! A program that is a USB camera: `usb-camera PICTURE.jpg`.
 //!
 //! The kernel's virtual USB host controller (`vhci-hcd`) takes devices that speak USB/IP on a socket. This program holds
 //! the other end and answers as a camera of the USB Video Class (UVC 1.0) that sends motion JPEG on a bulk endpoint, so
-//! the kernel's own `uvcvideo` makes a `/dev/videoN` of it. Each frame is the picture's file, byte for byte, read anew:
-//! renaming another picture of the same size over it lays another film under the camera. Ending the program unplugs it.
+//! the kernel's own `uvcvideo` makes a `/dev/videoN` of it. Each frame is the picture's file, byte for byte, read anew.
+//! To lay another film under the camera, rename another picture of the same size over the file. To unplug the camera, end
+//! the program.
 
 mod controls;
 mod descriptors;
@@ -19,11 +20,11 @@ use std::{env, fs, io};
 use device::FilmCamera;
 use usbip::Request;
 
-/// Where the kernel is told about a new device: "port socket device speed".
+/// The file by which the kernel is told about a new device, as "port socket device speed".
 const ATTACH: &str = "/sys/devices/platform/vhci_hcd.0/attach";
 /// The first port of the virtual controller, which is a high-speed one.
 const PORT: u32 = 0;
-/// Bus 1, device 1: any number does, the kernel only repeats it.
+/// Bus 1, device 1. Any number will do, since the kernel only repeats it.
 const DEVICE_ID: u32 = 1 << 16 | 1;
 /// `USB_SPEED_HIGH` of the kernel's `enum usb_device_speed`.
 const HIGH_SPEED: u32 = 3;
@@ -42,10 +43,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Plugs the camera in and answers the kernel until that lets go of it.
+/// Plugs the camera in and answers the kernel's requests until the kernel closes the connection.
 ///
-/// Requests are answered one at a time in the order they came. So there is never one under way when the kernel takes one
-/// back: that was answered already.
+/// Requests are answered one at a time, in the order in which they come. So a request that the kernel takes back was always
+/// answered before.
 fn serve(mut camera: FilmCamera) -> io::Result<()> {
     let (mut socket, kernels) = UnixStream::pair()?;
     fs::write(ATTACH, format!("{PORT} {} {DEVICE_ID} {HIGH_SPEED}", kernels.as_raw_fd()))

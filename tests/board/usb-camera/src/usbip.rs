@@ -32,13 +32,13 @@ impl Setup {
     }
 }
 
-/// What the host asks.
+/// A request of the host.
 pub enum Request {
     /// A control transfer.
     Control { id: u32, setup: Setup },
-    /// Up to `room` bytes from the streaming endpoint.
+    /// The host wants up to `room` bytes from the streaming endpoint.
     Bulk { id: u32, room: usize },
-    /// An earlier request is not wanted any more.
+    /// The host does not want the answer to an earlier request any more.
     TakeBack { id: u32 },
 }
 
@@ -92,7 +92,7 @@ pub fn answer_bulk(socket: &mut impl Write, id: u32, payload: &[u8]) -> io::Resu
     submitted(socket, id, 0, payload.len() as u32, payload)
 }
 
-/// Says that the request to take back was answered before.
+/// Answers that the request which the host takes back was answered before.
 pub fn answer_take_back(socket: &mut impl Write, id: u32) -> io::Result<()> {
     socket.write_all(&message([RET_UNLINK, id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))
 }
