@@ -3,7 +3,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use xray_triage_core::bundle::{
-    Bundle, BundleFile, FORMAT_VERSION, MODEL_FILE, Manifest, OOD_FILE, ProfileCalibration, Profiles,
+    Bundle, BundleFile, FORMAT_VERSION, MODEL_FILE, Manifest, OOD_FILE, ProfileCalibration, Profiles, sha256_hex,
 };
 use xray_triage_core::decision::{Class, OperatingPoint, Scaling};
 use xray_triage_core::ood::{OodModel, VALUES};
