@@ -90,8 +90,11 @@ impl From<Class> for Outcome {
 /// Calibrated probabilities, each in 0..=1, together 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Probabilities {
+    /// Of [`Class::Covid19`].
     pub covid19: f64,
+    /// Of [`Class::Pneumonia`].
     pub pneumonia: f64,
+    /// Of [`Class::Normal`].
     pub normal: f64,
 }
 
@@ -135,16 +138,16 @@ impl fmt::Display for OperatingPoint {
     }
 }
 
-/// What is done to logits before the softmax, so that probabilities are as high as answers are right: each is divided by
-/// the temperature (Guo et al. 2017, "On calibration of modern neural networks"), then its class's bias is added
+/// What is done to logits before the softmax, so that probabilities are as high as answers are right. Each logit is divided
+/// by the temperature (Guo et al. 2017, "On calibration of modern neural networks"), then its class's bias is added
 /// (bias-corrected temperature scaling, Alexandari et al. 2020, "Maximum likelihood with bias-corrected calibration is
 /// hard-to-beat at label shift adaptation").
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scaling {
-    /// Positive.
+    /// Divides each logit; positive.
     pub temperature: f64,
-    /// In the order of [`Class::ALL`].
+    /// Added to each class's divided logit, in the order of [`Class::ALL`].
     pub bias: [f64; 3],
 }
 
@@ -158,9 +161,9 @@ impl Scaling {
 pub struct Rule {
     /// The operating point's name in the bundle.
     pub name: String,
-    /// Of the logits.
+    /// Scaling of the logits.
     pub scaling: Scaling,
-    /// A plate farther than this from the film space ([`crate::ood`]) is refused.
+    /// A film with a higher out-of-distribution score ([`crate::ood`]) is refused.
     pub ood_above: f64,
     /// The thresholds.
     pub point: OperatingPoint,

@@ -1,4 +1,5 @@
-//! From the camera's frame to the plate: finding the film, making it upright, flattening the panel's light.
+//! From the camera's frame to the rectified film: finding the film, cutting it out upright, and dividing it by the
+//! panel's light.
 //!
 //! A film on a light box is darker than the bright, textureless panel around it; a picture on a screen is brighter
 //! than the dark surround. Both are looked for by their four sides ([`find()`]); a digital film has neither and passes
@@ -70,7 +71,7 @@ pub struct Rectified {
     pub profile: Profile,
 }
 
-/// Longest side of a rectified plate, pixels. More than four times the network's input.
+/// Longest side of a rectified film, pixels. It is more than four times the network's input.
 pub const RECTIFIED_SIDE: u32 = 1024;
 
 /// Longest side of the copy in which the film is looked for, pixels.
@@ -78,10 +79,10 @@ const SEARCH_SIDE: usize = 480;
 
 /// Finds the film in a frame and returns it upright.
 ///
-/// - `wanted` `None`: film, else screen, else digital, whichever there is clear evidence for.
-/// - `Some(Film)` or `Some(Screen)`: weaker evidence is enough. If there is still none, the plate is the whole frame
-///   and `film.found` is false.
-/// - `Some(Digital)`: the plate is the frame.
+/// - If `wanted` is `None`, the profile is film, else screen, else digital, whichever there is clear evidence for.
+/// - If it is `Some(Film)` or `Some(Screen)`, weaker evidence is enough. If there is still none, the rectified film is the
+///   whole frame, and `outline.found` is false.
+/// - If it is `Some(Digital)`, the rectified film is the frame.
 ///
 /// A film on a light box is also divided by the panel's light, estimated from the panel around it. The frame's gray
 /// is roughly a power of the light, so that dividing gray by gray removes a gradient of the light as it should.
@@ -129,8 +130,8 @@ fn cut_out(frame: &GrayImage, quad: &Quad, light: &PanelLight) -> Option<GrayIma
     if columns == 0 || rows == 0 {
         return None;
     }
-    // Average down to at most twice the plate's resolution, then two bilinear samples a pixel: no aliasing, and the
-    // pixel grid of a photographed screen is averaged away.
+    // The frame is averaged down to at most twice the film's resolution, and two bilinear samples are taken for each
+    // pixel. So nothing aliases, and the pixel grid of a photographed screen is averaged away.
     let factor = ((1.0 / scale / 2.0).ceil() as usize).max(1);
     let plane = Plane::reduced(frame, factor);
     let quad = quad.map(|p| p.map(|v| v / factor as f64));

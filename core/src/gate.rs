@@ -1,4 +1,4 @@
-//! The quality gate: what is measured on a plate before the network sees it, and what is refused.
+//! The quality gate: what is measured on a rectified film before the network sees it, and what is refused.
 //!
 //! The limits lie well outside what real films show. Measured on the 1,029 digital films of the training and
 //! validation splits, sharpness on the 317 of the test split, too. Of these 1,346 films 3 are refused, all as too small
@@ -28,10 +28,10 @@ const MIN_SHARPNESS: f32 = 0.75;
 /// that the network can see, and noise of single pixels does not.
 const SHARPNESS_SIDE: u32 = 256;
 
-/// Measures of a plate.
+/// Measures of a rectified film.
 #[derive(Clone, Debug, Serialize)]
 pub struct Quality {
-    /// Shorter side of the film as photographed, pixels of the frame (of the plate, if that is smaller).
+    /// Shorter side of the film as it was photographed, pixels of the frame; of the rectified film, if that is smaller.
     pub shorter_side: f32,
     /// Mean gray, 0 black to 1 white.
     pub mean: f32,
@@ -39,15 +39,16 @@ pub struct Quality {
     pub contrast: f32,
     /// Share of pixels at white (254 and 255), 0..=1.
     pub clipped_white: f32,
-    /// Share of pixels at black (0 and 1), 0..=1. Air beside the patient is black on good films: not judged.
+    /// Share of pixels at black (0 and 1), 0..=1. It is not judged, for air beside the patient is black on
+    /// good films.
     pub clipped_black: f32,
-    /// Standard deviation of the Laplacian over that of the gradient, of the plate reduced to 256 pixels: how much of
+    /// Standard deviation of the Laplacian over that of the gradient, of the film reduced to 256 pixels: how much of
     /// the detail is fine (the variance of the Laplacian of J. Pech-Pacheco et al., ICPR 2000, made independent of
     /// contrast). About 1.4 for a film in focus. Sensor noise passes for detail.
     pub sharpness: f32,
 }
 
-/// Measures a plate. `outline` tells how large the film was in the frame. The plate must have a pixel.
+/// Measures a rectified film, which must have a pixel. `outline` tells how large the film was in the frame.
 pub fn assess(film: &GrayImage, outline: &Outline) -> Quality {
     let pixels = film.as_raw();
     let share = |count: usize| count as f32 / pixels.len() as f32;
@@ -68,7 +69,7 @@ pub fn assess(film: &GrayImage, outline: &Outline) -> Quality {
 }
 
 impl Quality {
-    /// Every reason to refuse the plate; none if it may go to the network.
+    /// Every reason to refuse the film; none if it may go to the network.
     pub fn refusals(&self) -> Vec<Reason> {
         let blank = self.contrast < MIN_CONTRAST;
         [
@@ -76,7 +77,7 @@ impl Quality {
             (self.mean < MIN_MEAN, Reason::TooDark),
             (self.clipped_white > MAX_WHITE, Reason::Overexposed),
             (blank, Reason::NoContrast),
-            // A blank plate has no detail to be sharp.
+            // A blank film has no detail that could be sharp.
             (!blank && self.sharpness < MIN_SHARPNESS, Reason::Blurred),
         ]
         .into_iter()
@@ -85,7 +86,7 @@ impl Quality {
     }
 }
 
-/// See [`Quality::sharpness`]; 0 for a plate without any gradient, or of fewer than 3 x 3 pixels when it is reduced.
+/// See [`Quality::sharpness`]. It is 0 for a film without any gradient, or of fewer than 3 x 3 pixels when reduced.
 fn sharpness(film: &GrayImage) -> f32 {
     let scale = f64::from(SHARPNESS_SIDE) / f64::from(film.width().max(film.height()));
     let side = |length: u32| ((f64::from(length) * scale.min(1.0)).round() as u32).max(1);

@@ -1,9 +1,9 @@
-//! Whether a plate looks like an upright frontal chest film at all.
+//! The out-of-distribution (OOD) score: whether a rectified film looks like an upright frontal chest film at all.
 //!
 //! Frontal chest films resemble each other: two dark lungs, a bright middle, ribs across, shoulders above. Described by
-//! coarse grays and edges they lie close to a plane of few dimensions, the *film space*, and other pictures do not:
-//! hands, lateral views, CT slices, films upside down, negatives. The distance from such a space is the detector of
-//! Turk and Pentland 1991, "Eigenfaces for recognition", section 2.3. The space is fitted to films, so it belongs to a
+//! coarse grays and edges they lie close to a subspace of few dimensions, and other pictures do not:
+//! hands, lateral views, CT slices, films upside down, negatives. The distance from such a subspace is the detector of
+//! Turk and Pentland 1991, "Eigenfaces for recognition", section 2.3. The subspace is fitted to films, so it belongs to a
 //! bundle.
 
 use std::f32::consts::PI;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::preprocess::{self, InputSpec};
 
-/// Side of the plate whose edges are looked at, pixels.
+/// Side of the small copy of the film that is described, pixels.
 const SIDE: usize = 32;
 
 /// Grays along a side, each the mean of 2 x 2 pixels.
@@ -25,25 +25,25 @@ const CELLS: usize = 8;
 /// Directions of an edge, evenly over half a turn: a bright edge and a dark one are the same.
 const DIRECTIONS: usize = 8;
 
-/// Length of a plate's description by edges, where one by grays alone has 16 at most. Chosen with the number of
-/// components, see docs/design/ood.md.
+/// Euclidean length of a film's description by edges. A description by grays has a length of 16 at most. The value was
+/// chosen together with the number of components, see docs/design/ood.md.
 const EDGE_WEIGHT: f32 = 4.0;
 
-/// How many numbers describe a plate.
+/// How many numbers describe a film.
 pub const VALUES: usize = GRAYS * GRAYS + CELLS * CELLS * DIRECTIONS;
 
-/// The plane that frontal chest films lie close to.
+/// The subspace that frontal chest films lie close to, fitted by `trainer calibrate`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OodModel {
-    /// The mean film, [`VALUES`] numbers as [`OodModel::describe`] has them.
+    /// The description of the mean film: [`VALUES`] numbers as [`OodModel::describe`] returns them.
     pub mean: Vec<f32>,
-    /// What films differ by: orthonormal vectors of [`VALUES`] numbers.
+    /// The directions in which films differ most: orthonormal vectors of [`VALUES`] numbers.
     pub components: Vec<Vec<f32>>,
 }
 
 impl OodModel {
-    /// What is wrong with the space, if anything is: a vector of another length or with a value that is not finite.
+    /// What is wrong with the model, if anything is: a vector of another length, or with a value that is not finite.
     pub fn fault(&self) -> Option<String> {
         let right = |vector: &Vec<f32>| vector.len() == VALUES && vector.iter().all(|value| value.is_finite());
         let wrong = std::iter::once(&self.mean).chain(&self.components).position(|vector| !right(vector))?;
@@ -51,8 +51,8 @@ impl OodModel {
         Some(format!("{name} must be {VALUES} finite numbers"))
     }
 
-    /// The plate as the space sees it, its gray range stretched as for the network: 16 x 16 grays in 0..=1, row by row,
-    /// then 8 x 8 cells of 8 directions of edges, row by row.
+    /// Describes a rectified film by [`VALUES`] numbers: 16 x 16 grays in 0..=1, row by row, then 8 x 8 cells of 8 edge
+    /// directions, row by row. The gray range is stretched first, as for the network.
     pub fn describe(film: &GrayImage) -> Vec<f32> {
         let gray = preprocess::unit_gray(film, &InputSpec::imagenet(SIDE as u32));
         let mut description = vec![0.0; GRAYS * GRAYS];
@@ -65,13 +65,13 @@ impl OodModel {
         description
     }
 
-    /// How far the plate is from the space: the root mean square of what the space cannot explain of its description,
-    /// 0..=1. 0 is a film like many; what frontal films seldom exceed is in the bundle, a threshold for each profile.
+    /// How far a rectified film is from chest films: the root mean square of what the subspace cannot explain of its
+    /// description, 0..=1. A film like many has a score near 0. The bundle has the threshold of each capture profile.
     pub fn score(&self, film: &GrayImage) -> f64 {
         self.score_of(&OodModel::describe(film))
     }
 
-    /// The same of a plate that is described already, by [`VALUES`] numbers.
+    /// The score of a film that [`OodModel::describe`] has described already.
     pub fn score_of(&self, description: &[f32]) -> f64 {
         let mut rest: Vec<f32> = description.iter().zip(&self.mean).map(|(value, mean)| value - mean).collect();
         for component in &self.components {
@@ -119,7 +119,7 @@ mod tests {
         GrayImage::from_fn(64, 64, |x, y| Luma([(rises(x, y) * 4) as u8]))
     }
 
-    /// A space of one film and its negative.
+    /// A model of one film and its negative.
     fn ramps() -> OodModel {
         let [film, negative] = [ramp(|x, _| x), ramp(|x, _| 63 - x)].map(|film| OodModel::describe(&film));
         let mean: Vec<f32> = film.iter().zip(&negative).map(|(a, b)| (a + b) / 2.0).collect();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_the_space_has_no_distance() {
+    fn what_lies_in_the_subspace_scores_nothing() {
         let space = ramps();
         assert_eq!(space.fault(), None);
         for film in [ramp(|x, _| x), ramp(|x, _| 63 - x)] {
@@ -154,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn one_gray_has_no_edges_and_a_distance() {
+    fn one_gray_has_no_edges_and_a_score() {
         let plain = GrayImage::from_pixel(40, 30, Luma([90]));
         assert!(OodModel::describe(&plain).iter().all(|value| *value == 0.0));
         assert!((0.1..=1.0).contains(&ramps().score(&plain)), "{}", ramps().score(&plain));
     }
 
     #[test]
-    fn a_faulty_space_is_named() {
+    fn a_fault_of_the_model_is_named() {
         let mut space = ramps();
         space.components[0].pop();
         assert!(space.fault().unwrap().contains("component 1"));

@@ -1,4 +1,4 @@
-//! From the plate (the upright gray picture of the film alone) to the network's input tensor.
+//! From the rectified film (an upright gray picture of the film alone) to the network's input tensor.
 //!
 //! The trainer calls the same functions, so what is trained is what runs.
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::gray::percentile;
 
-/// How a plate becomes the network's input. Part of a bundle's manifest.
+/// How a rectified film becomes the network's input. It is part of a bundle's manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
     /// Side of the square input, pixels.
     pub size: u32,
-    /// Plate percentiles (0..=100) that become black (0.0) and white (1.0). Film photographs, screens and
+    /// Percentiles of the film's gray (0..=100) that become black (0.0) and white (1.0). Film photographs, screens and
     /// scanners differ in exposure; the stretch removes what exposure alone changes.
     pub stretch_percentiles: [f32; 2],
     /// Per-channel mean of gray in 0..=1. ImageNet's for DenseNet-121.
@@ -31,15 +31,15 @@ impl InputSpec {
     }
 }
 
-/// Resizes a plate to `size` x `size` (aspect ratio not kept, antialiased triangle filter) and stretches its gray
+/// Resizes a rectified film to `size` x `size` (aspect ratio not kept, antialiased triangle filter) and stretches its gray
 /// range as `spec` says. Returns `size * size` values in 0..=1, row by row, black first.
 ///
-/// A plate of one single gray becomes all 0.
+/// A film of one single gray becomes all 0.
 ///
 /// # Panics
-/// If the plate has no pixel. [`crate::image_file`] never returns such a picture.
+/// If the film has no pixel. [`crate::image_file`] never returns such a picture.
 pub fn unit_gray(film: &GrayImage, spec: &InputSpec) -> Vec<f32> {
-    assert!(film.width() > 0 && film.height() > 0, "a plate without pixels");
+    assert!(film.width() > 0 && film.height() > 0, "a film without pixels");
     let resized = imageops::resize(film, spec.size, spec.size, FilterType::Triangle);
     stretch(resized.as_raw(), spec.stretch_percentiles)
 }
@@ -54,7 +54,7 @@ pub fn normalise(unit_gray: &[f32], spec: &InputSpec) -> Vec<f32> {
     tensor
 }
 
-/// The whole path from plate to input tensor, `[3, size, size]`.
+/// The whole path from a rectified film to the input tensor, `[3, size, size]`.
 pub fn tensor(film: &GrayImage, spec: &InputSpec) -> Vec<f32> {
     normalise(&unit_gray(film, spec), spec)
 }

@@ -47,7 +47,7 @@ fn digital_films_pass_untouched() {
 
 #[test]
 fn digital_films_pass_the_gate_and_spoilt_ones_do_not() {
-    let refusals = |plate: &GrayImage| assess(plate, &rectify(plate, Some(Profile::Digital)).outline).refusals();
+    let refusals = |film: &GrayImage| assess(film, &rectify(film, Some(Profile::Digital)).outline).refusals();
     for name in DIGITAL {
         let film = stored(name);
         assert_eq!(refusals(&film), [], "{name}");
@@ -93,15 +93,15 @@ fn photographs_are_recognised_and_their_corners_found() {
 }
 
 #[test]
-fn a_plate_is_the_film_that_was_photographed() {
+fn the_rectified_film_is_the_one_that_was_photographed() {
     for (name, ..) in PHOTOS {
-        let plate = rectify(&stored(name), None).film;
+        let rectified = rectify(&stored(name), None).film;
         let (_, film) = name.split_once("-photo-").unwrap();
         let film = stored(film);
         // The simulation adds a border of up to 6 of 430 mm, clips and glare: compare at 32 x 32, without the rim.
-        let [plate, film] = [plate, film].map(|picture| imageops::resize(&picture, 32, 32, imageops::Triangle));
+        let [rectified, film] = [rectified, film].map(|picture| imageops::resize(&picture, 32, 32, imageops::Triangle));
         let pairs = (2..30).flat_map(|y| (2..30).map(move |x| (x, y)));
-        let pairs: Vec<[f64; 2]> = pairs.map(|at| [f64::from(plate[at].0[0]), f64::from(film[at].0[0])]).collect();
+        let pairs: Vec<[f64; 2]> = pairs.map(|at| [f64::from(rectified[at].0[0]), f64::from(film[at].0[0])]).collect();
         let correlation = correlation(&pairs);
         assert!(correlation > 0.9, "{name}: correlation {correlation}");
     }
