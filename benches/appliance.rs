@@ -1,10 +1,10 @@
-//! What the box costs while it runs, in simulation: time to the first preview, processor time while it waits, memory,
+//! Measures what the simulated box costs while it runs: time to the first preview, processor time while it waits, memory,
 //! and whether anything grows over many captures.
 //!
 //!     cargo bench --bench appliance -- [CAPTURES] [PICTURE]...
 //!
-//! Without arguments: 100 captures of the pictures in tests/films. Every picture is captured in turn, so pictures that
-//! the quality gate refuses make a run of thousands short. Linux only: it reads /proc.
+//! Without arguments it makes 100 captures of the pictures in tests/films, one picture after the other. With pictures that
+//! the quality gate refuses, thousands of captures take little time. It reads /proc, so it runs on Linux only.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -13,15 +13,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// How long the box may take for anything: unoptimised on a busy machine it takes minutes to judge a film.
+/// How long the box may take for one step: an unoptimised one on a busy machine takes minutes to judge a film.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How long the waiting box is watched.
 const IDLE: Duration = Duration::from_secs(20);
-/// Captures before the first reading that growth is counted from.
+/// How many captures come before the reading from which growth is counted.
 const WARM_UP: usize = 20;
 
 fn main() {
-    // cargo adds --bench.
+    // cargo adds the argument --bench.
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let captures: usize = arguments.next().map_or(100, |count| count.parse().expect("CAPTURES is a number"));
     let mut pictures: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
@@ -50,7 +50,7 @@ fn main() {
     let records = lines(child.stdout.take().expect("a pipe"));
     let mut button = child.stdin.take().expect("a pipe");
 
-    // The model loads behind the preview; its threads' work would count as the waiting box's.
+    // The model loads behind the preview. Until it is loaded, its work would count as that of the waiting box.
     let mut awaited = vec![("first preview", "-> Ready"), ("model loaded", "is loaded")];
     while !awaited.is_empty() {
         let line = log.recv_timeout(PATIENCE).expect("the box says that it is ready");
@@ -103,7 +103,7 @@ fn main() {
     }
 }
 
-/// A pipe's lines, read as they come so that the box never waits for this program.
+/// The lines of a pipe. They are read as they come, so that the box never waits for this program.
 fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
@@ -116,10 +116,10 @@ fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// What Linux says of a process (man 5 proc).
+/// What Linux tells about a process (man 5 proc).
 #[derive(Clone, Copy)]
 struct Process {
-    /// Processor time used so far.
+    /// Processor time used so far, seconds.
     seconds: f64,
     resident_mb: f64,
     peak_mb: f64,

@@ -211,7 +211,7 @@ mod tests {
     use clap::Command;
     use tempfile::TempDir;
 
-    use crate::camera::RecordedCamera;
+    use crate::camera::PlaybackCamera;
     use crate::caselog::{CaseLog, CaseReader};
     use crate::config::Config;
 
@@ -293,7 +293,7 @@ mod tests {
             (CaseReader::open(&nowhere).unwrap_err().into(), "no case log"),
             (CaseReader::open(&path("log")).unwrap_err().into(), "unable to open database file"),
             (CaseLog::open(&in_the_way).unwrap_err().into(), "Not a directory"),
-            (RecordedCamera::open(folder.path()).err().unwrap().into(), "line 1: missing field"),
+            (PlaybackCamera::open(folder.path()).err().unwrap().into(), "line 1: missing field"),
             (Failure::Cam { path: nowhere.clone(), cause: missing() }, "entity not found"),
             (Failure::SimulatedButton { path: nowhere.clone(), cause: missing() }, "entity not found"),
             (Failure::SimulatedCamera { path: nowhere.clone(), cause: missing() }, "entity not found"),

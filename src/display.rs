@@ -1,6 +1,5 @@
-//! Where screens go: a DRM display, the framebuffer of an older one, a picture file that stands in for it, or nowhere.
+//! Where screens go: a DRM display, a framebuffer, a picture file in place of a display, or nowhere.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,21 +13,24 @@ use crate::ui::strings::Language;
 mod console;
 #[cfg(feature = "box")]
 mod drm;
+mod error;
 #[cfg(feature = "box")]
 mod framebuffer;
 #[cfg(feature = "box")]
 mod layout;
 
-/// How often a display is looked after, or looked for.
+pub use error::{DisplayError, DisplayProblem};
+
+/// Time between two looks whether the display is there.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The display.
+/// The settings of the display: the section `[display]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DisplayConfig {
-    /// `auto` (a DRM display, else `/dev/fb0`), `none`, or a device's path.
+    /// `auto` (a DRM display, else `/dev/fb0`), `none`, or the path of a device.
     pub device: String,
-    /// `en`, `fr`, `es`, `pt` or `zh`.
+    /// The language of the screens: `en`, `fr`, `es`, `pt` or `zh`.
     pub language: Language,
 }
 
@@ -38,20 +40,10 @@ impl Default for DisplayConfig {
     }
 }
 
-/// A display that cannot be used. The message says what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("display {}: {reason}", path.display())]
-pub struct DisplayError {
-    /// The device or the file.
-    pub path: PathBuf,
-    /// What is wrong and what to do.
-    pub reason: String,
-}
-
 /// Something that shows screens.
 pub trait Display {
-    /// Width and height, pixels. (0, 0) where nothing is shown. It may change with an error, and where
-    /// [`check`](Display::check) says so.
+    /// Width and height, pixels; (0, 0) if nothing is shown. The size may change after an error, and when
+    /// [`check`](Display::check) returns true.
     fn size(&self) -> (u32, u32);
 
     /// Shows a screen of exactly [`size`](Display::size); it stays until the next one.
@@ -60,24 +52,26 @@ pub trait Display {
     /// The device or file cannot be written.
     fn show(&mut self, screen: &RgbImage) -> Result<(), DisplayError>;
 
-    /// Looks whether the display still shows what it was given; true if it is another one now, perhaps of another size,
-    /// that shows nothing yet. It costs little and is asked often.
+    /// Looks whether the display still shows its last screen. Returns true if there is now another display, perhaps of
+    /// another size, that shows nothing yet. The look costs little and is made often.
     ///
     /// # Errors
-    /// It shows nothing any more: it was unplugged, or somebody else took it over.
+    /// The display shows nothing any more: it was unplugged, or another program took it over.
     fn check(&mut self) -> Result<bool, DisplayError> {
         Ok(false)
     }
 }
 
 /// The display of the settings: for `auto` the first DRM card with a connected display, else `/dev/fb0`; for `none`
-/// [`NoDisplay`]; else the device of that path. One that is not there, in use, without plain RGB pixels, or lost later, is
-/// logged, and looked for every two seconds; so is one in a program that was built without displays.
+/// [`NoDisplay`]; otherwise the device of that path.
+///
+/// A display that cannot be opened, or is lost later, is logged and looked for every two seconds.
 pub fn open(config: &DisplayConfig) -> Box<dyn Display> {
     if config.device == "none" {
         return Box::new(NoDisplay);
     }
-    // Lost, `auto` is the device that it was: its card may offer a framebuffer, too, which shows no more.
+    // Once `auto` has found a device it stays with that one: the card of a lost display may offer a framebuffer as well,
+    // which would show nothing.
     let mut device = (config.device != "auto").then(|| PathBuf::from(&config.device));
     Box::new(Reopening::new(move || {
         let (path, display) = match &device {
@@ -96,13 +90,13 @@ fn open_first() -> Result<(PathBuf, Box<dyn Display>), DisplayError> {
     for device in drm::cards().iter().map(PathBuf::as_path).chain([framebuffer]) {
         match open_device(device) {
             Ok(display) => return Ok((device.into(), display)),
-            Err(error) => failures.push(error.to_string()),
+            Err(error) => failures.push(error),
         }
     }
-    Err(DisplayError { path: "auto".into(), reason: failures.join("; ") })
+    Err(DisplayProblem::NoneUsable(failures).of("auto"))
 }
 
-/// A DRM card if it is called like one, else a framebuffer.
+/// Opens a device: as a DRM card if it has the name of one, else as a framebuffer.
 #[cfg(feature = "box")]
 fn open_device(device: &Path) -> Result<Box<dyn Display>, DisplayError> {
     if drm::is_card(device) {
@@ -120,11 +114,10 @@ fn open_first() -> Result<(PathBuf, Box<dyn Display>), DisplayError> {
 
 #[cfg(not(feature = "box"))]
 fn open_device(device: &Path) -> Result<Box<dyn Display>, DisplayError> {
-    let reason = "this program was built without displays. Build it with --features box".into();
-    Err(DisplayError { path: device.into(), reason })
+    Err(DisplayProblem::NotBuilt.of(device))
 }
 
-/// No display: nothing is shown.
+/// The display of a box without a display: nothing is shown.
 pub struct NoDisplay;
 
 impl Display for NoDisplay {
@@ -137,11 +130,11 @@ impl Display for NoDisplay {
     }
 }
 
-/// A display that may be lost and come back.
+/// A display that may be lost and is then opened again.
 struct Reopening<Open> {
     open: Open,
     display: Option<Box<dyn Display>>,
-    /// When to look again.
+    /// When to look again whether the display is there.
     next: Instant,
 }
 
@@ -182,7 +175,7 @@ impl<Open: FnMut() -> Result<Box<dyn Display>, DisplayError>> Display for Reopen
                 self.display = Some(display);
                 Ok(true)
             }
-            // That it is missing was said before.
+            // That the display is missing was logged before.
             Err(error) => {
                 log::debug!("{error}");
                 Ok(false)
@@ -191,14 +184,14 @@ impl<Open: FnMut() -> Result<Box<dyn Display>, DisplayError>> Display for Reopen
     }
 }
 
-/// A display that is a PNG file with the newest screen. Who reads the file never sees half a screen.
+/// A simulated display: a PNG file with the newest screen. A reader of the file never sees half a screen.
 pub struct SimulatedDisplay {
     path: PathBuf,
     size: (u32, u32),
 }
 
 impl SimulatedDisplay {
-    /// The file is written with the first screen. `size` in pixels.
+    /// A display of `size` pixels. Its file is written with the first screen.
     pub fn new(path: &Path, size: (u32, u32)) -> SimulatedDisplay {
         SimulatedDisplay { path: path.into(), size }
     }
@@ -210,11 +203,7 @@ impl Display for SimulatedDisplay {
     }
 
     fn show(&mut self, screen: &RgbImage) -> Result<(), DisplayError> {
-        let failed = |error: io::Error| DisplayError {
-            path: self.path.clone(),
-            reason: format!("{error}. Make room and check the folder's permissions"),
-        };
-        image_file::write_png(&self.path, screen).map_err(failed)
+        image_file::write_png(&self.path, screen).map_err(|error| DisplayProblem::Write(error).of(&self.path))
     }
 }
 
@@ -236,7 +225,7 @@ mod tests {
         }
     }
 
-    /// A display whose cable is a list: what each look finds.
+    /// A display with a list of whether each look finds it connected.
     struct Plugged(std::vec::IntoIter<bool>);
 
     impl Display for Plugged {
@@ -250,14 +239,14 @@ mod tests {
 
         fn check(&mut self) -> Result<bool, DisplayError> {
             let there = self.0.next().unwrap();
-            if there { Ok(false) } else { Err(DisplayError { path: "a cable".into(), reason: "unplugged".into() }) }
+            if there { Ok(false) } else { Err(DisplayProblem::Disconnected.of("a cable")) }
         }
     }
 
     #[test]
     fn a_display_that_is_lost_is_opened_again() {
         let plugged = |looks: Vec<bool>| Ok(Box::new(Plugged(looks.into_iter())) as Box<dyn Display>);
-        let missing = || Err(DisplayError { path: "a cable".into(), reason: "none".into() });
+        let missing = || Err(DisplayProblem::NotConnected.of("a cable"));
         let mut finds = [missing(), plugged(vec![true, false]), missing(), plugged(vec![true, false])].into_iter();
         let mut display = Reopening::new(move || finds.next().unwrap());
         let look = |display: &mut Reopening<_>| {

@@ -1,11 +1,13 @@
-//! The box's button and its two LEDs: on a Raspberry Pi's pins, on the kernel's GPIO lines, or lines of text that stand
-//! in for them.
+//! The button and the two LEDs of the box: on a Raspberry Pi's pins, on lines of the kernel's GPIO character device, or
+//! simulated by lines of text.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod board;
+mod error;
 #[cfg(feature = "box")]
 mod gpiochip;
 #[cfg(feature = "box")]
@@ -14,20 +16,23 @@ mod presses;
 mod rppal;
 mod simulated;
 
+pub use board::rppal_knows;
+pub use error::GpioError;
 pub use simulated::simulated;
 
-/// The button and the LEDs.
+/// The settings of the button and the LEDs: the section `[panel]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GpioConfig {
+    /// What drives the button and the LEDs.
     pub backend: GpioBackend,
-    /// The GPIO character device, where that is used.
+    /// The GPIO character device, for the backend that uses it.
     pub chip: PathBuf,
-    /// Line of the button (on a Raspberry Pi the BCM number).
+    /// The line of the button. On a Raspberry Pi this is the BCM number of the pin.
     pub button: u32,
-    /// Line of the LED that says *ready*.
+    /// The line of the LED that says *ready*.
     pub ready: u32,
-    /// Line of the LED that asks for attention.
+    /// The line of the LED that asks for attention.
     pub attention: u32,
     /// Whether the pressed button pulls its line low.
     pub active_low: bool,
@@ -53,110 +58,111 @@ impl Default for GpioConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GpioBackend {
-    /// `rppal` on a Raspberry Pi where that works, else `gpiochip`.
+    /// `rppal` on a Raspberry Pi that it [knows](rppal_knows), if that works, else `gpiochip`.
     Auto,
-    /// A Raspberry Pi's registers.
+    /// The registers of a Raspberry Pi, through the `rppal` crate.
     Rppal,
-    /// The kernel's GPIO character device.
+    /// The kernel's GPIO character device, on any board.
     Gpiochip,
 }
 
 /// What the operator did with the button.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Press {
-    /// Released before 0.8 seconds.
+    /// The button was released within 0.8 seconds.
     Short,
-    /// Released after 0.8 to 5 seconds.
+    /// The button was released after 0.8 to 5 seconds.
     Long,
-    /// Held for 5 seconds: told at once, while the button is still down.
+    /// The button was held for 5 seconds. This is told while the button is still down.
     VeryLong,
 }
 
-/// A button or an LED that cannot be used. The message says what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("panel: {0}")]
-pub struct GpioError(pub String);
-
-/// One button.
+/// The button, real or simulated.
 pub trait Button: Send {
-    /// Waits for a press for at most `patience`; `None` if there was none.
+    /// Waits for a press, for at most `patience`. Returns `None` if there was none.
     ///
     /// # Errors
     /// The button cannot be read.
     fn wait(&mut self, patience: Duration) -> Result<Option<Press>, GpioError>;
 
-    /// Whether presses come from a script, which waits until the box would take one, and not from a person.
+    /// Whether presses come from a script and not from a person. A script waits until the box would take a press.
     fn scripted(&self) -> bool {
         false
     }
 }
 
-/// Two LEDs. They are off at first, and when this is dropped.
+/// The two LEDs, real or simulated. They are off at first, and again after this is dropped.
 pub trait Leds {
     /// Switches the LED that says *ready* and the one that asks for *attention* on or off.
     ///
     /// # Errors
-    /// They cannot be set.
+    /// The LEDs cannot be set.
     fn set(&mut self, ready: bool, attention: bool) -> Result<(), GpioError>;
 }
 
-/// A panel's two parts. They are used apart, the button by whoever waits for it.
-pub type Panel = (Box<dyn Button>, Box<dyn Leds>);
+/// The button and the LEDs, which different threads use.
+pub type ButtonAndLeds = (Box<dyn Button>, Box<dyn Leds>);
 
 /// The button and the LEDs of the settings.
 ///
 /// # Errors
-/// The lines are not there, in use, or not permitted; or the program was built without pins.
+/// The lines are not there, are in use, or are not permitted; or the program was built without GPIO.
 #[cfg(feature = "box")]
-pub fn open(config: &GpioConfig) -> Result<Panel, GpioError> {
+pub fn open(config: &GpioConfig) -> Result<ButtonAndLeds, GpioError> {
+    // On a board without a device tree, such as a PC, there is no model.
+    let model = || std::fs::read_to_string("/proc/device-tree/model").unwrap_or_default();
     match config.backend {
         GpioBackend::Rppal => rppal::open(config),
         GpioBackend::Gpiochip => gpiochip::open(config),
-        GpioBackend::Auto if rppal::is_raspberry_pi() => either(rppal::open(config), || gpiochip::open(config)),
+        GpioBackend::Auto if rppal_knows(&model()) => either(rppal::open(config), || gpiochip::open(config)),
         GpioBackend::Auto => gpiochip::open(config),
     }
 }
 
-/// The registers' panel; where that cannot be used, the character device's.
+/// The button and LEDs on the registers or, if those cannot be used, on the character device.
 #[cfg(feature = "box")]
 fn either(
-    registers: Result<Panel, GpioError>,
-    chip: impl FnOnce() -> Result<Panel, GpioError>,
-) -> Result<Panel, GpioError> {
-    registers.or_else(|GpioError(first)| match chip() {
-        Ok(panel) => {
-            log::warn!("panel: {first}. Going on with the GPIO character device");
-            Ok(panel)
+    registers: Result<ButtonAndLeds, GpioError>,
+    chip: impl FnOnce() -> Result<ButtonAndLeds, GpioError>,
+) -> Result<ButtonAndLeds, GpioError> {
+    registers.or_else(|registers| match chip() {
+        Ok(opened) => {
+            log::warn!("{registers}. Going on with the GPIO character device");
+            Ok(opened)
         }
-        Err(GpioError(second)) => Err(GpioError(format!("{first}; and without rppal: {second}"))),
+        Err(chip) => Err(GpioError::Neither { registers: Box::new(registers), chip: Box::new(chip) }),
     })
 }
 
-/// A panel that could not be opened, for a box that is to show so: waiting for its button is the error at once, and its
-/// LEDs stay dark.
-pub fn unusable(error: GpioError) -> Panel {
-    let GpioError(reason) = error;
-    (Box::new(UnusableGpio(reason.clone())), Box::new(UnusableGpio(reason)))
+/// Button and LEDs for a box that is to show that they could not be opened: waiting for the button is this error at once,
+/// and the LEDs stay dark.
+pub fn unusable(error: GpioError) -> ButtonAndLeds {
+    (Box::new(UnusableButton(error)), Box::new(NoLeds))
 }
 
-struct UnusableGpio(String);
+struct UnusableButton(GpioError);
 
-impl Button for UnusableGpio {
+impl Button for UnusableButton {
     fn wait(&mut self, _patience: Duration) -> Result<Option<Press>, GpioError> {
-        Err(GpioError(self.0.clone()))
+        Err(self.0.clone())
     }
 }
 
-impl Leds for UnusableGpio {
+struct NoLeds;
+
+impl Leds for NoLeds {
     fn set(&mut self, _ready: bool, _attention: bool) -> Result<(), GpioError> {
         Ok(())
     }
 }
 
-/// Built without pins: always an error.
+/// The button and the LEDs of a program that was built without GPIO: always an error.
+///
+/// # Errors
+/// The program was built without GPIO.
 #[cfg(not(feature = "box"))]
-pub fn open(_config: &GpioConfig) -> Result<Panel, GpioError> {
-    Err(GpioError("this program was built without pins. Build it with --features box, or use --simulate".into()))
+pub fn open(_config: &GpioConfig) -> Result<ButtonAndLeds, GpioError> {
+    Err(GpioError::NotBuilt)
 }
 
 #[cfg(all(test, feature = "box"))]
@@ -166,17 +172,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panel_that_could_not_be_opened_says_why_when_its_button_is_waited_for() {
-        let (mut button, mut leds) = unusable(GpioError("no chip".into()));
+    fn a_button_that_could_not_be_opened_says_why_when_it_is_waited_for() {
+        let error = GpioError::Registers { error: "no registers".into() };
+        let (mut button, mut leds) = unusable(error.clone());
         assert!(leds.set(true, true).is_ok());
-        assert_eq!(button.wait(Duration::from_secs(20)).unwrap_err().to_string(), "panel: no chip");
+        for _ in 0..2 {
+            assert_eq!(button.wait(Duration::from_secs(20)), Err(error.clone()));
+        }
     }
 
     #[test]
     fn without_registers_the_chip_does_and_without_both_both_reasons_are_told() {
-        let fails = |reason: &str| Err(GpioError(reason.into()));
+        let fails = |error: &str| Err(GpioError::Registers { error: error.into() });
         let works = |presses: &'static str| Ok(simulated(Cursor::new(presses), None));
-        let pressed = |panel: Result<Panel, GpioError>| panel.unwrap().0.wait(Duration::from_secs(20)).unwrap();
+        let pressed =
+            |opened: Result<ButtonAndLeds, GpioError>| opened.unwrap().0.wait(Duration::from_secs(20)).unwrap();
         assert_eq!(pressed(either(works("press"), || fails("no chip"))), Some(Press::Short));
         assert_eq!(pressed(either(fails("no registers"), || works("long"))), Some(Press::Long));
         let error = either(fails("no registers"), || fails("no chip")).err().unwrap().to_string();

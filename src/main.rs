@@ -1,3 +1,5 @@
+//! The program `xray-triage`; see [`xray_triage::cli`].
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

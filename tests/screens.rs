@@ -1,7 +1,7 @@
-//! Every screen against its picture in `tests/screens`, pixel by pixel.
+//! Compares every screen with its picture in `tests/screens`, pixel by pixel.
 //!
-//! After a change of how screens look, `SCREENS=write cargo test --test screens` draws the pictures anew. Look at them
-//! before they are committed.
+//! After a change of the screens, `SCREENS=write cargo test --test screens` draws the pictures anew. Look at them before
+//! they are committed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,11 +21,11 @@ use xray_triage_core::pipeline::Assessment;
 use xray_triage_core::reason::Reason;
 use xray_triage_core::record::{ModelName, Record};
 
-/// The smallest screen, and the official one of the Raspberry Pi.
+/// Sizes of the smallest screen and of the Raspberry Pi's official one.
 const SIZES: [(u32, u32); 2] = [(480, 320), (800, 480)];
 const SMALLEST: (u32, u32) = SIZES[0];
 const OFFICIAL: (u32, u32) = SIZES[1];
-/// An error of a settings file, in its lines.
+/// The error of a mistyped settings file, which has several lines.
 const MISTYPED: &str = "/etc/xray-triage/config.toml: TOML parse error at line 2, column 1
   |
 2 | widht = 640
@@ -36,7 +36,7 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
 }
 
-/// Reduced to few pixels, so that the pictures of screens stay small files.
+/// A film of few pixels, so that the pictures of screens stay small files.
 fn film() -> GrayImage {
     let film = image_file::read(&folder("films/nih_00001872_004.jpg")).expect("a film");
     imageops::thumbnail(&film, 24, 24)
@@ -46,13 +46,13 @@ fn photograph() -> GrayImage {
     image_file::read(&folder("films/film-photo-nih_00002102_000.jpg")).expect("a photograph")
 }
 
-/// As [`film`].
+/// A photograph of few pixels, so that the pictures of screens stay small files.
 fn small_photograph() -> GrayImage {
     let photograph = photograph();
     imageops::thumbnail(&photograph, photograph.width() / 8, photograph.height() / 8)
 }
 
-/// A made-up map with one warm place for pneumonia, and nothing for the others.
+/// A made-up class activation map with one warm place for pneumonia, and nothing for the other classes.
 fn cam() -> Cam {
     let side = 7;
     let warm = |index: usize| {
@@ -99,7 +99,7 @@ fn drawn(screen: &Screen, language: Language, size: (u32, u32)) -> RgbImage {
     drawn_with_room(screen, language, size).0
 }
 
-/// The screen, and how much of it had no room.
+/// Draws a screen. Returns it, and how many of its parts had no room.
 fn drawn_with_room(screen: &Screen, language: Language, size: (u32, u32)) -> (RgbImage, usize) {
     let mut canvas = RgbImage::new(size.0, size.1);
     let around = Surroundings { language, clock: Some("14:32"), model: "densenet121-cbam-0.2" };
@@ -107,16 +107,16 @@ fn drawn_with_room(screen: &Screen, language: Language, size: (u32, u32)) -> (Rg
     (canvas, left_out)
 }
 
-/// Draws a screen and compares.
+/// Draws a screen and compares it with its picture.
 fn check(screen: &Screen, name: &str, language: Language, size: (u32, u32)) {
     check_picture(&drawn(screen, language, size), &format!("{name}-{language}-{}x{}", size.0, size.1));
 }
 
-/// Compares with the picture of this name, or writes it where that was asked for.
+/// Compares a screen with the picture of this name, or writes the picture if that was asked for.
 fn check_picture(drawn: &RgbImage, name: &str) {
     let path = folder("screens").join(format!("{name}.png"));
     if std::env::var_os("SCREENS").is_some_and(|wish| wish == "write") {
-        // Words are small without a filter, films with one.
+        // A picture of words is a smaller file without a filter, and one of a film with a filter.
         let files = [FilterType::NoFilter, FilterType::Adaptive].map(|filter| {
             let mut file = Vec::new();
             let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Best, filter);
@@ -134,7 +134,7 @@ fn check_picture(drawn: &RgbImage, name: &str) {
 }
 
 #[test]
-fn screens_of_words() {
+fn screens_of_words_are_as_their_pictures() {
     let detail = "camera /dev/video0: No such file or directory (os error 2)";
     for size in SIZES {
         let check = |screen: Screen, name: &str| check(&screen, name, Language::English, size);
@@ -149,13 +149,13 @@ fn screens_of_words() {
         check(Screen::Fault { fault: Fault::Model, detail: "hash differs" }, "model-fault");
         check(Screen::Fault { fault: Fault::Settings, detail: MISTYPED }, "settings-fault");
         if size == SMALLEST {
-            check(Screen::Fault { fault: Fault::Panel, detail: "pin 17 is in use" }, "panel-fault");
+            check(Screen::Fault { fault: Fault::Gpio, detail: "pin 17 is in use" }, "panel-fault");
         }
     }
 }
 
 #[test]
-fn screens_with_a_picture() {
+fn screens_with_a_film_are_as_their_pictures() {
     let case = Some("000123");
     let covid19 = assessment(Outcome::Covid19, Some([0.58, 0.3, 0.12]), &[], film());
     let normal = assessment(Outcome::Normal, Some([0.02, 0.07, 0.91]), &[], film());
@@ -178,7 +178,7 @@ fn screens_with_a_picture() {
 }
 
 #[test]
-fn the_picture_of_the_command_line() {
+fn the_picture_of_triage_cam_is_as_its_picture() {
     let mut assessment = pneumonia();
     assessment.record.file = "films/nih_00001872_004.jpg".into();
     check_picture(&screens::picture(&assessment).expect("a picture"), "picture");
@@ -187,7 +187,7 @@ fn the_picture_of_the_command_line() {
 }
 
 #[test]
-fn other_languages() {
+fn screens_in_other_languages_are_as_their_pictures() {
     let case = Some("000123");
     for language in Language::ALL.into_iter().filter(|language| *language != Language::English) {
         let check = |screen: Screen, name: &str| check(&screen, name, language, SMALLEST);
@@ -196,20 +196,20 @@ fn other_languages() {
         check(Screen::Fault { fault: Fault::Settings, detail: MISTYPED }, "settings-fault");
         check(Screen::Refused { assessment: &refused(), case }, "refused");
     }
-    // The program is compared with this one.
+    // tests/cli.rs compares the screen of the running program with this picture.
     let fault = Screen::Fault { fault: Fault::Settings, detail: MISTYPED };
     check(&fault, "settings-fault", Language::French, OFFICIAL);
 }
 
 #[test]
-fn the_largest_screen() {
+fn the_largest_screen_is_as_its_picture() {
     let screen = Screen::Verdict { assessment: &pneumonia(), case: Some("000123"), heat_map: true };
     check(&screen, "pneumonia", Language::English, (1920, 1080));
 }
 
-/// The band with the disclaimer, the gap above it and the margins show nothing else: no text runs over.
+/// The gap above the disclaimer and the margins stay empty: no text runs over.
 #[test]
-fn nothing_runs_over_in_any_language() {
+fn no_text_runs_over_in_any_language() {
     let all = Reason::ALL;
     let refused = assessment(Outcome::Refused, None, &all, film());
     let refer = assessment(Outcome::Refer, Some([0.09, 0.5, 0.41]), &[Reason::LowConfidence], film());
@@ -249,7 +249,7 @@ fn nothing_runs_over_in_any_language() {
     }
 }
 
-/// Whatever may have to be said at once has room on the smallest screen, as a whole.
+/// All that may have to be said on one screen has room on the smallest one.
 #[test]
 fn nothing_is_left_out_in_any_language() {
     let preview = GrayImage::from_pixel(160, 90, Luma([128]));
@@ -297,7 +297,7 @@ fn nothing_is_left_out_in_any_language() {
 }
 
 #[test]
-fn a_screen_shows_the_class_the_map_is_of() {
+fn the_heat_map_is_on_the_film_only_while_it_is_switched_on() {
     let pneumonia = pneumonia();
     let with =
         drawn(&Screen::Verdict { assessment: &pneumonia, case: None, heat_map: true }, Language::English, SMALLEST);

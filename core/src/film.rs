@@ -8,6 +8,8 @@ mod find;
 mod geometry;
 mod light;
 mod plane;
+#[cfg(test)]
+mod scenes;
 
 use image::{GrayImage, Luma};
 use serde::{Deserialize, Serialize};

@@ -106,3 +106,6 @@ fn sharpness(film: &GrayImage) -> f32 {
     }
     if gradient > 0.0 { (laplacian / gradient).sqrt() as f32 } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! What the operator could do better before pressing the button, from a frame of the preview.
+//! Hints: what the operator could improve before pressing the button, found out from a frame of the preview.
 
 use image::{GrayImage, imageops};
 use xray_triage_core::film::{self, Profile, Rectified};
@@ -7,12 +7,14 @@ use xray_triage_core::reason::Reason;
 
 use crate::ui::status::Hint;
 
-/// Longest side of the copy that is looked at, pixels: the film is found on at most 480, sharpness is measured on at most
-/// 256.
+/// Longest side of the copy of the frame that is looked at, pixels. More would not help: the film is found on at most 480
+/// pixels, and sharpness is measured on at most 256.
 const SIDE: u32 = 640;
 
-/// The first thing that the quality gate would refuse on a frame, if the operator can mend it. `profile` is the wanted
-/// one; a frame without a film is only remarked on where a film is looked for.
+/// The first reason for which the quality gate would refuse a frame, if the operator can do something about it.
+///
+/// `profile` is the wanted capture profile. A frame without a film is a hint only where the profile is a photograph, of a
+/// film or of a screen.
 pub fn of(frame: &GrayImage, profile: Option<Profile>) -> Option<Hint> {
     let scale = f64::from(SIDE) / f64::from(frame.width().max(frame.height()));
     let small;

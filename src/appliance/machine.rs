@@ -1,32 +1,35 @@
-//! The box's states: what each event changes, what must be done then, and how long a state may last.
+//! The state machine of the box: what each event changes, what must be done then, and how long a state may last.
 //!
-//! Nothing in here touches hardware or a clock; the time comes with each call.
+//! Nothing in this module touches hardware or a clock. The time comes with each call.
 
 use std::time::{Duration, Instant};
+
+use xray_triage_core::decision::Outcome;
 
 use crate::gpio::Press;
 use crate::ui::status::Fault;
 
-use super::lights;
-
 /// What the box is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Started; neither a frame nor the model is there yet.
+    /// The box has started; neither a frame nor the model is there yet.
     Booting,
-    /// Shows what the camera sees and waits for the button.
+    /// The box shows what the camera sees and waits for the button.
     Ready,
-    /// Waits for the frame that is to be judged.
+    /// The box waits for the frame that is to be judged.
     Capturing,
-    /// Judges it and writes the case down.
+    /// The box judges the film and stores the case.
     Analysing,
-    /// Shows a class, or that a reader must look (`refer`).
-    Verdict { refer: bool },
-    /// Shows why the film was refused and what to do.
+    /// The box shows a class, or that a trained reader must look at the film.
+    Verdict {
+        /// Whether a trained reader must look.
+        refer: bool,
+    },
+    /// The box shows why the film was refused and what to do.
     Refused,
-    /// Something does not work; the screen says what to do.
+    /// A part of the box does not work; the screen says what to do.
     Fault(Fault),
-    /// Is ending.
+    /// The box is ending.
     ShuttingDown,
 }
 
@@ -37,100 +40,114 @@ pub enum Event {
     Press(Press),
     /// The camera has a new frame for the preview.
     Preview,
-    /// The frame that is to be judged is there.
+    /// The camera has the frame that is to be judged.
     Captured,
     /// The model is loaded.
     ModelReady,
     /// The film was judged.
     Judged,
-    /// The case is written down and may be shown.
-    Recorded(Shown),
-    /// The camera gives no frame, no case can be written down, the model cannot be loaded or judge, the button cannot be
-    /// read or the LEDs not set, or the settings cannot be used; or the thread that looks after it has ended.
+    /// The case is stored and may be shown.
+    Recorded(ResultScreen),
+    /// A part of the box failed, or the thread that looks after it panicked.
     Failed(Fault),
-    /// Cases can be written down again.
+    /// Cases can be stored again.
     StorageWorks,
     /// A signal asks the program to end, by its number.
     Signal(i32),
 }
 
-/// Which screen a case gets.
+/// Which screen the result of a film gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub enum ResultScreen {
+    /// The screen of a class.
     Class,
+    /// The screen that asks for a trained reader.
     Refer,
+    /// The screen that says why the film was refused.
     Refused,
 }
 
-/// What the box has to do after an event.
+impl From<Outcome> for ResultScreen {
+    fn from(outcome: Outcome) -> ResultScreen {
+        match outcome {
+            Outcome::Refused => ResultScreen::Refused,
+            Outcome::Refer => ResultScreen::Refer,
+            Outcome::Covid19 | Outcome::Pneumonia | Outcome::Normal => ResultScreen::Class,
+        }
+    }
+}
+
+/// What the controller has to do after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Make room for a case and ask the camera for a frame.
+    /// Look whether the case can be stored, and ask the camera for a frame.
     Capture,
-    /// Give the frame to the model.
+    /// Give the frame to the judge.
     Judge,
-    /// Write the case down.
+    /// Store the case.
     Record,
 }
 
-/// What has to be done when a state has lasted too long.
+/// What the controller has to do when a state has lasted too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
-    /// Tell why the box is in this fault now.
+    /// Show this message of the fault in which the box now is.
     Fault(Fault, &'static str),
-    /// See whether cases can be written down again.
+    /// Look whether cases can be stored again.
     CheckStorage,
-    /// End the program: nothing but a restart helps, and whoever started it may try one.
-    End,
+    /// End the program because of this fault, which only a restart mends: whoever started the program may start it again.
+    End(Fault),
 }
 
-/// How long the box may start without a frame or a model. Loading the model takes seconds on a PC and tens of seconds on
-/// an emulated board, which is the slowest there is.
+/// How long the box may take to start: until there is a frame or a model. Loading the model takes seconds on a PC and tens
+/// of seconds on an emulated board, which is the slowest there is.
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
-/// How long a frame may take, beside [`GRABS`]. The camera itself gives up earlier and says why.
+/// How long the frame that is to be judged may take, in addition to [`GRABS`] times the camera's timeout. The camera itself
+/// gives up earlier and says why.
 const CAPTURE_LIMIT: Duration = Duration::from_secs(8);
-/// How long the camera may give no sign of life while its frames are looked at, beside [`GRABS`]: the preview's longest
-/// interval and opening are in it.
+/// How long the camera may give no sign of life while a preview is wanted, in addition to [`GRABS`] times its timeout. The
+/// longest interval of the preview and the opening of the camera are in this time.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
-/// How often the camera's own timeout may pass before a frame is there: three times while it is opened and settles, once
-/// more if a frame of the preview was on its way.
+/// How many times the camera's own timeout may pass before a frame is there: three times while the camera is opened and
+/// settles, and once more if a frame of the preview was on its way.
 const GRABS: u32 = 4;
-/// How long judging may take once the model is loaded, and how long a film may wait for that: 24 s an inference were
-/// measured on an emulated Raspberry Pi 3.
+/// How long judging may take once the model is loaded, and how long a film may wait for the model. An inference on an
+/// emulated Raspberry Pi 3 was measured to take 24 s.
 const ANALYSIS_LIMIT: Duration = Duration::from_secs(240);
 /// How long a result stays on the screen before the preview comes back.
 const RESULT_LIMIT: Duration = Duration::from_secs(300);
-/// For how long a result takes no press but one that switches off. A short one is told when it is released, 0.8 s after it
-/// began at most: perhaps before the result was on the screen, which it would wipe unseen.
+/// How long a new result takes no press except one that switches off. A short press counts when the button is released, up
+/// to 0.8 s after the press began: it may have begun before the result was on the screen, and would wipe the result unseen.
 const RESULT_STANDS: Duration = Duration::from_secs(1);
-/// How often a case log that failed is looked at again.
+/// How long a case log that failed is left alone before it is tried again.
 const STORAGE_LIMIT: Duration = Duration::from_secs(5);
-/// How long a storage fault is shown at least if a film was judged in vain: its operator waits for a verdict.
+/// How long a storage fault is shown at least if it took the verdict of a film: the operator waits for that verdict.
 const LOSS_SHOWN: Duration = Duration::from_secs(60);
 /// How long a fault that only a restart mends is shown before the program ends.
 const FATAL_LIMIT: Duration = Duration::from_secs(10);
 
-/// The box's state and what belongs to it.
+/// The state of the box and what belongs to it.
 #[derive(Debug)]
 pub struct Machine {
     state: State,
+    /// When the state began.
     since: Instant,
     /// When the state's limit began to count.
     limited_since: Instant,
     camera_timeout: Duration,
-    /// Whether a storage fault took a film's verdict.
+    /// Whether a storage fault took the verdict of a film.
     film_lost: bool,
     model_loaded: bool,
-    /// Whether a result can be shown again, and which.
-    last: Option<Shown>,
-    /// Whether a verdict is shown with its activation map.
+    /// The last result, which can be shown again.
+    last: Option<ResultScreen>,
+    /// Whether a verdict is shown with its heat map.
     pub heat_map: bool,
-    /// The signal that asked the program to end; it does once there is no film in hand.
+    /// The signal that asked the program to end. It ends once there is no film in hand.
     signal: Option<i32>,
 }
 
 impl Machine {
-    /// A box that starts now, with a camera that gives up on a frame after `camera_timeout`.
+    /// The machine of a box that starts now, with a camera that waits `camera_timeout` for a frame.
     pub fn new(now: Instant, camera_timeout: Duration) -> Machine {
         Machine {
             state: State::Booting,
@@ -145,6 +162,7 @@ impl Machine {
         }
     }
 
+    /// The state.
     pub fn state(&self) -> State {
         self.state
     }
@@ -164,8 +182,8 @@ impl Machine {
         self.signal
     }
 
+    /// Enters a state. A box that was asked to end has no use for any state without a film in hand: it shuts down instead.
     fn enter(&mut self, state: State, now: Instant) {
-        // Asked to end, the box is ready for no other film, and its faults are of no more interest.
         let busy = matches!(state, State::Capturing | State::Analysing);
         let state = if self.signal.is_some() && !busy { State::ShuttingDown } else { state };
         log::debug!("{:?} -> {state:?}", self.state);
@@ -174,22 +192,23 @@ impl Machine {
         self.limited_since = now;
     }
 
-    fn show(&mut self, shown: Shown, now: Instant) {
-        let state = match shown {
-            Shown::Class => State::Verdict { refer: false },
-            Shown::Refer => State::Verdict { refer: true },
-            Shown::Refused => State::Refused,
+    /// Enters the state of a result.
+    fn show(&mut self, result: ResultScreen, now: Instant) {
+        let state = match result {
+            ResultScreen::Class => State::Verdict { refer: false },
+            ResultScreen::Refer => State::Verdict { refer: true },
+            ResultScreen::Refused => State::Refused,
         };
         self.enter(state, now);
     }
 
-    /// The result is on the screen now: its time begins.
+    /// Tells the machine that the result is on the screen now. Its time begins here.
     pub fn result_drawn(&mut self, now: Instant) {
         self.since = now;
         self.limited_since = now;
     }
 
-    /// Takes an event in; returns what has to be done.
+    /// Handles an event, and returns what has to be done.
     pub fn handle(&mut self, event: Event, now: Instant) -> Option<Action> {
         use State::{Analysing, Booting, Capturing, Ready, Refused, ShuttingDown, Verdict};
         match (self.state, event) {
@@ -199,7 +218,7 @@ impl Machine {
                 self.enter(ShuttingDown, now);
             }
             (state, Event::Signal(signal)) => {
-                // Who asks twice does not want to wait for the film in hand.
+                // A second signal means that nobody wants to wait for the film in hand.
                 let again = self.signal.replace(signal).is_some();
                 if again || !matches!(state, Capturing | Analysing) {
                     self.enter(ShuttingDown, now);
@@ -232,20 +251,22 @@ impl Machine {
                 return Some(Action::Judge);
             }
             (Analysing, Event::Judged) => return Some(Action::Record),
-            (Analysing, Event::Recorded(shown)) => {
-                self.last = Some(shown);
+            (Analysing, Event::Recorded(result)) => {
+                self.last = Some(result);
                 self.heat_map = true;
-                self.show(shown, now);
+                self.show(result, now);
             }
             (Booting | Capturing | Analysing, Event::Failed(Fault::Storage)) => {
                 self.film_lost = self.state == Analysing;
                 self.enter(State::Fault(Fault::Storage), now);
             }
-            (State::Fault(Fault::Storage), Event::StorageWorks) if !self.shows_loss(now) => self.enter(Ready, now),
+            (State::Fault(Fault::Storage), Event::StorageWorks) if !self.tells_of_lost_film(now) => {
+                self.enter(Ready, now)
+            }
             (Verdict { .. }, Event::Press(Press::Long)) => self.heat_map = !self.heat_map,
             (Ready, Event::Press(Press::Long)) => {
-                if let Some(shown) = self.last {
-                    self.show(shown, now);
+                if let Some(result) = self.last {
+                    self.show(result, now);
                 }
             }
             _ => {}
@@ -259,7 +280,7 @@ impl Machine {
         if now.saturating_duration_since(self.limited_since) < limit {
             return None;
         }
-        let (fault, trouble) = match self.state {
+        let (fault, message) = match self.state {
             State::Booting => (Fault::Model, "the model did not load in time"),
             State::Ready => (Fault::Camera, "the camera gives no sign of life. Plug it in again"),
             State::Capturing => (Fault::Camera, "the camera gave no frame in time"),
@@ -272,16 +293,16 @@ impl Machine {
                 self.limited_since = now;
                 return Some(Expired::CheckStorage);
             }
-            State::Fault(Fault::Camera | Fault::Model | Fault::Panel) => return Some(Expired::End),
+            State::Fault(fault @ (Fault::Camera | Fault::Model | Fault::Gpio)) => return Some(Expired::End(fault)),
             State::Fault(Fault::Settings) | State::ShuttingDown => return None,
         };
         self.enter(State::Fault(fault), now);
-        Some(Expired::Fault(fault, trouble))
+        Some(Expired::Fault(fault, message))
     }
 
-    /// How long the state may last, or its part may give no sign of life; `None`: as long as nobody ends it. Zero: it ends
-    /// in the round in which it began.
-    pub fn limit(&self) -> Option<Duration> {
+    /// How long the state may last, or its part of the box may give no sign of life. `None` if the state lasts until
+    /// somebody ends it. Zero if it ends in the round in which it began.
+    fn limit(&self) -> Option<Duration> {
         Some(match self.state {
             State::Booting => BOOT_LIMIT,
             State::Ready | State::Fault(Fault::Camera) => SILENCE_LIMIT + GRABS * self.camera_timeout,
@@ -289,20 +310,25 @@ impl Machine {
             State::Analysing => ANALYSIS_LIMIT,
             State::Verdict { .. } | State::Refused => RESULT_LIMIT,
             State::Fault(Fault::Storage) => STORAGE_LIMIT,
-            State::Fault(Fault::Model | Fault::Panel) => FATAL_LIMIT,
-            // Started again it would have the same settings.
+            State::Fault(Fault::Model | Fault::Gpio) => FATAL_LIMIT,
+            // A program that is started again would find the same settings.
             State::Fault(Fault::Settings) => return None,
             State::ShuttingDown => Duration::ZERO,
         })
     }
 
-    /// Whether the camera's frames are looked at now.
-    pub fn previews(&self) -> bool {
+    /// When the state's limit is reached, not before `now`. `None` if the state has no limit.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        self.limit().map(|limit| (self.limited_since + limit).max(now))
+    }
+
+    /// Whether the camera is asked for a preview.
+    pub fn wants_preview(&self) -> bool {
         matches!(self.state, State::Booting | State::Ready | State::Fault(Fault::Camera))
     }
 
     /// Whether a press of the button would be taken.
-    pub fn attentive(&self, now: Instant) -> bool {
+    pub fn takes_presses(&self, now: Instant) -> bool {
         !matches!(self.state, State::Booting | State::Capturing | State::Analysing) && !self.shows_new_result(now)
     }
 
@@ -311,26 +337,14 @@ impl Machine {
         self.shows_result() && self.elapsed(now) < RESULT_STANDS
     }
 
-    /// Whether the storage fault still has to tell of a film that was judged in vain.
-    pub fn shows_loss(&self, now: Instant) -> bool {
+    /// Whether the storage fault still has to tell of a film that lost its verdict.
+    pub fn tells_of_lost_film(&self, now: Instant) -> bool {
         self.state == State::Fault(Fault::Storage) && self.film_lost && self.elapsed(now) < LOSS_SHOWN
     }
 
     /// Whether a result is shown.
     pub fn shows_result(&self) -> bool {
         matches!(self.state, State::Verdict { .. } | State::Refused)
-    }
-
-    /// Whether the *ready* LED and the *attention* LED are on.
-    pub fn leds(&self, now: Instant) -> (bool, bool) {
-        lights::pattern(self.state, self.elapsed(now))
-    }
-
-    /// When the box has to look again even if nothing happens: the LEDs' next change, or the state's limit; after a second
-    /// at the latest.
-    pub fn next_look(&self, now: Instant) -> Instant {
-        let next = self.since + lights::next_change(self.state, self.elapsed(now));
-        self.limit().map_or(next, |limit| next.min((self.limited_since + limit).max(now)))
     }
 }
 
@@ -361,12 +375,11 @@ mod tests {
         let now = Instant::now();
         let mut machine = ready(now);
         assert_eq!(machine.handle(short(), now), Some(Action::Capture));
-        assert_eq!(machine.leds(now), (true, true));
         assert_eq!(machine.handle(Event::Captured, now), Some(Action::Judge));
         assert_eq!(machine.handle(Event::Judged, now), Some(Action::Record));
         assert_eq!(machine.state(), State::Analysing);
-        machine.handle(Event::Recorded(Shown::Refer), now);
-        assert_eq!((machine.state(), machine.leds(now)), (State::Verdict { refer: true }, (false, true)));
+        machine.handle(Event::Recorded(ResultScreen::Refer), now);
+        assert_eq!(machine.state(), State::Verdict { refer: true });
     }
 
     #[test]
@@ -386,7 +399,7 @@ mod tests {
         let mut machine = ready(now);
         machine.handle(Event::Press(Press::Long), now);
         assert_eq!(machine.state(), State::Ready, "there is no result yet");
-        for event in [short(), Event::Captured, Event::Judged, Event::Recorded(Shown::Class)] {
+        for event in [short(), Event::Captured, Event::Judged, Event::Recorded(ResultScreen::Class)] {
             machine.handle(event, now);
         }
         assert!(machine.heat_map);
@@ -401,9 +414,9 @@ mod tests {
     #[test]
     fn a_press_that_began_before_the_result_was_seen_does_not_wipe_it() {
         let now = Instant::now();
-        for shown in [Shown::Class, Shown::Refer, Shown::Refused] {
+        for result in [ResultScreen::Class, ResultScreen::Refer, ResultScreen::Refused] {
             let mut machine = ready(now);
-            for event in [short(), Event::Captured, Event::Judged, Event::Recorded(shown)] {
+            for event in [short(), Event::Captured, Event::Judged, Event::Recorded(result)] {
                 machine.handle(event, now);
             }
             let drawn = now + Duration::from_secs(3);
@@ -412,9 +425,9 @@ mod tests {
             for press in [Press::Short, Press::Long] {
                 assert_eq!(machine.handle(Event::Press(press), early), None);
             }
-            assert!(machine.shows_result() && machine.heat_map && !machine.attentive(early), "{shown:?}");
+            assert!(machine.shows_result() && machine.heat_map && !machine.takes_presses(early), "{result:?}");
             let late = drawn + RESULT_STANDS;
-            assert!(machine.attentive(late));
+            assert!(machine.takes_presses(late));
             assert_eq!(machine.handle(short(), late), Some(Action::Capture));
         }
     }
@@ -458,9 +471,9 @@ mod tests {
     #[test]
     fn every_state_has_its_limit() {
         use State::{Analysing, Booting, Capturing, Ready, Refused, ShuttingDown, Verdict};
-        let fault = |fault, trouble: &'static str| (State::Fault(fault), Some(Expired::Fault(fault, trouble)));
+        let fault = |fault, message: &'static str| (State::Fault(fault), Some(Expired::Fault(fault, message)));
         let silent = fault(Fault::Camera, "the camera gives no sign of life. Plug it in again");
-        let ends = |fault| (State::Fault(fault), Some(Expired::End));
+        let ends = |fault| (State::Fault(fault), Some(Expired::End(fault)));
         let seconds = Duration::from_secs;
         for (state, limit, (next, expired)) in [
             (Booting, seconds(180), fault(Fault::Model, "the model did not load in time")),
@@ -473,7 +486,7 @@ mod tests {
             (State::Fault(Fault::Camera), seconds(42), ends(Fault::Camera)),
             (State::Fault(Fault::Storage), seconds(5), (State::Fault(Fault::Storage), Some(Expired::CheckStorage))),
             (State::Fault(Fault::Model), seconds(10), ends(Fault::Model)),
-            (State::Fault(Fault::Panel), seconds(10), ends(Fault::Panel)),
+            (State::Fault(Fault::Gpio), seconds(10), ends(Fault::Gpio)),
             (ShuttingDown, seconds(0), (ShuttingDown, None)),
         ] {
             let now = Instant::now();
@@ -493,14 +506,14 @@ mod tests {
         let now = Instant::now();
         for (event, signal) in [(Event::Press(Press::VeryLong), None), (Event::Signal(15), Some(15))] {
             let mut machine = Machine::new(now, CAMERA_TIMEOUT);
-            let faults = [Fault::Settings, Fault::Panel, Fault::Model, Fault::Camera].map(Event::Failed);
+            let faults = [Fault::Settings, Fault::Gpio, Fault::Model, Fault::Camera].map(Event::Failed);
             for event in faults.into_iter().chain([short(), Event::ModelReady]) {
                 assert_eq!(machine.handle(event, now), None);
             }
             let later = now + Duration::from_secs(1_000_000);
             assert_eq!(machine.expire(later), None);
-            assert_eq!((machine.state(), machine.previews()), (State::Fault(Fault::Settings), false));
-            assert!(machine.next_look(later) <= later + Duration::from_secs(1), "the watchdog is fed");
+            assert_eq!((machine.state(), machine.wants_preview()), (State::Fault(Fault::Settings), false));
+            assert_eq!(machine.deadline(later), None);
             machine.handle(event, later);
             assert_eq!((machine.state(), machine.signal()), (State::ShuttingDown, signal));
         }
@@ -518,7 +531,7 @@ mod tests {
         machine.handle(Event::Failed(Fault::Camera), flashes);
         assert_eq!(machine.elapsed(flashes), Duration::from_secs(40), "the LEDs keep their pattern");
         assert_eq!(machine.expire(flashes + Duration::from_secs(40)), None);
-        assert_eq!(machine.expire(flashes + Duration::from_secs(42)), Some(Expired::End));
+        assert_eq!(machine.expire(flashes + Duration::from_secs(42)), Some(Expired::End(Fault::Camera)));
     }
 
     #[test]
@@ -545,7 +558,7 @@ mod tests {
             let mut at = now;
             while at < now + wait {
                 assert_eq!(machine.state(), State::Fault(Fault::Storage), "{events:?}");
-                assert_eq!(machine.shows_loss(at), wait == LOSS_SHOWN, "{events:?}");
+                assert_eq!(machine.tells_of_lost_film(at), wait == LOSS_SHOWN, "{events:?}");
                 at += STORAGE_LIMIT;
                 assert_eq!(machine.expire(at), Some(Expired::CheckStorage));
                 machine.handle(Event::StorageWorks, at);
@@ -595,7 +608,7 @@ mod tests {
         assert_eq!(machine.state(), State::Capturing);
         assert_eq!(machine.handle(Event::Captured, now), Some(Action::Judge));
         assert_eq!(machine.handle(Event::Judged, now), Some(Action::Record));
-        machine.handle(Event::Recorded(Shown::Class), now);
+        machine.handle(Event::Recorded(ResultScreen::Class), now);
         assert_eq!((machine.state(), machine.signal()), (State::ShuttingDown, Some(15)));
     }
 
@@ -639,16 +652,5 @@ mod tests {
             machine.handle(event, now);
         }
         assert_eq!((machine.state(), machine.signal()), (State::ShuttingDown, None));
-    }
-
-    #[test]
-    fn the_box_looks_again_when_a_led_changes_or_a_limit_is_reached() {
-        let now = Instant::now();
-        let mut machine = Machine::new(now, CAMERA_TIMEOUT);
-        assert_eq!(machine.next_look(now), now + Duration::from_millis(250));
-        machine.handle(Event::ModelReady, now);
-        machine.handle(short(), now);
-        let late = now + capture_limit().saturating_sub(Duration::from_millis(400));
-        assert_eq!(machine.next_look(late), now + capture_limit());
     }
 }

@@ -1,5 +1,4 @@
-//! What happens to the box, in the order it happened: a queue of fixed capacity that several threads fill and one
-//! empties.
+//! The event queue: what happened to the box, in its order. Several threads fill the queue and the controller empties it.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
@@ -11,14 +10,13 @@ use crate::ui::status::Fault;
 
 use super::machine::Event;
 
-/// More than all events that are never dropped, of which only so many can be on their way: the camera and the judge send
-/// one answer a demand, each part its failure once, and of signals two count.
+/// Capacity of the queue. It has room for all events that are never dropped, of which only so many can be on their way: the
+/// camera and the judge send one answer to each demand, each part of the box fails once, and two signals count.
 const CAPACITY: usize = 16;
-/// Signals that count: the first asks the program to end, the second not to wait for the film in hand.
+/// How many signals count: the first asks the program to end, the second not to wait for the film in hand.
 const SIGNALS: usize = 2;
 
-/// The queue. It never grows: while it is full, frames of the preview and short and long presses are dropped, and no
-/// others.
+/// A queue that never grows. While it is full, it drops frames of the preview and short and long presses, and nothing else.
 #[derive(Default)]
 pub struct EventQueue {
     events: Mutex<Deque<Event, CAPACITY>>,
@@ -26,7 +24,7 @@ pub struct EventQueue {
 }
 
 impl EventQueue {
-    /// Adds an event, unless it is one that says nothing new.
+    /// Adds an event, unless it says nothing new.
     pub fn push(&self, event: Event) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let repeated = match event {
@@ -53,19 +51,19 @@ impl EventQueue {
         }
     }
 
-    /// Forgets the presses that were not taken yet, but not one that switches off.
+    /// Removes the presses from the queue, except one that switches the box off.
     pub fn forget_presses(&self) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.retain(|event| !matches!(event, Event::Press(Press::Short | Press::Long)));
     }
 
-    /// Whether a press was not taken yet.
+    /// Whether there is a press in the queue.
     pub fn has_press(&self) -> bool {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.iter().any(|event| matches!(event, Event::Press(_)))
     }
 
-    /// The oldest event; waits for one until `deadline`.
+    /// Removes and returns the oldest event. Waits for one until `deadline`.
     pub fn pop(&self, deadline: Instant) -> Option<Event> {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -78,7 +76,7 @@ impl EventQueue {
     }
 }
 
-/// Whether the operator, or the camera, repeats what is lost.
+/// Whether an event may be lost because the operator or the camera will repeat it.
 fn droppable(event: Event) -> bool {
     matches!(event, Event::Preview | Event::Press(Press::Short | Press::Long))
 }
@@ -119,7 +117,7 @@ mod tests {
             Event::ModelReady,
             Event::Judged,
             Event::Signal(15),
-            Event::Failed(Fault::Panel),
+            Event::Failed(Fault::Gpio),
             Event::Failed(Fault::Model),
         ];
         for event in others {
@@ -132,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_new_is_not_queued() {
+    fn an_event_that_says_nothing_new_is_not_queued() {
         let lost = Event::Failed(Fault::Camera);
         let queue = filled(&[Event::Preview, Event::Preview, lost, lost, Event::Signal(15), Event::Signal(2)]);
         queue.push(Event::Signal(15));

@@ -1,13 +1,13 @@
-//! Whether anything moves before the camera. While nothing does, the preview may be slower.
+//! Whether anything moves in front of the camera. While nothing moves, the preview may be slower.
 
 use std::time::{Duration, Instant};
 
 use image::{GrayImage, imageops};
 
-/// Cells along each side of the grid that frames are compared by.
+/// How many cells the grid by which frames are compared has along each side.
 const GRID: u32 = 16;
-/// Mean gray levels, of 255, by which a cell must change. A cell of a camera's frame has thousands of pixels, so its mean
-/// takes no notice of their noise.
+/// By how many gray levels of 255 the mean of a cell must change to count as movement. A cell of a camera's frame has
+/// thousands of pixels, so noise does not change its mean.
 const MOVED: u8 = 4;
 /// How long a scene counts as moving after its last change.
 const LINGER: Duration = Duration::from_secs(5);
@@ -19,12 +19,12 @@ pub struct Stillness {
 }
 
 impl Stillness {
-    /// Before the first frame, which is a change.
+    /// A scene without a frame yet. The first frame is a change.
     pub fn new(now: Instant) -> Self {
         Stillness { cells: Vec::new(), changed: now }
     }
 
-    /// Looks at a frame; true if nothing has changed for five seconds.
+    /// Compares a frame with the scene. Returns true if nothing has changed for five seconds.
     pub fn look(&mut self, frame: &GrayImage, now: Instant) -> bool {
         let cells = imageops::thumbnail(frame, GRID, GRID).into_raw();
         let same = cells.len() == self.cells.len()

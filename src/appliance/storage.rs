@@ -1,25 +1,25 @@
-//! The case log as the box needs it: it may be unusable when the box starts, and usable later.
+//! The case log of a running box: it may be unusable when the box starts, and usable later.
 
 use jiff::Timestamp;
 use xray_triage_core::pipeline::Assessment;
 
 use crate::caselog::{CaseId, CaseLog, CaseLogError};
 
-/// A case log that is opened when it is first needed, and asked again after an error.
+/// A case log that is opened when it is first needed, and opened again after an error.
 pub struct Storage<Open> {
     open: Open,
     cases: Option<CaseLog>,
-    /// Free space below which no capture is taken, megabytes.
+    /// The free space, in megabytes, below which no film is taken.
     reserve_mb: u64,
 }
 
 impl<Open: FnMut() -> Result<CaseLog, CaseLogError>> Storage<Open> {
-    /// Opens nothing yet.
+    /// A case log that `open` will open.
     pub fn new(open: Open, reserve_mb: u64) -> Storage<Open> {
         Storage { open, cases: None, reserve_mb }
     }
 
-    /// Whether a case could be kept.
+    /// Looks whether a case could be stored.
     ///
     /// # Errors
     /// The case log cannot be opened, the folder is not writable, or there is no room.
@@ -28,20 +28,20 @@ impl<Open: FnMut() -> Result<CaseLog, CaseLogError>> Storage<Open> {
         self.cases()?.check_space(reserve_mb)
     }
 
-    /// Keeps a case, as [`CaseLog::add`] does.
+    /// Stores a case, as [`CaseLog::add`] does.
     ///
     /// # Errors
     /// The case log cannot be opened or written.
     pub fn record(&mut self, assessment: &Assessment, taken: Timestamp) -> Result<CaseId, CaseLogError> {
         let kept = self.cases()?.add(assessment, taken);
         if kept.is_err() {
-            // Whatever it was: the log is opened anew for the next case.
+            // Whatever the reason, the next case gets a case log that is opened anew.
             self.cases = None;
         }
         kept
     }
 
-    /// The open case log; another one where that was moved away.
+    /// The open case log. One that was moved away is replaced by a new one in its place.
     fn cases(&mut self) -> Result<&mut CaseLog, CaseLogError> {
         if self.cases.take_if(|cases| !cases.in_place()).is_some() {
             log::warn!("the case log was moved away while the box runs. It is opened anew");
@@ -86,7 +86,7 @@ mod tests {
         storage.check().unwrap();
         assert_eq!(record(&mut storage), "000001", "an empty log begins again");
         assert_eq!([folder.path(), elsewhere.path()].map(cases), [1, 1]);
-        // Of the films alone the box learns as it writes the next case.
+        // That only the folder of films is gone is noticed when the next case is written.
         fs::remove_dir_all(folder.path().join("films")).unwrap();
         assert_eq!(record(&mut storage), "000002");
     }
@@ -101,7 +101,7 @@ mod tests {
         };
         let mut storage = Storage::new(open, 0);
         storage.check().unwrap();
-        // Where the film belongs.
+        // A folder stands where the film belongs.
         fs::create_dir(folder.path().join("films/000001.plate.png")).unwrap();
         storage.record(&assessment(1), Timestamp::UNIX_EPOCH).unwrap_err();
         record(&mut storage);

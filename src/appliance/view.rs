@@ -1,4 +1,4 @@
-//! The display: which screen a state of the box gets, and when it is drawn anew.
+//! Which screen each state of the box gets, and when it is drawn again.
 
 use std::time::Instant;
 
@@ -14,55 +14,62 @@ use crate::ui::status::Hint;
 use super::Behaviour;
 use super::machine::{Machine, State};
 
-/// The newest frame of the preview, and how many there were before it.
+/// The newest frame of the preview.
 pub struct Preview {
+    /// The frame.
     pub frame: GrayImage,
+    /// What the operator could improve about it.
     pub hint: Option<Hint>,
+    /// The frame's number, counted from the start of the program.
     pub number: u64,
 }
 
 /// The case on the screen.
 pub struct Case {
+    /// The film's assessment.
     pub assessment: Assessment,
+    /// The case's number in the case log.
     pub number: String,
 }
 
-/// The display, and what is on it.
+/// The display and what is on it.
 pub struct View<'a> {
     display: &'a mut dyn Display,
     behaviour: &'a Behaviour,
     canvas: RgbImage,
     clock: Option<String>,
-    shown: Option<Shows>,
+    shown: Option<Content>,
+    /// Whether the display failed at the last try.
     failing: bool,
 }
 
-/// What a screen depends on; it is drawn again when this changes.
+/// What a screen depends on. The screen is drawn again when this changes.
 #[derive(Clone, PartialEq)]
-struct Shows {
+struct Content {
     state: State,
     heat_map: bool,
-    /// Counts the frames of the preview, the seconds of an analysis.
-    tick: u64,
+    /// The number of the preview's frame, or the seconds of an analysis.
+    count: u64,
     clock: Option<String>,
-    /// A fault's reason.
-    trouble: String,
+    /// The message of a fault.
+    message: String,
 }
 
-/// The time of day; nothing where the clock was never set, since a wrong time is worse than none.
+/// The time of day. `None` if the clock was never set, since a wrong time is worse than none.
 fn time_of_day(now: &Zoned) -> Option<String> {
     (!caselog::clock_unset(now.timestamp())).then(|| now.strftime("%H:%M").to_string())
 }
 
 impl<'a> View<'a> {
+    /// A display that shows nothing yet.
     pub fn new(display: &'a mut dyn Display, behaviour: &'a Behaviour) -> View<'a> {
         let (width, height) = display.size();
         let canvas = RgbImage::new(width, height);
         View { display, behaviour, canvas, clock: None, shown: None, failing: false }
     }
 
-    /// Starts anew on a display that was lost, or missing, and is there now.
-    pub fn look_after_display(&mut self) {
+    /// Looks whether the display is still there. One that was missing and is there now is drawn anew.
+    pub fn check_display(&mut self) {
         match self.display.check() {
             Ok(false) => return,
             Ok(true) => {}
@@ -73,26 +80,26 @@ impl<'a> View<'a> {
         self.shown = None;
     }
 
-    /// Shows the machine's state, if that looks otherwise than what is shown.
+    /// Shows the state of the machine, if its screen differs from the one that is shown. `message` is that of a fault.
     pub fn show(
         &mut self,
         machine: &Machine,
         now: Instant,
         preview: Option<&Preview>,
         case: Option<&Case>,
-        trouble: &str,
+        message: &str,
     ) {
         self.clock = time_of_day(&Zoned::now());
         let state = machine.state();
         let seconds = machine.elapsed(now).as_secs();
-        let tick = match state {
+        let count = match state {
             State::Ready => preview.map_or(0, |preview| preview.number),
             State::Analysing => seconds,
             _ => 0,
         };
-        let shows =
-            Shows { state, heat_map: machine.heat_map, tick, clock: self.clock.clone(), trouble: trouble.into() };
-        if self.shown.as_ref() == Some(&shows) {
+        let content =
+            Content { state, heat_map: machine.heat_map, count, clock: self.clock.clone(), message: message.into() };
+        if self.shown.as_ref() == Some(&content) {
             return;
         }
         let loading = (!machine.model_loaded()).then_some(Hint::Loading);
@@ -108,16 +115,16 @@ impl<'a> View<'a> {
                 Screen::Verdict { assessment, case: Some(number), heat_map: machine.heat_map }
             }
             (State::Refused, Some(Case { assessment, number })) => Screen::Refused { assessment, case: Some(number) },
-            // A result is only shown once there is a case.
+            // There is no result without a case.
             (State::Verdict { .. } | State::Refused, None) => return,
-            (State::Fault(fault), _) => Screen::Fault { fault, detail: trouble },
+            (State::Fault(fault), _) => Screen::Fault { fault, detail: message },
             (State::ShuttingDown, _) => Screen::ShuttingDown,
         };
         self.draw(&screen);
-        self.shown = Some(shows);
+        self.shown = Some(content);
     }
 
-    /// Draws a screen, whatever is shown. A display that cannot show it is logged once.
+    /// Draws a screen, whatever is shown now. A display that cannot show it is logged once.
     pub fn draw(&mut self, screen: &Screen) {
         if self.canvas.is_empty() {
             return;
@@ -148,8 +155,8 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use crate::appliance::machine::Event;
-    use crate::appliance::tests::behaviour;
-    use crate::display::DisplayError;
+    use crate::appliance::testing::behaviour;
+    use crate::display::{DisplayError, DisplayProblem};
     use crate::ui::status::Fault;
 
     use super::*;
@@ -173,7 +180,7 @@ mod tests {
         fn check(&mut self) -> Result<bool, DisplayError> {
             self.checks += 1;
             match self.checks {
-                2 => Err(DisplayError { path: "a cable".into(), reason: "unplugged".into() }),
+                2 => Err(DisplayError { device: "a cable".into(), problem: DisplayProblem::Disconnected }),
                 checks => Ok(checks == 3),
             }
         }
@@ -189,23 +196,23 @@ mod tests {
         view.show(&machine, now, None, None, "");
         assert_eq!(*shown.borrow(), [(480, 320)]);
         for (check, last) in [(1, (480, 320)), (2, (480, 320)), (3, (800, 480))] {
-            view.look_after_display();
+            view.check_display();
             view.show(&machine, now, None, None, "");
             assert_eq!(shown.borrow().last(), Some(&last), "check {check}");
         }
     }
 
     #[test]
-    fn a_fault_is_drawn_again_for_another_reason() {
+    fn a_fault_is_drawn_again_for_another_message() {
         let (behaviour, now) = (behaviour(), Instant::now());
         let mut machine = Machine::new(now, behaviour.camera_timeout);
         machine.handle(Event::Failed(Fault::Storage), now);
         let shown = Rc::default();
         let mut display = Replaced { checks: 0, shown: Rc::clone(&shown) };
         let mut view = View::new(&mut display, &behaviour);
-        for (trouble, screens) in [("no room", 1), ("no room", 1), ("read-only", 2)] {
-            view.show(&machine, now, None, None, trouble);
-            assert_eq!(shown.borrow().len(), screens, "{trouble}");
+        for (message, screens) in [("no room", 1), ("no room", 1), ("read-only", 2)] {
+            view.show(&machine, now, None, None, message);
+            assert_eq!(shown.borrow().len(), screens, "{message}");
         }
     }
 

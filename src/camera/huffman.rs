@@ -1,7 +1,7 @@
 //! The Huffman tables that a camera may leave out of its JPEGs.
 
-/// A DHT segment with the tables of ITU-T T.81, Annex K.3.3: for each its class and number, how many codes there are of
-/// each length from 1 to 16 bits, and the codes' values.
+/// A DHT segment with the tables of ITU-T T.81, Annex K.3.3. Each table has its class and number, how many codes there are
+/// of each length from 1 to 16 bits, and the values of the codes.
 #[rustfmt::skip]
 const STANDARD_TABLES: [u8; 420] = [
     0xff, 0xc4, 0x01, 0xa2,
@@ -43,28 +43,30 @@ const STANDARD_TABLES: [u8; 420] = [
     0xf9, 0xfa,
 ];
 
-/// A JPEG with Huffman tables: one that has any as it is, another with the standard ones, built in `memory`.
+/// Returns a JPEG that has Huffman tables: a JPEG with tables as it is, and one without with the standard tables, built in
+/// `memory`.
 ///
-/// Motion JPEG may go without tables (as the OpenDML AVI extensions have it); a decoder of pictures needs them.
+/// Motion JPEG may come without tables (OpenDML AVI extensions), but a decoder of pictures needs them.
 pub fn with_tables<'a>(jpeg: &'a [u8], memory: &'a mut Vec<u8>) -> &'a [u8] {
     if has_tables(jpeg) {
         return jpeg;
     }
-    // Behind the start marker.
+    // The tables belong behind the start marker.
     let (start, rest) = jpeg.split_at(jpeg.len().min(2));
     memory.clear();
     memory.extend([start, &STANDARD_TABLES, rest].into_iter().flatten());
     memory
 }
 
-/// Whether a JPEG has a DHT segment before its first scan. Of one whose segments cannot be followed nothing is said: true.
+/// Whether a JPEG has a DHT segment before its first scan. True if its segments cannot be followed, so that nothing is
+/// added to it.
 fn has_tables(jpeg: &[u8]) -> bool {
     let mut at = 2;
     loop {
         match jpeg.get(at..) {
             Some([0xFF, 0xC4, ..]) => return true,
             Some([0xFF, 0xDA, ..]) => return false,
-            // A fill byte.
+            // This is a fill byte.
             Some([0xFF, 0xFF, ..]) => at += 1,
             Some([0xFF, _, high, low, ..]) => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
             _ => return true,

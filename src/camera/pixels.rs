@@ -1,4 +1,4 @@
-//! A camera buffer's bytes as a gray picture.
+//! Turns the bytes of a camera's buffer into a gray picture.
 
 use std::io::Cursor;
 
@@ -8,26 +8,27 @@ use xray_triage_core::image_file;
 
 use super::huffman;
 
-/// The pixel formats that are understood, best first: of equal frames the smallest on the bus.
+/// The pixel formats that are understood, best first: the one that takes the least of the bus for the same frame.
 pub const FORMATS: [&[u8; 4]; 4] = [b"MJPG", b"YUYV", b"GREY", b"NV12"];
 
-/// Largest side of a JPEG's coding unit (ITU-T T.81, A.2), pixels: a camera's JPEG may be a part of one larger than the
-/// frame that was agreed on, such as 1088 lines for 1080.
+/// Largest side of a JPEG's coding unit (ITU-T T.81, A.2), pixels. The JPEG of a camera may be larger than the agreed frame
+/// by a part of a unit, such as 1088 lines for 1080.
 const JPEG_UNIT: u32 = 16;
 
 /// What the bytes of a buffer are.
 pub struct Layout {
-    /// One of [`FORMATS`].
+    /// The pixel format, one of [`FORMATS`].
     pub format: [u8; 4],
-    /// Pixels.
+    /// Width, pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height, pixels.
     pub height: u32,
-    /// Distance of two lines, bytes. Less than a line: the lines follow each other. Of no meaning for MJPG.
+    /// Distance from one line of pixels to the next, bytes. If it is less than a line, the lines follow each other without
+    /// a gap. It has no meaning for MJPG.
     pub stride: usize,
 }
 
-/// Turns buffers into gray pictures; keeps its memory between them.
+/// Turns buffers into gray pictures. It keeps its memory from one picture to the next.
 #[derive(Default)]
 pub struct GrayReader {
     jpeg: Vec<u8>,
@@ -38,8 +39,8 @@ impl GrayReader {
     /// Puts the gray picture in a buffer into `gray`.
     ///
     /// GREY and NV12 (its first plane) have one byte of brightness a pixel; YUYV has brightness in every other byte
-    /// (V4L2 specification, "Image Formats"). `None`, and anything in `gray`, for another format, a buffer that is too
-    /// short, or a JPEG that is cut off, larger than agreed on, or does not decode.
+    /// (V4L2 specification, "Image Formats"). Returns `None`, with an undefined `gray`, for another format, a buffer that is
+    /// too short, or a JPEG that is cut off, larger than agreed, or does not decode.
     pub fn read(&mut self, bytes: &[u8], layout: &Layout, gray: &mut GrayImage) -> Option<()> {
         match &layout.format {
             b"MJPG" => self.read_jpeg(bytes, layout, gray),
@@ -50,7 +51,7 @@ impl GrayReader {
     }
 
     fn read_jpeg(&mut self, bytes: &[u8], layout: &Layout, gray: &mut GrayImage) -> Option<()> {
-        // The decoder fills what is missing with gray.
+        // The decoder would fill missing parts with gray.
         if !image_file::jpeg_is_whole(bytes) {
             return None;
         }
@@ -84,7 +85,7 @@ fn luma([red, green, blue]: [u8; 3]) -> u8 {
     ((2126 * u32::from(red) + 7152 * u32::from(green) + 722 * u32::from(blue) + 5000) / 10_000) as u8
 }
 
-/// Reads lines in which every `step`-th byte, from the first one on, is brightness.
+/// Reads lines in which every `step`-th byte is brightness, beginning with the first byte.
 fn read_lines(bytes: &[u8], step: usize, layout: &Layout, gray: &mut GrayImage) -> Option<()> {
     let line = layout.width as usize * step;
     let stride = layout.stride.max(line);

@@ -1,4 +1,4 @@
-//! A camera without a camera: pictures in turn.
+//! A simulated camera that shows pictures in turn.
 
 use std::path::PathBuf;
 
@@ -7,17 +7,17 @@ use xray_triage_core::image_file;
 
 use super::{Camera, CameraError};
 
-/// A camera that shows one picture until that was captured, then the next one, over and over. With one picture it is a
-/// camera over a film that nobody moves.
+/// A camera that shows one picture until it was captured, and then the next one, over and over.
 ///
-/// Each grab reads the file again: what is replaced is seen, and what vanished or is not readable is a camera's error.
+/// Each grab reads the file again: a file that was replaced shows its new picture, and one that vanished or cannot be read
+/// is an error.
 pub struct SimulatedCamera {
     pictures: Vec<PathBuf>,
     shown: usize,
 }
 
 impl SimulatedCamera {
-    /// `None` without pictures.
+    /// A camera that shows these pictures. `None` if there are none.
     pub fn new(pictures: Vec<PathBuf>) -> Option<SimulatedCamera> {
         (!pictures.is_empty()).then_some(SimulatedCamera { pictures, shown: 0 })
     }

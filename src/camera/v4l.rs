@@ -1,6 +1,5 @@
 //! A camera of the Linux kernel (V4L2), through the `v4l` crate.
 
-use std::borrow::Cow;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -23,29 +22,30 @@ use v4l::video::Capture as _;
 use v4l::{Control, Format, FourCC};
 use xray_triage_core::image_file::MAX_PIXELS;
 
-use super::CameraConfig;
+use super::error::{CameraError, DeviceProblem};
 use super::pixels::{FORMATS, GrayReader, Layout};
-use super::{Camera, CameraError};
+use super::{Camera, CameraConfig};
 
-/// Frames thrown away after opening while exposure and white balance settle: at most so many, and for at most
-/// [`SETTLING`] after the first one.
+/// Most frames that are thrown away after opening, while exposure and white balance settle.
 const SETTLING_FRAMES: usize = 10;
+/// How long frames are thrown away at most, counted from the first one.
 const SETTLING: Duration = Duration::from_secs(1);
-/// Bounds of the timeout, seconds.
+/// Shortest and longest timeout, seconds.
 const TIMEOUT: (f64, f64) = (0.1, 60.0);
-/// Buffers asked of the driver: one is being read, the others keep the camera busy.
+/// How many buffers the driver is asked for: one is being read, and the others keep the camera busy.
 const BUFFERS: u32 = 4;
-/// Pixel formats of a device that a message names: the kernel's virtual camera has sixty.
+/// How many pixel formats of a device a message names at most: the kernel's virtual camera has sixty.
 const NAMED: usize = FORMATS.len();
-/// What is said where the `v4l` crate panics: over what it does not know, such as a new colour space or a card's name that
-/// is cut off within a character.
-const NOT_UNDERSTOOD: Unusable =
-    Unusable { what: Cow::Borrowed("answers what this program does not understand"), what_to_do: "Use another camera" };
 /// `POLLIN` of poll(2).
 const READABLE: i16 = 1;
 
-/// A single-planar V4L2 capture device. Its stream stays open between grabs; any error closes it, and the next grab
-/// opens it again, so that a camera may be unplugged at any time.
+/// A single-planar V4L2 capture device.
+///
+/// Its stream stays open between grabs. Any error closes the stream, and the next grab opens it again, so that a camera may
+/// be unplugged at any time.
+///
+/// The `v4l` crate panics over answers that it does not know, such as a new colour space or a card's name that is cut off
+/// within a character. Such a panic is [`DeviceProblem::NotUnderstood`].
 pub struct V4lCamera {
     config: CameraConfig,
     timeout: Duration,
@@ -54,7 +54,7 @@ pub struct V4lCamera {
 }
 
 impl V4lCamera {
-    /// Opens nothing yet.
+    /// The camera of the settings. Nothing is opened yet.
     pub fn new(config: &CameraConfig) -> V4lCamera {
         let (shortest, longest) = TIMEOUT;
         let seconds = if config.timeout_s.is_nan() { shortest } else { config.timeout_s.clamp(shortest, longest) };
@@ -66,7 +66,8 @@ impl V4lCamera {
         }
     }
 
-    fn grab_newest(&mut self, frame: &mut GrayImage) -> Result<(), Fault> {
+    /// Waits for the newest frame, and skips damaged ones.
+    fn grab_newest(&mut self, frame: &mut GrayImage) -> Result<(), Stop> {
         let fresh = self.streaming.is_none();
         let streaming = match &mut self.streaming {
             Some(streaming) => streaming,
@@ -91,10 +92,10 @@ impl V4lCamera {
             debug!("camera {}: frame {} is damaged", self.config.device, filled.sequence);
             damaged = true;
         }
-        Err(Fault::Camera("sends damaged frames only. Check its cable, and try another USB port".into()))
+        Err(DeviceProblem::Damaged.into())
     }
 
-    /// Gives every frame as the camera sends it, damaged or not, to `keep`, until that returns false or `duration` has
+    /// Gives every frame to `keep` as the camera sends it, damaged or not, until `keep` returns false or `duration` has
     /// passed.
     ///
     /// # Errors
@@ -121,27 +122,28 @@ impl V4lCamera {
         })
     }
 
-    /// Works with the device, anew after a signal; any error closes it.
-    fn attempt(&mut self, mut work: impl FnMut(&mut V4lCamera) -> Result<(), Fault>) -> Result<(), CameraError> {
+    /// Works with the device, and begins anew after a signal. Any error closes the device.
+    fn attempt(&mut self, mut work: impl FnMut(&mut V4lCamera) -> Result<(), Stop>) -> Result<(), CameraError> {
         loop {
-            let done = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| Err(NOT_UNDERSTOOD.into()));
-            let Err(fault) = done else { return Ok(()) };
+            let done = catch_unwind(AssertUnwindSafe(|| work(self)))
+                .unwrap_or_else(|_| Err(DeviceProblem::NotUnderstood.into()));
+            let Err(stop) = done else { return Ok(()) };
             self.close();
-            match fault {
-                Fault::Camera(reason) => {
-                    return Err(CameraError::Device { device: self.config.device.clone(), reason });
+            match stop {
+                Stop::Problem(problem) => {
+                    return Err(CameraError::Device { device: self.config.device.clone(), problem });
                 }
-                // No fault of the camera; but the crate cannot take up a wait again, only begin anew.
-                Fault::Interrupted => debug!("camera {}: interrupted by a signal", self.config.device),
+                // This is no problem of the camera, but the crate cannot resume a wait: it has to begin anew.
+                Stop::Interrupted => debug!("camera {}: interrupted by a signal", self.config.device),
             }
         }
     }
 
-    /// Ends the stream, whatever state the device is in.
+    /// Ends the stream, in whatever state the device is.
     fn close(&mut self) {
         let Some(Streaming { mut stream, .. }) = self.streaming.take() else { return };
-        // Dropping a stream that cannot be stopped panics, unless the device was unplugged; and while it unwinds, the
-        // buffers, which cannot be freed either, panic again, which ends the program.
+        // Dropping a stream that cannot be stopped panics, unless the device was unplugged. While that panic unwinds, the
+        // buffers, which cannot be freed either, panic again, which would end the program.
         match stream.0.stop() {
             Err(error) if error.raw_os_error() != Some(Errno::NODEV.raw_os_error()) => {
                 error!("camera {}: cannot be stopped: {error}. Unplug it if it stays busy", self.config.device);
@@ -179,34 +181,41 @@ impl Drop for V4lCamera {
     }
 }
 
-/// Why there is no frame.
+/// What ends a wait for frames.
 #[derive(Debug)]
-enum Fault {
-    /// What is wrong with the camera and what to do.
-    Camera(String),
+enum Stop {
+    /// Something is wrong with the camera.
+    Problem(DeviceProblem),
     /// A signal came while a frame was awaited.
     Interrupted,
 }
 
-/// An error while frames are awaited.
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Fault {
-        Fault::Camera(match error.kind() {
-            ErrorKind::Interrupted => return Fault::Interrupted,
-            ErrorKind::TimedOut => "sends no frame in time. Check its cable, and try another USB port".into(),
-            _ if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => "was unplugged. Plug it in again".into(),
-            _ => format!("sends no frame: {error}. Check its cable"),
+impl From<DeviceProblem> for Stop {
+    fn from(problem: DeviceProblem) -> Stop {
+        Stop::Problem(problem)
+    }
+}
+
+/// An error while a frame is awaited.
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Problem(match error.kind() {
+            ErrorKind::Interrupted => return Stop::Interrupted,
+            ErrorKind::TimedOut => DeviceProblem::Timeout,
+            _ if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => DeviceProblem::Disconnected,
+            _ => DeviceProblem::Read(error),
         })
     }
 }
 
+/// An open stream, and what its frames are.
 struct Streaming {
     stream: Buffers,
     layout: Layout,
 }
 
 impl Streaming {
-    /// Whether the device is gone. Costs a system call and touches no frame.
+    /// Whether the device is gone. This costs a system call and touches no frame.
     fn is_unplugged(&self) -> bool {
         let handle = self.stream.0.handle();
         // SAFETY: the handle, which lives longer, keeps the descriptor open.
@@ -214,7 +223,7 @@ impl Streaming {
         hung_up(device)
     }
 
-    /// Throws away the first frames.
+    /// Throws away the first frames, while exposure and white balance settle.
     fn settle(&mut self, timeout: Duration) -> io::Result<()> {
         self.stream.next_before(Instant::now() + timeout)?;
         let end = Instant::now() + SETTLING;
@@ -227,8 +236,8 @@ impl Streaming {
         Ok(())
     }
 
-    /// Throws away the frames that lie ready. A camera fills its buffers once and then waits for free ones: what lies
-    /// there may be as old as the latest grab.
+    /// Throws away the frames that are waiting. A camera fills its buffers once and then waits for free ones, so a waiting
+    /// frame may be as old as the latest grab.
     fn discard_waiting(&mut self, deadline: Instant) -> io::Result<()> {
         while Instant::now() < deadline && self.stream.0.handle().poll(READABLE, 0)? > 0 {
             self.stream.next_before(deadline)?;
@@ -237,7 +246,7 @@ impl Streaming {
     }
 }
 
-/// Whether the kernel says that there is nothing behind a descriptor any more.
+/// Whether the kernel says that a descriptor has no device behind it any more.
 fn hung_up(device: BorrowedFd) -> bool {
     let mut device = [PollFd::from_borrowed_fd(device, PollFlags::empty())];
     poll(&mut device, Some(&Timespec::default())).is_ok() && device[0].revents().contains(PollFlags::HUP)
@@ -247,48 +256,40 @@ fn hung_up(device: BorrowedFd) -> bool {
 struct Buffers(MmapStream<'static>);
 
 impl Buffers {
-    /// The next frame. After an error the stream is of no more use: the buffer read before is queued already, and would
-    /// be queued again.
+    /// Waits for the next frame. After an error the stream cannot be used any more: the buffer that was read before is
+    /// queued already, and would be queued again.
     fn next_before(&mut self, deadline: Instant) -> io::Result<(&[u8], &buffer::Metadata)> {
         self.0.set_timeout(deadline.saturating_duration_since(Instant::now()));
         self.0.next()
     }
 }
 
-/// What a frame fills of its buffer: a compressed one only the front.
+/// The part of a buffer that its frame fills: a compressed frame fills only the front.
 fn front<'a>(buffer: &'a [u8], filled: &buffer::Metadata) -> &'a [u8] {
     buffer.get(..filled.bytesused as usize).unwrap_or(buffer)
 }
 
 /// Opens the device in the format and size nearest to what is wanted, adjusts it, and maps its buffers.
-fn open(config: &CameraConfig) -> Result<Streaming, Fault> {
+fn open(config: &CameraConfig) -> Result<Streaming, DeviceProblem> {
     let name = &config.device;
     let path = if name.starts_with('/') { PathBuf::from(name) } else { node_of_card(name)? };
-    let device = Device::with_path(&path).map_err(|error| {
-        Fault::Camera(match error.kind() {
-            ErrorKind::NotFound => "is not there. Plug it in, or name another device in the settings".into(),
-            ErrorKind::PermissionDenied => format!("cannot be opened: {error}. The user needs the group video"),
-            _ => format!("cannot be opened: {error}. Plug it in again, or name another device in the settings"),
-        })
-    })?;
+    let device = Device::with_path(&path).map_err(DeviceProblem::from_open)?;
     let offer = negotiate(&device, config)?;
     let (format, (width, height)) = offer.taken;
-    let format = device.set_format(&Format::new(width, height, FourCC::new(&format))).map_err(|error| {
-        Fault::Camera(match Errno::from_io_error(&error) {
-            Some(Errno::BUSY) => "is used by another program. Close that".into(),
-            _ => format!("refuses its own format: {error}. Plug it in again, or use another camera"),
-        })
-    })?;
+    let format =
+        device.set_format(&Format::new(width, height, FourCC::new(&format))).map_err(
+            |error| match Errno::from_io_error(&error) {
+                Some(Errno::BUSY) => DeviceProblem::Busy,
+                _ => DeviceProblem::RefusesFormat(error),
+            },
+        )?;
     if !FORMATS.contains(&&format.fourcc.repr) || !fits(format.width, format.height) {
         let Format { fourcc, width, height, .. } = format;
-        return Err(Fault::Camera(format!(
-            "insists on {fourcc} at {width} x {height}, which is not supported. Use another camera"
-        )));
+        return Err(DeviceProblem::ForcesFormat { format: fourcc.to_string(), width, height });
     }
     adjust(&device, config);
     info!("camera {name} ({}): {} at {} x {}", path.display(), format.fourcc, format.width, format.height);
-    let stream = MmapStream::with_buffers(&device, Type::VideoCapture, BUFFERS)
-        .map_err(|error| Fault::Camera(format!("gives no buffers: {error}. Close other programs that use it")))?;
+    let stream = MmapStream::with_buffers(&device, Type::VideoCapture, BUFFERS).map_err(DeviceProblem::Buffers)?;
     let layout = Layout {
         format: format.fourcc.repr,
         width: format.width,
@@ -298,8 +299,8 @@ fn open(config: &CameraConfig) -> Result<Streaming, Fault> {
     Ok(Streaming { stream: Buffers(stream), layout })
 }
 
-/// The capture device of the card that has this name.
-fn node_of_card(name: &str) -> Result<PathBuf, Fault> {
+/// The node of the card of this name that takes pictures.
+fn node_of_card(name: &str) -> Result<PathBuf, DeviceProblem> {
     let mut nodes = fs::read_dir("/dev")
         .into_iter()
         .flatten()
@@ -319,18 +320,16 @@ fn node_of_card(name: &str) -> Result<PathBuf, Fault> {
         }
         others.push(card);
     }
-    let others = if others.is_empty() { "there is no camera at all".into() } else { others.join(", ") };
-    Err(Fault::Camera(format!(
-        "is not there: no card has this name (there are: {others}). Plug it in, or name another one"
-    )))
+    Err(DeviceProblem::NoSuchCard { others })
 }
 
-/// Whether a node takes pictures, one plane each, so that [`open`] would look at it.
+/// Whether a node takes single-planar pictures, so that [`open`] would look at it.
 pub fn captures(node: &Path) -> bool {
     capturing_card(node).is_some()
 }
 
-/// The card's name of a node that [`captures`]. A node whose answer is [`NOT_UNDERSTOOD`] is passed over as another is.
+/// The name of the card behind a node that takes pictures. `None` for any other node, and for one whose answer the `v4l` crate
+/// does not understand.
 fn capturing_card(node: &Path) -> Option<String> {
     let asked = || Device::with_path(node).and_then(|device| device.query_caps());
     let abilities = catch_unwind(asked).ok()?.ok()?;
@@ -340,29 +339,26 @@ fn capturing_card(node: &Path) -> Option<String> {
 /// What a device offers.
 #[derive(Debug)]
 pub struct Offer {
-    /// The pixel formats that it has, in words.
+    /// The pixel formats of the device, in words.
     pub formats: String,
     /// The format, one of [`FORMATS`], and the size in pixels that are asked for.
     pub taken: ([u8; 4], (u32, u32)),
 }
 
-/// What [`open`] would take of a node. Nothing is set: it may be in use.
+/// What a node offers and what [`open`] would take of it. Nothing is set, since the device may be in use.
 ///
 /// # Errors
 /// The node cannot be opened, or has nothing that can be used.
-pub fn offer(node: &Path, config: &CameraConfig) -> Result<Offer, Unusable> {
+pub fn offer(node: &Path, config: &CameraConfig) -> Result<Offer, DeviceProblem> {
     let asked = || {
-        let device = Device::with_path(node).map_err(|error| Unusable {
-            what: format!("cannot be opened: {error}").into(),
-            what_to_do: "Plug it in again, or name another device in camera.device",
-        })?;
+        let device = Device::with_path(node).map_err(DeviceProblem::from_open)?;
         negotiate(&device, config)
     };
-    catch_unwind(asked).unwrap_or(Err(NOT_UNDERSTOOD))
+    catch_unwind(asked).unwrap_or(Err(DeviceProblem::NotUnderstood))
 }
 
-/// What a device offers, and the format and size of it that come nearest to what is wanted.
-fn negotiate(device: &Device, config: &CameraConfig) -> Result<Offer, Unusable> {
+/// What a device offers, and the format and size of the offer that come nearest to what is wanted.
+fn negotiate(device: &Device, config: &CameraConfig) -> Result<Offer, DeviceProblem> {
     let offered: Vec<FourCC> =
         device.enum_formats().unwrap_or_default().into_iter().map(|format| format.fourcc).collect();
     match nearest_format(device, &offered, config) {
@@ -374,8 +370,8 @@ fn negotiate(device: &Device, config: &CameraConfig) -> Result<Offer, Unusable> 
     }
 }
 
-/// The formats that a device offers, those that are understood first; of many the first few, and how many there are
-/// beside them.
+/// The formats that a device offers, in words: those that are understood first. Of many formats only the first few are
+/// named, and the others counted.
 fn in_words(offered: &[FourCC]) -> String {
     let mut formats = offered.to_vec();
     formats.sort_by_key(|format| !FORMATS.contains(&&format.repr));
@@ -387,20 +383,20 @@ fn in_words(offered: &[FourCC]) -> String {
     }
 }
 
-/// The format and size offered that come nearest to the wanted size; of equally near ones the first in [`FORMATS`].
-/// `None` without a known format, or the wanted one, in a size that is not too large.
+/// The offered format and size that come nearest to the wanted size, and of equally near ones the first in [`FORMATS`].
+/// `None` if no format that may be taken comes in a size that [`fits`].
 fn nearest_format(device: &Device, offered: &[FourCC], config: &CameraConfig) -> Option<([u8; 4], (u32, u32))> {
     let wanted = (config.width, config.height);
     let known = usable_formats(offered, config.format.as_deref());
     let sizes = known.filter_map(|format| match device.enum_framesizes(FourCC::new(format)) {
         Ok(sizes) => Some((*format, nearest_size(sizes.into_iter().map(|offer| offer.size), wanted)?)),
-        // The driver does not say; it changes what it cannot do.
+        // The driver does not list its sizes. It will change a size that it cannot do.
         Err(_) => Some((*format, wanted)),
     });
     sizes.min_by_key(|(_, size)| distance(*size, wanted))
 }
 
-/// The formats offered that may be taken, best first.
+/// The offered formats that may be taken, best first: the wanted one, or all that are understood.
 fn usable_formats(offered: &[FourCC], wanted: Option<&str>) -> impl Iterator<Item = &'static [u8; 4]> {
     FORMATS.into_iter().filter(move |known| {
         wanted.is_none_or(|wanted| wanted.as_bytes() == *known) && offered.iter().any(|format| &format.repr == *known)
@@ -432,56 +428,32 @@ fn fits(width: u32, height: u32) -> bool {
     (1..=MAX_PIXELS).contains(&(u64::from(width) * u64::from(height)))
 }
 
-/// Why a device cannot be used.
-#[derive(Debug)]
-pub struct Unusable {
-    /// What is wrong.
-    pub what: Cow<'static, str>,
-    /// What to do.
-    pub what_to_do: &'static str,
-}
-
-impl From<Unusable> for Fault {
-    fn from(Unusable { what, what_to_do }: Unusable) -> Fault {
-        Fault::Camera(format!("{what}. {what_to_do}"))
-    }
-}
-
-/// Why a device of these abilities, which offers these formats, has none that can be used, or not the wanted one.
-fn why_unusable(abilities: Flags, offered: &[FourCC], wanted: Option<&str>) -> Unusable {
+/// Why a device with these abilities, which offers these formats, has none that can be used, or not the wanted one.
+fn why_unusable(abilities: Flags, offered: &[FourCC], wanted: Option<&str>) -> DeviceProblem {
     if abilities.contains(Flags::VIDEO_CAPTURE) {
-        let formats = in_words(offered);
-        let (none, what_to_do) = match wanted {
-            Some(wanted) => (format!("no {wanted}"), "Leave camera.format out, or use another camera"),
-            None => ("none of MJPG, YUYV, GREY, NV12".into(), "Use another camera"),
-        };
-        Unusable { what: format!("offers {none} in a size that fits, but {formats}").into(), what_to_do }
+        DeviceProblem::Formats { wanted: wanted.map(str::to_string), offered: in_words(offered) }
     } else if abilities.intersects(Flags::VIDEO_CAPTURE_MPLANE | Flags::VIDEO_M2M_MPLANE) {
-        Unusable {
-            what: "offers multi-planar capture only, which is not supported".into(),
-            what_to_do: "Use a USB camera, or this one through libcamera's V4L2 compatibility layer",
-        }
+        DeviceProblem::MultiPlanar
     } else {
-        Unusable {
-            what: "takes no pictures: a camera can have several devices".into(),
-            what_to_do: "Name another one in the settings, such as the one under /dev/v4l/by-id that ends in index0",
-        }
+        DeviceProblem::NotACamera
     }
 }
 
 /// A quantity that a camera chooses itself unless told not to.
 struct Adjustment {
     name: &'static str,
-    /// Control that switches between automatic and manual, and its values for the two.
+    /// The control that switches between automatic and manual.
     switch: u32,
+    /// The switch's value for automatic.
     automatic: i64,
+    /// The switch's value for manual.
     manual: i64,
-    /// Control that has the manual value.
+    /// The control that has the manual value.
     value: u32,
 }
 
-/// Control numbers and values of `linux/v4l2-controls.h`. Automatic exposure is "aperture priority", the one that USB
-/// cameras have: they cannot change their aperture.
+// Control numbers and values are those of `linux/v4l2-controls.h`.
+/// Automatic exposure is "aperture priority", the kind that USB cameras have: they cannot change their aperture.
 const EXPOSURE: Adjustment =
     Adjustment { name: "exposure", switch: 0x009a_0901, automatic: 3, manual: 1, value: 0x009a_0902 };
 const WHITE_BALANCE: Adjustment =
@@ -490,14 +462,14 @@ const FOCUS: Adjustment =
     Adjustment { name: "focus", switch: 0x009a_090c, automatic: 1, manual: 0, value: 0x009a_090a };
 
 impl Adjustment {
-    /// The control's numbers and their new values: the switch's, and the value's where one is fixed.
+    /// The controls to set, each with its new value: the switch, and the manual value where one is fixed.
     fn choice(&self, fixed: Option<u32>) -> ((u32, i64), Option<(u32, i64)>) {
         let switch_to = if fixed.is_some() { self.manual } else { self.automatic };
         ((self.switch, switch_to), fixed.map(|fixed| (self.value, fixed.into())))
     }
 }
 
-/// Sets what the settings fix, and leaves the rest to the camera. What the camera lacks is logged.
+/// Sets what the settings fix, and leaves the rest to the camera. A control that the camera lacks is logged.
 fn adjust(device: &Device, config: &CameraConfig) {
     let wanted = [(EXPOSURE, config.exposure), (WHITE_BALANCE, config.white_balance), (FOCUS, config.focus)];
     for (adjustment, fixed) in wanted {
@@ -563,8 +535,7 @@ mod tests {
     fn a_device_that_cannot_be_used_says_why() {
         let why_not = |abilities, formats: &[&[u8; 4]], wanted| {
             let offered: Vec<FourCC> = formats.iter().copied().map(FourCC::new).collect();
-            let Fault::Camera(reason) = why_unusable(abilities, &offered, wanted).into() else { panic!("no fault") };
-            reason
+            why_unusable(abilities, &offered, wanted).to_string()
         };
         let why = |abilities, formats| why_not(abilities, formats, None);
         let planes = "offers multi-planar capture only, which is not supported. Use a USB camera";
@@ -588,8 +559,8 @@ mod tests {
         assert_eq!(in_words(&offered), "NV12, YUYV, XR2A, XR2B and 24 more");
         assert_eq!(in_words(&others), "XR2A, XR2B, XR2C, XR2D and 22 more");
         assert_eq!(in_words(&others[..NAMED]), "XR2A, XR2B, XR2C, XR2D");
-        let reason = why_unusable(Flags::VIDEO_CAPTURE, &offered, Some("MJPG")).what;
-        assert_eq!(reason, "offers no MJPG in a size that fits, but NV12, YUYV, XR2A, XR2B and 24 more");
+        let problem = why_unusable(Flags::VIDEO_CAPTURE, &offered, Some("MJPG"));
+        assert_eq!(problem.what(), "offers no MJPG in a size that fits, but NV12, YUYV, XR2A, XR2B and 24 more");
     }
 
     #[test]
@@ -605,17 +576,18 @@ mod tests {
     fn what_a_device_offers_is_asked_without_panics() {
         for node in ["/dev/null", "/dev/no-such-camera", "/dev/\0video0"] {
             assert!(!captures(Path::new(node)));
-            let unusable = offer(Path::new(node), &CameraConfig::default()).unwrap_err();
-            assert!(!unusable.what.is_empty() && !unusable.what_to_do.is_empty(), "{node}: {unusable:?}");
+            let problem = offer(Path::new(node), &CameraConfig::default()).unwrap_err();
+            assert!(!problem.what().is_empty() && !problem.what_to_do().is_empty(), "{node}: {problem:?}");
         }
     }
 
     #[test]
-    fn a_signal_is_no_fault_of_the_camera() {
-        assert!(matches!(Fault::from(io::Error::from(Errno::INTR)), Fault::Interrupted));
-        assert!(
-            matches!(Fault::from(io::Error::from(Errno::NODEV)), Fault::Camera(reason) if reason.contains("unplugged"))
-        );
+    fn a_signal_is_no_problem_of_the_camera() {
+        let stop = |errno: Errno| Stop::from(io::Error::from(errno));
+        assert!(matches!(stop(Errno::INTR), Stop::Interrupted));
+        assert!(matches!(stop(Errno::NODEV), Stop::Problem(DeviceProblem::Disconnected)));
+        assert!(matches!(stop(Errno::TIMEDOUT), Stop::Problem(DeviceProblem::Timeout)));
+        assert!(matches!(stop(Errno::IO), Stop::Problem(DeviceProblem::Read(_))));
     }
 
     /// A pipe stands in for the device: an unplugged one hangs up as a pipe does whose other end is closed.
@@ -628,7 +600,7 @@ mod tests {
     }
 
     #[test]
-    fn devices_that_are_no_cameras_are_faults_and_never_panics() {
+    fn a_device_that_is_no_camera_is_an_error_and_never_a_panic() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "no device").unwrap();

@@ -28,7 +28,7 @@ pub struct RecordArgs {
 /// Records, and prints how many frames there were.
 pub fn run(args: &RecordArgs, out: &mut impl Write) -> Result<ExitCode, Failure> {
     let config = Config::load(args.config.as_deref())?;
-    let frames = camera::record(&config.camera, &args.folder, Duration::from_secs(args.seconds))?;
+    let frames = camera::make_recording(&config.camera, &args.folder, Duration::from_secs(args.seconds))?;
     writeln!(out, "{}: {frames} frames", args.folder.display()).map_err(Failure::Stdout)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::appliance::Hardware;
-use crate::camera::{self, Camera, RecordedCamera, SimulatedCamera};
+use crate::camera::{self, Camera, PlaybackCamera, SimulatedCamera};
 use crate::display::SimulatedDisplay;
 use crate::gpio;
 
@@ -66,7 +66,7 @@ impl Simulation {
 /// A camera that shows a picture, a folder's pictures or a recording.
 fn looking_at(path: &Path) -> Result<Box<dyn Camera>, Failure> {
     if camera::is_recording(path) {
-        return Ok(Box::new(RecordedCamera::open(path)?));
+        return Ok(Box::new(PlaybackCamera::open(path)?));
     }
     let pictures = if path.is_file() {
         vec![path.into()]

@@ -1,5 +1,5 @@
-//! A display of the kernel's Direct Rendering Manager, through a *dumb buffer*: memory that every card offers without
-//! its own driver.
+//! A display of the kernel's Direct Rendering Manager (DRM), through a *dumb buffer*: memory that a card shows as it is, for
+//! which the program needs to know nothing of the card.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,12 +13,12 @@ use drm::{Device, DriverCapability};
 use image::RgbImage;
 
 use super::layout::Layout;
-use super::{Display, DisplayError};
+use super::{Display, DisplayError, DisplayProblem};
 
-/// The largest screen, pixels: a larger mode is taken only if there is no other.
+/// Width and height of the largest screen, pixels. A larger mode is taken only if there is no other.
 const LARGEST: (u16, u16) = (1920, 1080);
 
-/// The DRM cards there are, by name.
+/// The DRM cards of this machine, sorted by name.
 pub fn cards() -> Vec<PathBuf> {
     let entries = fs::read_dir("/dev/dri").into_iter().flatten().flatten();
     let mut cards: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_card(path)).collect();
@@ -56,36 +56,30 @@ pub struct DrmDisplay {
 }
 
 impl DrmDisplay {
-    /// Takes the display over: nobody else may show anything on the card meanwhile.
+    /// Takes the display over: meanwhile no other program may show anything on the card.
     ///
     /// # Errors
-    /// There is no such card, it is in use, or no display is connected.
+    /// There is no such card, it is in use, or no display is connected to it.
     pub fn open(path: &Path) -> Result<DrmDisplay, DisplayError> {
-        let failed = |reason: String, what_to_do: &str| DisplayError {
-            path: path.into(),
-            reason: format!("{reason}. {what_to_do}"),
-        };
-        let device = OpenOptions::new().read(true).write(true).open(path).map_err(|error| {
-            failed(error.to_string(), "Connect a display, or name another one, or none, as display.device")
-        })?;
+        Self::take_over(path).map_err(|problem| problem.of(path))
+    }
+
+    fn take_over(path: &Path) -> Result<DrmDisplay, DisplayProblem> {
+        let device = OpenOptions::new().read(true).write(true).open(path).map_err(DisplayProblem::from_open)?;
         let card = Card(device);
         if !card.get_driver_capability(DriverCapability::DumbBuffer).is_ok_and(|value| value > 0) {
-            return Err(failed("this card shows nothing by itself".into(), "Name another one as display.device"));
+            return Err(DisplayProblem::NoDumbBuffers);
         }
-        let (connector, crtc) = connected(&card)
-            .map_err(|error| failed(error.to_string(), "Check the display driver"))?
-            .ok_or_else(|| failed("no display is connected".into(), "Connect one, or check its cable and power"))?;
-        let mode = preferred(connector.modes())
-            .ok_or_else(|| failed("the display has no mode".into(), "Check its cable, or connect another one"))?;
+        let (connector, crtc) =
+            connected(&card).map_err(DisplayProblem::Driver)?.ok_or(DisplayProblem::NotConnected)?;
+        let mode = preferred(connector.modes()).ok_or(DisplayProblem::NoMode)?;
         let shown = Self::show_on(&card, connector.handle(), crtc, mode);
-        let (buffer, framebuffer) = shown.map_err(|error| {
-            failed(error.to_string(), "Stop what else uses the display, such as a desktop, and check permissions")
-        })?;
-        let layout = Layout::xrgb8888(buffer.size(), buffer.pitch() as usize)
-            .ok_or_else(|| failed("the card gave too small a buffer".into(), "Check the display driver"))?;
+        let (buffer, framebuffer) = shown.map_err(DisplayProblem::Busy)?;
+        let layout = Layout::xrgb8888(buffer.size(), buffer.pitch() as usize).ok_or(DisplayProblem::SmallBuffer)?;
         Ok(DrmDisplay { path: path.into(), card, connector: connector.handle(), crtc, buffer, framebuffer, layout })
     }
 
+    /// Shows a new, empty buffer on a display.
     fn show_on(
         card: &Card,
         connector: connector::Handle,
@@ -100,7 +94,7 @@ impl DrmDisplay {
     }
 }
 
-/// The first connected display, and what can feed it: what does so already, else the first that could.
+/// The first connected display, and the CRTC for it: the one that feeds it already, else the first that could.
 fn connected(card: &Card) -> io::Result<Option<(connector::Info, crtc::Handle)>> {
     let resources = card.resource_handles()?;
     for &handle in resources.connectors() {
@@ -120,7 +114,8 @@ fn connected(card: &Card) -> io::Result<Option<(connector::Info, crtc::Handle)>>
     Ok(None)
 }
 
-/// The mode the display prefers if it is not too large; else the largest that is not; else the first.
+/// The mode that the display prefers if it is not larger than [`LARGEST`]; else the largest mode that is not; else the
+/// first mode.
 fn preferred(modes: &[Mode]) -> Option<Mode> {
     let fitting = |mode: &&Mode| mode.size().0 <= LARGEST.0 && mode.size().1 <= LARGEST.1;
     let preferred = modes.iter().filter(fitting).find(|mode| mode.mode_type().contains(ModeTypeFlags::PREFERRED));
@@ -134,15 +129,12 @@ impl Display for DrmDisplay {
     }
 
     fn show(&mut self, screen: &RgbImage) -> Result<(), DisplayError> {
-        let failed = |error: io::Error| DisplayError {
-            path: self.path.clone(),
-            reason: format!("{error}. Check that it is still connected"),
-        };
+        let failed = |error: io::Error| DisplayProblem::Show(error).of(&self.path);
         let mut memory = self.card.map_dumb_buffer(&mut self.buffer).map_err(failed)?;
         self.layout.pack(screen, &mut memory);
         drop(memory);
-        // Cards that copy the buffer, such as virtual ones and displays on USB or SPI, do so now; others know no such
-        // request and show the memory itself.
+        // Cards that copy the buffer, such as virtual cards and displays on USB or SPI, copy it at this request. Other cards
+        // do not know the request: they show the memory itself.
         let (width, height) = (self.layout.width as u16, self.layout.height as u16);
         match self.card.dirty_framebuffer(self.framebuffer, &[ClipRect::new(0, 0, width, height)]) {
             Err(error) if error.raw_os_error() != Some(rustix::io::Errno::NOSYS.raw_os_error()) => Err(failed(error)),
@@ -151,16 +143,16 @@ impl Display for DrmDisplay {
     }
 
     fn check(&mut self) -> Result<bool, DisplayError> {
-        let failed = |reason: String| DisplayError { path: self.path.clone(), reason };
-        let unanswered = |error: io::Error| failed(format!("{error}. Check the display driver"));
-        // Without probing, which would read the display's abilities through its cable: the kernel knows what is plugged in.
+        let failed = |problem: DisplayProblem| problem.of(&self.path);
+        let unanswered = |error: io::Error| failed(DisplayProblem::Driver(error));
+        // The kernel knows what is plugged in. Probing would read the display's abilities through its cable.
         let connector = self.card.get_connector(self.connector, false).map_err(unanswered)?;
         if connector.state() == connector::State::Disconnected {
-            return Err(failed("the display was unplugged. Plug it in again".into()));
+            return Err(failed(DisplayProblem::Disconnected));
         }
         let crtc = self.card.get_crtc(self.crtc).map_err(unanswered)?;
         if crtc.mode().is_none() || crtc.framebuffer() != Some(self.framebuffer) {
-            return Err(failed("something else took the display over. Stop it, such as a desktop".into()));
+            return Err(failed(DisplayProblem::TakenOver));
         }
         Ok(false)
     }
@@ -171,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cards_go_by_their_names() {
+    fn a_card_is_known_by_its_name() {
         assert!(is_card(Path::new("/dev/dri/card0")));
         assert!(is_card(Path::new("/dev/dri/by-path/platform-gpu-card")));
         assert!(!is_card(Path::new("/dev/dri/renderD128")));

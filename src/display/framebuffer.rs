@@ -10,9 +10,9 @@ use rustix::ioctl::{Getter, Opcode, ioctl};
 
 use super::console::SilencedConsole;
 use super::layout::{Field, Layout};
-use super::{Display, DisplayError};
+use super::{Display, DisplayError, DisplayProblem};
 
-// Linux, include/uapi/linux/fb.h. Raw numbers there, too, not made by _IOR.
+// These are the numbers of Linux, include/uapi/linux/fb.h, where they are plain numbers, too, not made by _IOR.
 const FBIOGET_VSCREENINFO: Opcode = 0x4600;
 const FBIOGET_FSCREENINFO: Opcode = 0x4602;
 const FB_TYPE_PACKED_PIXELS: u32 = 0;
@@ -36,8 +36,9 @@ struct Variable {
     height: u32,
     virtual_width: u32,
     virtual_height: u32,
-    /// Of the visible part.
+    /// Left edge of the visible part.
     left: u32,
+    /// Top edge of the visible part.
     top: u32,
     bits_per_pixel: u32,
     grayscale: u32,
@@ -45,7 +46,7 @@ struct Variable {
     green: BitField,
     blue: BitField,
     transparency: BitField,
-    /// Size in millimetres, timing, rotation: of no use here.
+    /// Size in millimetres, timing and rotation, which are not needed.
     rest: [u32; 20],
 }
 
@@ -72,36 +73,37 @@ struct Fixed {
 const _: () = assert!(size_of::<Variable>() == 160);
 const _: () = assert!(size_of::<Fixed>() == if size_of::<usize>() == 8 { 80 } else { 68 });
 
-/// A framebuffer of 16, 24 or 32 bits a pixel, with the colours where the driver says they are.
+/// A framebuffer of 16, 24 or 32 bits a pixel, with the colours where the driver says that they are.
 #[derive(Debug)]
 pub struct Framebuffer {
     path: PathBuf,
     device: File,
     layout: Layout,
-    /// Byte of the first visible pixel.
+    /// Position of the first visible pixel, bytes.
     start: u64,
-    /// The screen as the device has it.
+    /// The newest screen in the device's layout.
     bytes: Vec<u8>,
-    /// Keeps the kernel from drawing over it.
+    /// Keeps the kernel from drawing over the screen.
     _console: Option<SilencedConsole>,
 }
 
 impl Framebuffer {
-    /// Opens a framebuffer for writing, and silences the text console if that is standard input.
+    /// Opens a framebuffer for writing, and silences the text console if standard input is one.
     ///
     /// # Errors
-    /// There is none, it is not writable, or its pixels are not plain RGB.
+    /// There is no such device, it cannot be written, it is not a framebuffer, or its pixels are not plain RGB.
     pub fn open(path: &Path) -> Result<Framebuffer, DisplayError> {
-        let failed = |reason: String| DisplayError {
-            path: path.into(),
-            reason: format!("{reason}. Connect a display, or name another one, or none, as display.device"),
-        };
-        let device = OpenOptions::new().read(true).write(true).open(path).map_err(|error| failed(error.to_string()))?;
+        let failed = |problem: DisplayProblem| problem.of(path);
+        let device = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(|error| failed(DisplayProblem::from_open(error)))?;
         let (variable, fixed) =
-            describe(&device).map_err(|error| failed(format!("it is not a framebuffer: {error}")))?;
+            describe(&device).map_err(|error| failed(DisplayProblem::NotAFramebuffer(error.into())))?;
         let layout = layout(&variable, &fixed).ok_or_else(|| {
-            let Variable { width, height, bits_per_pixel, .. } = variable;
-            failed(format!("{width} x {height} pixels of {bits_per_pixel} bits without plain RGB are not supported"))
+            let Variable { width, height, bits_per_pixel: bits, .. } = variable;
+            failed(DisplayProblem::Pixels { width, height, bits })
         })?;
         let start = u64::from(variable.top) * u64::from(fixed.line_length)
             + u64::from(variable.left) * u64::from(variable.bits_per_pixel / 8);
@@ -119,6 +121,7 @@ impl Framebuffer {
     }
 }
 
+/// Asks the driver for the description of the framebuffer.
 fn describe(device: &File) -> Result<(Variable, Fixed), Errno> {
     // SAFETY: the kernel writes a struct fb_var_screeninfo for the one number and a struct fb_fix_screeninfo for the
     // other, which Variable and Fixed are laid out as.
@@ -130,7 +133,7 @@ fn describe(device: &File) -> Result<(Variable, Fixed), Errno> {
     }
 }
 
-/// `None` unless the pixels are plain RGB.
+/// Where the framebuffer keeps its pixels. `None` unless they are plain RGB.
 fn layout(variable: &Variable, fixed: &Fixed) -> Option<Layout> {
     let plain = fixed.kind == FB_TYPE_PACKED_PIXELS
         && [FB_VISUAL_TRUECOLOR, FB_VISUAL_DIRECTCOLOR].contains(&fixed.visual)
@@ -148,14 +151,11 @@ impl Display for Framebuffer {
 
     fn show(&mut self, screen: &RgbImage) -> Result<(), DisplayError> {
         self.layout.pack(screen, &mut self.bytes);
-        // The last line ends with its last pixel: beyond that the memory may end, if the visible part is not at the left.
+        // The last line is written up to its last pixel only: if the visible part is not at the left, the memory may end there.
         let end = self.bytes.len() - (self.layout.stride - self.layout.line_bytes());
         let written =
             self.device.seek(SeekFrom::Start(self.start)).and_then(|_| self.device.write_all(&self.bytes[..end]));
-        written.map_err(|error| DisplayError {
-            path: self.path.clone(),
-            reason: format!("{error}. Check that it is still connected"),
-        })
+        written.map_err(|error| DisplayProblem::Show(error).of(&self.path))
     }
 }
 
@@ -167,7 +167,7 @@ mod tests {
         BitField { offset, length, msb_right: 0 }
     }
 
-    /// What the Raspberry Pi's driver says of an 800 x 480 display.
+    /// What the Raspberry Pi's driver says about a display of 800 x 480 pixels.
     fn raspberry_pi() -> (Variable, Fixed) {
         let variable = Variable {
             width: 800,
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layout_is_the_drivers_or_there_is_none() {
+    fn the_layout_is_the_one_of_the_driver_or_there_is_none() {
         let (variable, fixed) = raspberry_pi();
         let found = layout(&variable, &fixed).unwrap();
         assert_eq!((found.width, found.height, found.stride), (800, 480, 1600));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_framebuffer_is_refused_with_what_to_do() {
+    fn a_file_that_is_no_framebuffer_is_refused_with_what_to_do() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = Framebuffer::open(file.path()).unwrap_err().to_string();
         assert!(error.contains("not a framebuffer") && error.contains("display.device"), "{error}");

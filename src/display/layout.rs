@@ -1,34 +1,34 @@
-//! How a device keeps its pixels.
+//! How a device keeps its pixels in memory.
 
 use image::{Rgb, RgbImage};
 
-/// Where a colour stands in a pixel, which is one little-endian number.
+/// Where a colour stands in a pixel. A pixel is one little-endian number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Bits right of it.
+    /// How many bits are right of the colour.
     pub offset: u32,
-    /// Its own bits.
+    /// How many bits the colour has.
     pub length: u32,
 }
 
-/// A picture in memory.
+/// The layout of a picture in memory.
 #[derive(Debug)]
 pub struct Layout {
-    /// Pixels.
+    /// Width, pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height, pixels.
     pub height: u32,
-    /// Bytes from one line to the next.
+    /// Distance from one line to the next, bytes.
     pub stride: usize,
-    /// 2 to 4.
+    /// Bytes of a pixel, 2 to 4.
     bytes_per_pixel: usize,
     /// For each colour, what each of its values adds to a pixel.
     shares: [[u32; 256]; 3],
 }
 
 impl Layout {
-    /// `fields` for red, green and blue. `None` unless a pixel has 16, 24 or 32 bits, the colours lie within it, and a
-    /// line has room for its pixels.
+    /// A layout of this width and height in pixels, `stride` in bytes, and the fields for red, green and blue. `None` unless
+    /// a pixel has 16, 24 or 32 bits, the colours lie within it, and a line has room for its pixels.
     pub fn new(size: (u32, u32), stride: usize, bits_per_pixel: u32, fields: [Field; 3]) -> Option<Layout> {
         let (width, height) = size;
         let whole = matches!(bits_per_pixel, 16 | 24 | 32);
@@ -49,22 +49,23 @@ impl Layout {
         Some(Layout { width, height, stride, bytes_per_pixel, shares })
     }
 
-    /// 32 bits, from the highest: unused, red, green, blue (DRM's XR24).
+    /// A layout of 32 bits a pixel, from the highest: eight that are unused, then red, green and blue (DRM's XR24).
     pub fn xrgb8888(size: (u32, u32), stride: usize) -> Option<Layout> {
         Layout::new(size, stride, 32, [16, 8, 0].map(|offset| Field { offset, length: 8 }))
     }
 
-    /// Bytes of a line's pixels.
+    /// Size of the pixels of a line, bytes.
     pub fn line_bytes(&self) -> usize {
         self.width as usize * self.bytes_per_pixel
     }
 
-    /// Bytes of the whole picture.
+    /// Size of the whole picture, bytes.
     pub fn bytes(&self) -> usize {
         self.stride * self.height as usize
     }
 
-    /// Writes a screen to the picture's memory, from its upper left corner on; what one of them lacks is left out.
+    /// Writes a screen into the memory of the picture, from the upper left corner on. Pixels that only one of the two has are
+    /// left out.
     pub fn pack(&self, screen: &RgbImage, memory: &mut [u8]) {
         for (row, line) in screen.rows().zip(memory.chunks_mut(self.stride)) {
             let pixels = line.chunks_exact_mut(self.bytes_per_pixel).take(self.width as usize);

@@ -49,7 +49,7 @@ fn offered(node: &Path, found: &str, config: &CameraConfig) -> Check {
             let format = String::from_utf8_lossy(&format);
             Check::ok(NAME, format!("{found}: {format} at {width} x {height} pixels, of {}", offer.formats))
         }
-        Err(unusable) => Check::failed(NAME, format!("{found} {}", unusable.what), unusable.what_to_do),
+        Err(unusable) => Check::failed(NAME, format!("{found} {}", unusable.what()), unusable.what_to_do()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::gpio::{GpioBackend, GpioConfig};
+use crate::gpio::{GpioBackend, GpioConfig, rppal_knows};
 
 use super::{Check, System};
 
@@ -18,7 +18,7 @@ impl System {
         let wanted = match config.backend {
             GpioBackend::Rppal => true,
             GpioBackend::Gpiochip => false,
-            GpioBackend::Auto => board.contains("Raspberry Pi"),
+            GpioBackend::Auto => rppal_knows(&board),
         };
         match registers {
             Some(device) if wanted => return Check::ok(NAME, format!("rppal through {device}, {board}")),

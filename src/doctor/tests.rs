@@ -159,6 +159,12 @@ fn a_raspberry_pi_needs_its_registers_and_other_boards_need_the_chip() {
     let registers = GpioConfig { backend: GpioBackend::Rppal, ..panel.clone() };
     assert!(without.gpio(&registers).found.contains("no usable /dev/gpiomem"));
 
+    // A board that rppal does not know gets the chip, though it has registers for its pins.
+    let unknown = ("/proc/device-tree/model", "Raspberry Pi 6 Model B Rev 1.0\0");
+    let (_folder, unknown) = system(&[unknown, ("/dev/gpiomem", "")]);
+    let check = unknown.gpio(&panel);
+    assert!(check.found.contains("/dev/gpiochip0") && !check.found.contains("gpiomem"), "{check:?}");
+
     let (_folder, other) = system(&[("/dev/gpiochip1", "")]);
     let check = other.gpio(&panel);
     assert_eq!(check.status, Status::Failed);

@@ -1,4 +1,4 @@
-//! The panel on lines of the kernel's GPIO character device, through the `gpiocdev` crate.
+//! Button and LEDs on lines of the kernel's GPIO character device, through the `gpiocdev` crate.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -10,24 +10,23 @@ use log::warn;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::GpioConfig;
 use super::presses::{INTERVAL, Presses};
-use super::{Button, GpioError, Leds, Panel, Press};
+use super::{Button, ButtonAndLeds, GpioConfig, GpioError, Leds, Press};
 
-/// Who holds the lines, for `gpioinfo`.
+/// The name of this program that `gpioinfo` shows beside the lines.
 const CONSUMER: &str = "xray-triage";
-/// The longest sleep of a button at rest, however patient the caller is.
+/// The longest sleep while the button is at rest, however patient the caller is.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
 
-/// Requests the lines: the button's with a pull towards its released level where the chip has one, the LEDs' switched
+/// Requests the lines. The button's line gets a pull towards its released level, if the chip has one; the LEDs are switched
 /// off.
 ///
 /// # Errors
-/// The chip or a line is not there, in use, named twice, or not permitted.
-pub fn open(config: &GpioConfig) -> Result<Panel, GpioError> {
+/// The chip or a line is not there, is in use, is named twice, or is not permitted.
+pub fn open(config: &GpioConfig) -> Result<ButtonAndLeds, GpioError> {
     let button = request_button(config, Some(if config.active_low { Bias::PullUp } else { Bias::PullDown }))
         .or_else(|error| {
-            // The same without a pull fails again, unless the pull was the reason.
+            // Without the pull the request fails again, unless the pull was the reason.
             let button = request_button(config, None)?;
             warn!("panel: the button's line has no pull ({error}): it needs a resistor");
             Ok(button)
@@ -55,15 +54,26 @@ fn request_button(config: &GpioConfig, bias: Option<Bias>) -> gpiocdev::Result<R
     button.with_edge_detection(EdgeDetection::BothEdges).request()
 }
 
-fn unusable(config: &GpioConfig, part: &str, lines: &[u32], error: &gpiocdev::Error) -> GpioError {
-    let chip = config.chip.display();
-    GpioError(format!(
-        "{chip}, lines {lines:?} of the {part}: {error}. Set a chip and lines that gpioinfo shows as unused, each line \
-         once; the user needs the group gpio"
-    ))
+/// The error of lines that cannot be requested, or of a chip that cannot be opened.
+fn unusable(config: &GpioConfig, part: &'static str, lines: &[u32], error: &gpiocdev::Error) -> GpioError {
+    let chip = config.chip.clone();
+    match error {
+        // An error number without the name of a call is from opening the chip.
+        gpiocdev::Error::Os(number) => {
+            let error = io::Error::from_raw_os_error(number.0);
+            GpioError::Chip { chip, kind: error.kind(), error: error.to_string() }
+        }
+        gpiocdev::Error::GpioChip(..) => {
+            // The crate's words begin with the path, as the error's own do, and end with a full stop.
+            let words = error.to_string();
+            let words = words.strip_prefix(&format!("{:?} ", config.chip.display().to_string())).unwrap_or(&words);
+            GpioError::Chip { chip, kind: io::ErrorKind::Other, error: words.trim_end_matches('.').into() }
+        }
+        error => GpioError::Lines { chip, lines: lines.into(), part, error: error.to_string() },
+    }
 }
 
-/// A button whose edges end the sleep. Its level is what counts: edges that the kernel drops do no harm.
+/// A button that sleeps until an edge. Only its level counts, so edges that the kernel drops do no harm.
 struct GpiochipButton {
     request: Request,
     line: u32,
@@ -72,9 +82,8 @@ struct GpiochipButton {
 
 impl Button for GpiochipButton {
     fn wait(&mut self, patience: Duration) -> Result<Option<Press>, GpioError> {
-        let unreadable = |error: gpiocdev::Error| {
-            GpioError(format!("the button's line {} cannot be read: {error}. Check the chip", self.line))
-        };
+        let line = self.line;
+        let unreadable = |error: gpiocdev::Error| GpioError::ReadButton { line, error: error.to_string() };
         let start = Instant::now();
         loop {
             let down = self.request.value(self.line).map_err(unreadable)? == Value::Active;
@@ -91,8 +100,8 @@ impl Button for GpiochipButton {
     }
 }
 
-/// Sleeps until an edge has come, which it then returns true for, or for so long at most. A signal ends it, too; the
-/// crate's own wait takes that for an error.
+/// Sleeps until there is an edge, for `longest` at most. Returns whether there is one. A signal ends the sleep as well; the
+/// wait of the `gpiocdev` crate would take it for an error.
 fn sleep(request: &impl AsFd, longest: Duration) -> io::Result<bool> {
     let longest = Timespec::try_from(longest).map_err(io::Error::other)?;
     match poll(&mut [PollFd::new(request, PollFlags::IN)], Some(&longest)) {
@@ -113,7 +122,7 @@ impl Leds for GpiochipLeds {
             let value = if on { Value::Active } else { Value::Inactive };
             self.request
                 .set_value(line, value)
-                .map_err(|error| GpioError(format!("the LED's line {line} cannot be set: {error}. Check the chip")))?;
+                .map_err(|error| GpioError::SetLed { line, error: error.to_string() })?;
         }
         Ok(())
     }
@@ -130,6 +139,23 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    fn a_chip_that_cannot_be_opened_is_told_from_lines_that_cannot_be_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "no chip").unwrap();
+        let opened = |chip: &std::path::Path| open(&GpioConfig { chip: chip.into(), ..GpioConfig::default() }).err();
+        let missing = opened(&folder.path().join("gpiochip7")).unwrap();
+        assert!(matches!(missing, GpioError::Chip { kind: io::ErrorKind::NotFound, .. }), "{missing:?}");
+        for chip in [&file, folder.path()] {
+            let error = opened(chip).unwrap();
+            assert!(matches!(error, GpioError::Chip { .. }), "{error:?}");
+            let words = error.to_string();
+            assert_eq!(words.matches(chip.to_str().unwrap()).count(), 1, "{words}");
+            assert!(words.contains("panel.chip"), "{words}");
+        }
+    }
 
     #[test]
     fn a_sleep_ends_with_an_event_or_its_time() {

@@ -1,38 +1,38 @@
-//! From a button's level over time to presses.
+//! Finds presses in the level of a button over time.
 
 use std::time::{Duration, Instant};
 
 use super::Press;
 
-/// How often a button that is down, or bounces, has to be looked at.
+/// Time between two looks at a button that is down or bounces.
 pub const INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long a level must last to count: mechanical buttons bounce for up to some milliseconds.
+/// How long a level must last to count. Mechanical buttons bounce for some milliseconds.
 const STEADY: Duration = Duration::from_millis(30);
-/// From here on a press is long.
+/// The duration from which on a press is long.
 const LONG: Duration = Duration::from_millis(800);
-/// From here on a press is very long.
+/// The duration from which on a press is very long.
 const VERY_LONG: Duration = Duration::from_secs(5);
 
-/// Debounces a button and tells short from long presses. A button that is down at first counts for nothing until it
+/// Debounces a button and tells short presses from long ones. A button that is down from the start does not count until it
 /// was released.
 pub struct Presses {
     /// The level that counts.
     down: bool,
-    /// Since when the button has had the other level.
+    /// Since when the button has had the other level, if it has.
     differs: Option<Instant>,
-    /// When the press began that has not been told yet.
+    /// When the press began that was not told yet.
     pressed: Option<Instant>,
 }
 
 impl Presses {
-    /// Knows nothing of the button, and so takes it to be down.
+    /// A button of which nothing is known yet. It is taken to be down.
     pub fn new() -> Presses {
         Presses { down: true, differs: None, pressed: None }
     }
 
-    /// Takes a look at the button, and returns the press that has become certain by it, if any. Looks are at most
-    /// [`INTERVAL`] apart, unless the button is [`Presses::at_rest`].
+    /// Takes the level of the button at this moment, and returns the press that it makes certain, if any. Two looks are at
+    /// most [`INTERVAL`] apart, unless the button is [at rest](Presses::at_rest).
     pub fn look(&mut self, down: bool, now: Instant) -> Option<Press> {
         if down == self.down {
             self.differs = None;
@@ -42,7 +42,7 @@ impl Presses {
                 return self.change(down, since);
             }
         }
-        // What bounces at 5 seconds may be released.
+        // A button that bounces at 5 seconds may have been released.
         if down && self.pressed.is_some_and(|pressed| now.duration_since(pressed) >= VERY_LONG) {
             self.pressed = None;
             return Some(Press::VeryLong);
@@ -50,7 +50,7 @@ impl Presses {
         None
     }
 
-    /// Whether the button is up and steady: nothing happens before its level changes.
+    /// Whether the button is up and steady, so that nothing happens before its level changes.
     pub fn at_rest(&self) -> bool {
         !self.down && self.differs.is_none()
     }
@@ -75,8 +75,8 @@ impl Presses {
 mod tests {
     use super::*;
 
-    /// The presses in a sequence of levels (`#` down, `.` up), each with its length in milliseconds; and when each
-    /// became certain. The button is looked at every millisecond.
+    /// The presses in a sequence of levels (`#` down, `.` up), each level with its length in milliseconds. Each press comes
+    /// with the time at which it became certain. The button is looked at every millisecond.
     fn presses(levels: &[(char, u64)]) -> Vec<(Press, u64)> {
         let start = Instant::now();
         let mut presses = Presses::new();

@@ -1,43 +1,32 @@
-//! The panel on a Raspberry Pi's pins, through the `rppal` crate.
+//! Button and LEDs on the pins of a Raspberry Pi, through the `rppal` crate.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rppal::gpio::{Gpio, InputPin, Level, OutputPin};
-use rppal::system::DeviceInfo;
 
-use super::GpioConfig;
 use super::presses::{INTERVAL, Presses};
-use super::{Button, GpioError, Leds, Panel, Press};
+use super::{Button, ButtonAndLeds, GpioConfig, GpioError, Leds, Press};
 
-/// Whether the board calls itself a Raspberry Pi of a model that is known.
-pub fn is_raspberry_pi() -> bool {
-    DeviceInfo::new().is_ok()
-}
-
-/// Takes the pins: the button's with a pull towards its released level, the LEDs' switched off.
+/// Takes the pins. The button's pin gets a pull towards its released level; the LEDs are switched off.
 ///
 /// # Errors
-/// This is not a Raspberry Pi, or a pin is not there, named twice, or not permitted.
-pub fn open(config: &GpioConfig) -> Result<Panel, GpioError> {
-    let gpio = Gpio::new().map_err(|error| {
-        GpioError(format!(
-            "{error}. The pins need a Raspberry Pi and the group gpio; elsewhere set the panel's backend to gpiochip"
-        ))
-    })?;
+/// The board is not a Raspberry Pi that `rppal` knows, or a pin is not there, is named twice, or is not permitted.
+pub fn open(config: &GpioConfig) -> Result<ButtonAndLeds, GpioError> {
+    let gpio = Gpio::new().map_err(|error| GpioError::Registers { error: error.to_string() })?;
     let pin = |number: u32| {
         let pin = match u8::try_from(number) {
             Ok(pin) => gpio.get(pin).map_err(|error| error.to_string()),
             Err(_) => Err("there is no such pin".into()),
         };
-        pin.map_err(|error| GpioError(format!("GPIO {number}: {error}. Set other pins, each BCM number once")))
+        pin.map_err(|error| GpioError::Pin { pin: number, error })
     };
     let button = pin(config.button)?;
     let button = if config.active_low { button.into_input_pullup() } else { button.into_input_pulldown() };
     let led = |number| {
         let led = pin(number)?;
         let mut led = if config.leds_active_low { led.into_output_high() } else { led.into_output_low() };
-        // Reset to an input, an LED could glow by the pin's pull.
+        // A pin that is reset to an input has a pull, which could make the LED glow.
         led.set_reset_on_drop(false);
         Ok(led)
     };
@@ -50,7 +39,7 @@ pub fn open(config: &GpioConfig) -> Result<Panel, GpioError> {
     Ok((Box::new(RppalButton { button, down, presses: Presses::new() }), Box::new(leds)))
 }
 
-/// A button that is looked at all the time: interrupts would cost less, but emulated boards have none.
+/// A button whose level is read all the time. Interrupts would cost less, but emulated boards have none.
 struct RppalButton {
     button: InputPin,
     /// The level of the pressed button.

@@ -1,4 +1,4 @@
-//! A panel without pins: the button is lines of text, the LEDs are lines of the log and a small file.
+//! Button and LEDs without pins: the button is lines of text, and the LEDs are lines of the log and a small file.
 
 use std::fs;
 use std::io::{self, BufRead, Read};
@@ -9,24 +9,24 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::{Button, GpioError, Leds, Panel, Press};
+use super::{Button, ButtonAndLeds, GpioError, Leds, Press};
 
-/// Presses that were typed but not asked for yet; more have to wait.
+/// How many presses that were typed can wait to be asked for.
 const WAITING: usize = 16;
-/// Longest line, bytes; a longer one counts as several.
+/// Longest line, bytes. A longer line counts as several.
 const LONGEST_LINE: u64 = 64;
 
-/// A simulated panel.
+/// A simulated button and simulated LEDs.
 ///
-/// Each of `lines` is a press of the button: an empty one or `press` is a short one, `long` a long one, `hold` a very
-/// long one. Their end is a very long press too. Anything else is logged and ignored. For a person at a keyboard
-/// `lines` is standard input.
+/// Each of the `lines` is a press of the button: an empty line or `press` is a short press, `long` a long one, `hold` a very
+/// long one. The end of the lines is a very long press, too. Any other line is logged and ignored. For a person at a
+/// keyboard `lines` is standard input.
 ///
-/// The LEDs' changes are logged. With `leds` that file has their state as well, as `ready=1 attention=0`; it is never
-/// seen half written.
-pub fn simulated(lines: impl BufRead + Send + 'static, leds: Option<PathBuf>) -> Panel {
+/// Changes of the LEDs are logged. The file `leds` has their state as well, as `ready=1 attention=0`. It is never seen half
+/// written.
+pub fn simulated(lines: impl BufRead + Send + 'static, leds: Option<PathBuf>) -> ButtonAndLeds {
     let (sender, presses) = mpsc::sync_channel(WAITING);
-    // Reading lasts as long as nobody types; `wait` does not.
+    // Reading blocks as long as nobody types, so it has a thread of its own.
     thread::spawn(move || {
         let mut lines = lines;
         loop {
@@ -40,10 +40,10 @@ pub fn simulated(lines: impl BufRead + Send + 'static, leds: Option<PathBuf>) ->
     (Box::new(SimulatedButton { presses }), Box::new(SimulatedLeds { file: leds, shown: None }))
 }
 
-/// The next press in the text; `None` at its end.
+/// The next press in the text. `None` at the end of the text.
 fn next_press(lines: &mut impl BufRead) -> io::Result<Option<Press>> {
     loop {
-        // Bytes: what is typed need not be text.
+        // The line is read as bytes, since it need not be valid text.
         let mut line = Vec::new();
         if lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
             return Ok(None);
@@ -71,10 +71,10 @@ impl Button for SimulatedButton {
     fn wait(&mut self, patience: Duration) -> Result<Option<Press>, GpioError> {
         match self.presses.recv_timeout(patience) {
             Ok(Ok(press)) => Ok(Some(press)),
-            Ok(Err(error)) => Err(GpioError(format!("presses cannot be read: {error}. Start again in a terminal"))),
+            Ok(Err(error)) => Err(GpioError::ReadPresses { error: error.to_string() }),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => {
-                // The text has ended: nobody will press any more.
+                // The text has ended: there will be no more presses.
                 thread::sleep(patience);
                 Ok(None)
             }
@@ -84,6 +84,7 @@ impl Button for SimulatedButton {
 
 struct SimulatedLeds {
     file: Option<PathBuf>,
+    /// What *ready* and *attention* show; `None` if that is not known.
     shown: Option<(bool, bool)>,
 }
 
@@ -97,9 +98,9 @@ impl Leds for SimulatedLeds {
         if let Some(file) = &self.file {
             let part = file.with_extension("part");
             let state = format!("ready={} attention={}\n", u8::from(ready), u8::from(attention));
-            fs::write(&part, state).and_then(|()| fs::rename(&part, file)).map_err(|error| {
-                GpioError(format!("{} cannot be written: {error}. Choose another folder", file.display()))
-            })?;
+            fs::write(&part, state)
+                .and_then(|()| fs::rename(&part, file))
+                .map_err(|error| GpioError::WriteLeds { path: file.clone(), error: error.to_string() })?;
         }
         self.shown = Some((ready, attention));
         Ok(())
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_ends_with_the_patience() {
+    fn a_wait_ends_after_its_patience() {
         let (reader, _writer) = io::pipe().unwrap();
         let (mut button, _) = simulated(BufReader::new(reader), None);
         let start = Instant::now();

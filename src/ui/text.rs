@@ -1,6 +1,8 @@
-//! Text on a canvas, in the fonts of `assets/fonts`: Noto Sans for Latin-1, Noto Sans CJK SC for the Chinese of
-//! [`strings`](crate::ui::strings). One character follows the other from left to right, without kerning, each on whole
-//! pixels, so that it looks the same everywhere.
+//! Text on a canvas, in the fonts of `assets/fonts`: Noto Sans for Latin-1, and Noto Sans CJK SC for the Chinese texts of
+//! [`strings`](crate::ui::strings).
+//!
+//! Characters follow one another from left to right without kerning. Each begins on a whole pixel, so that a text looks the
+//! same wherever it stands.
 
 use std::sync::LazyLock;
 
@@ -8,12 +10,12 @@ use ab_glyph::{Font, FontRef, Glyph, GlyphId, PxScale, point};
 use image::{Rgb, RgbImage};
 use xray_triage_core::overlay;
 
-/// Baseline below the top of a line, in sizes: Noto Sans' tallest letter, an accented capital, ends below the top.
+/// Distance from the top of a line to its baseline, in sizes: the tallest letter, an accented capital, has room above it.
 const BASELINE: f32 = 1.0;
-/// From one line to the next, in sizes.
+/// Distance from one line to the next, in sizes.
 const LINE: f32 = 1.25;
 
-/// Latin, then Chinese. A character is taken from the first that has it.
+/// The Latin font, then the Chinese one. A character is taken from the first font that has it.
 type Family = [FontRef<'static>; 2];
 
 static REGULAR: LazyLock<Family> = LazyLock::new(|| {
@@ -36,21 +38,25 @@ fn family(files: [&'static [u8]; 2]) -> Family {
 /// How heavy letters are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
+    /// Letters of usual weight.
     Regular,
+    /// Heavy letters.
     Bold,
 }
 
-/// How a text is set.
+/// How a text is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Style {
+    /// How heavy the letters are.
     pub weight: Weight,
-    /// The font's em, pixels; a capital is 0.71 of it high.
+    /// The font's em, pixels. A capital letter is 0.71 of it high.
     pub size: f32,
+    /// The colour of the letters.
     pub colour: Rgb<u8>,
 }
 
 impl Style {
-    /// Pixels from one line to the next.
+    /// Distance from one line to the next, pixels.
     pub fn line(&self) -> f32 {
         self.size * LINE
     }
@@ -60,7 +66,7 @@ impl Style {
         text.chars().map(|letter| self.advance(letter)).sum()
     }
 
-    /// The same style, as much smaller as the text needs to fit into `width` pixels.
+    /// The same style, smaller if the text needs that to fit into `width` pixels.
     #[must_use]
     pub fn shrunk_to(self, text: &str, width: f32) -> Style {
         let natural = self.width(text);
@@ -68,7 +74,7 @@ impl Style {
         Style { size: self.size * scale, ..self }
     }
 
-    /// Writes one line with its upper left corner at (`x`, `y`). Characters without a glyph become `?`; what lies
+    /// Writes one line with its upper left corner at (`x`, `y`), pixels. A character that no font has becomes `?`. The part
     /// outside the canvas is left out.
     pub fn write(&self, canvas: &mut RgbImage, x: f32, y: f32, text: &str) {
         let mut x = x;
@@ -90,8 +96,8 @@ impl Style {
         }
     }
 
-    /// Breaks a text into lines of at most `width` pixels: at spaces, and before and after Chinese characters but for
-    /// punctuation, which stays with what it follows. A longer word is cut.
+    /// Breaks a text into lines of at most `width` pixels. Lines break at spaces and beside Chinese characters, but never
+    /// before punctuation. A word that is longer than a line is cut.
     pub fn wrap(&self, text: &str, width: f32) -> Vec<String> {
         let mut lines = Vec::new();
         let mut line = String::new();
@@ -125,7 +131,8 @@ impl Style {
         has(letter).or_else(|| has('?')).unwrap_or((&family[0], GlyphId(0)))
     }
 
-    /// ab_glyph counts from the highest ascender to the lowest descender; this makes the em as large as the size.
+    /// The scale that makes the font's em as large as the size: ab_glyph's scale is the height from the highest ascender to
+    /// the lowest descender.
     fn scale(&self, font: &FontRef) -> PxScale {
         PxScale::from(self.size * font.height_unscaled() / font.units_per_em().unwrap_or(1000.0))
     }
@@ -136,12 +143,13 @@ impl Style {
     }
 }
 
-/// What a piece adds to a line: the spaces the line ends with, and the piece without those it ends with.
+/// What a piece adds to the width of a line: the spaces that the line ends with, and the piece without the spaces that it
+/// ends with.
 fn trailing(line: &str, piece: &str) -> String {
     format!("{}{}", &line[line.trim_end().len()..], piece.trim_end())
 }
 
-/// The parts a text may be broken between; spaces belong to the word before them.
+/// The parts of a text between which a line may break. Spaces belong to the word before them.
 fn pieces(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut start = 0;
@@ -168,13 +176,15 @@ fn is_chinese(letter: char) -> bool {
     ('\u{2e80}'..='\u{9fff}').contains(&letter) || ('\u{ff00}'..='\u{ffef}').contains(&letter)
 }
 
-/// What must not begin a line.
+/// Whether a character must not begin a line.
 fn is_punctuation(letter: char) -> bool {
     "，。：；、！？）".contains(letter) || letter == ' '
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::ui::strings::Language;
+
     use super::*;
 
     fn style(size: f32) -> Style {
@@ -182,8 +192,16 @@ mod tests {
     }
 
     #[test]
-    fn every_character_of_the_string_table_has_a_glyph() {
-        let table = include_str!("strings.rs");
+    fn every_character_of_the_texts_has_a_glyph() {
+        let tables = [
+            include_str!("strings/chinese.rs"),
+            include_str!("strings/english.rs"),
+            include_str!("strings/french.rs"),
+            include_str!("strings/portuguese.rs"),
+            include_str!("strings/spanish.rs"),
+        ];
+        assert_eq!(tables.len(), Language::ALL.len());
+        let table = tables.concat();
         assert!(table.contains('新') && table.contains('É'));
         for letter in table.chars().filter(|letter| !letter.is_control()) {
             for weight in [Weight::Regular, Weight::Bold] {

@@ -2,8 +2,9 @@
 
     python golden/onnxruntime_agree.py MODEL.onnx INPUTS.f32 OUTPUTS.json
 
-with onnxruntime (used with 1.32.0) and numpy. INPUTS.f32 is what the trainer writes: preprocessed inputs as
-little-endian float32, one after the other. OUTPUTS.json is what it reads back.
+It needs onnxruntime (1.32.0 was used) and numpy. INPUTS.f32 is the file that `trainer dump` writes: preprocessed inputs as
+little-endian float32, one after the other. `trainer/tests/agreement.rs` reads OUTPUTS.json and compares it with tract's
+results.
 """
 
 import argparse
@@ -22,7 +23,7 @@ def main():
     arguments = parser.parse_args()
 
     options = onnxruntime.SessionOptions()
-    # Without it, the int8 kernels for x86 processors without VNNI add pairs of products in 16 bits, which saturate.
+    # Without this option, the int8 kernels for x86 processors without VNNI add pairs of products in 16 bits, which saturate.
     options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(arguments.model, options, providers=["CPUExecutionProvider"])
     shape = session.get_inputs()[0].shape

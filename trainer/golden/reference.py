@@ -1,10 +1,12 @@
-"""Golden logits and class activation maps of the networks, by PyTorch with weights by formula (src/formula.rs).
+"""Expected logits and class activation maps of the networks, computed by PyTorch with weights by the formula of
+`src/model/formula.rs`.
 
     python golden/reference.py
 
-in `trainer/`, with PyTorch (the files here: 2.9.0, CPU) and numpy, writes `golden/*.json`. The network is written
-out here from its description: DenseNet (Huang et al. 2017, as torchvision names it), CBAM (Woo et al. 2018) or
-squeeze-and-excitation (Hu et al. 2018) after each dense block, and Zhou et al.'s (2016) class activation maps.
+It is run in `trainer/`, needs PyTorch (2.9.0 on the CPU made the files here) and numpy, and writes `golden/*.json`. The
+network is written here from its description, and not taken from the trainer: DenseNet (Huang et al. 2017, with
+torchvision's names), CBAM (Woo et al. 2018) or squeeze-and-excitation (Hu et al. 2018) after each dense block, and class
+activation maps (Zhou et al. 2016).
 """
 
 import json
@@ -17,7 +19,7 @@ from torch.nn import functional as F
 
 
 def uniform(name, count):
-    """u(name, i) of src/formula.rs for i < count."""
+    """The values u(name, i) of `src/model/formula.rs` for i < count."""
     seed = 0xCBF29CE484222325
     for byte in name.encode():
         seed = (seed ^ byte) * 0x100000001B3 % 2**64
@@ -29,7 +31,7 @@ def uniform(name, count):
     return (z >> np.uint64(40)).astype(np.float64) / 2**23 - 1
 
 
-# What a transition's weights are multiplied by: the gates before it shrink what they pass.
+# A transition's weights are multiplied by these gains, because the gates before it shrink the values that they pass on.
 TRANSITION_GAINS = {"none": 2, "se": 4, "cbam": 16}
 
 
@@ -159,7 +161,7 @@ class Network(nn.Module):
 
 
 def network(architecture):
-    """The network with weights by formula, in evaluation mode."""
+    """The network with weights by the formula, in evaluation mode."""
     model = Network(**architecture)
     state = {
         name: value if name.endswith("num_batches_tracked") else parameter(name, tuple(value.shape), model.attention)

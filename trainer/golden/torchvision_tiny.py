@@ -1,10 +1,10 @@
-"""Checkpoints of a tiny DenseNet as torchvision writes them, with weights by formula (src/formula.rs).
+"""Checkpoints of a tiny DenseNet as torchvision writes them, with weights by the formula of `src/model/formula.rs`.
 
     python golden/torchvision_tiny.py
 
-in `trainer/`, with PyTorch and torchvision (the files here: 2.9.0 and 0.24.0), numpy and safetensors. The network has
-five classes, so that its classifier fits none of ours. `-published` has the names of the weights torchvision offers for
-download, inside a training script's wrapping.
+It is run in `trainer/` and needs PyTorch and torchvision (2.9.0 and 0.24.0 made the files here), numpy and safetensors. The
+network has five classes, so that its classifier fits none of the trainer's networks. The file `-published` has the names of
+the weights that torchvision offers for download, with the prefix that a training script puts before them.
 """
 
 import re

@@ -1,4 +1,4 @@
-//! Subcommands and their arguments.
+//! The command line: subcommands and their arguments.
 
 mod ablation;
 mod calibrate;
@@ -45,6 +45,7 @@ enum Command {
     Dump(export::DumpArgs),
 }
 
+/// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("trainer=info,warn")).init();
     let outcome = match Cli::parse().command {
@@ -70,7 +71,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Takes a capture profile by its [`Profile::name`].
+/// Reads a capture profile by its [`Profile::name`].
 fn profile_parser() -> impl TypedValueParser<Value = Profile> {
     PossibleValuesParser::new(Profile::ALL.map(Profile::name))
         .try_map(|name| Profile::named(&name).ok_or("there is no such profile"))
@@ -88,7 +89,7 @@ where
     Ok(())
 }
 
-/// The files meant by arguments: files as they are, folders as what is in them, by name.
+/// The files that arguments stand for. A folder stands for all files in it, by name.
 fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, AnyError> {
     let mut files = Vec::new();
     for argument in arguments {
@@ -106,10 +107,11 @@ fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, AnyError> {
     Ok(files)
 }
 
-/// Where the origin of a bundle's figures goes that is not said: `calibration/`, in a folder of the bundle's name.
+/// Where a command writes the origin of a bundle's figures unless it is told another place: `calibration/BUNDLE/`, with the
+/// name of the bundle's folder.
 fn calibration_file(bundle: &Path, file: &str) -> PathBuf {
-    let whole = bundle.canonicalize().unwrap_or_else(|_| bundle.into());
-    Path::new("calibration").join(whole.file_name().unwrap_or_default()).join(file)
+    let folder = bundle.canonicalize().unwrap_or_else(|_| bundle.into());
+    Path::new("calibration").join(folder.file_name().unwrap_or_default()).join(file)
 }
 
 #[cfg(test)]

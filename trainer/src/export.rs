@@ -1,15 +1,15 @@
-//! From a checkpoint to the ONNX graph the device runs: float, or static int8.
+//! From a checkpoint to the ONNX graph that the device runs: float, or int8 with fixed scales.
 //!
-//! Both graphs take `image`, float32 `[1, 3, size, size]`, and give `logits`, float32 `[1, classes]`, and `cam`,
-//! float32 `[1, classes, side, side]`: the class activation maps (Zhou et al. 2016), whose means plus the classifier's
-//! bias are the logits.
+//! Both graphs read `image`, float32 `[1, 3, size, size]`. They give `logits`, float32 `[1, classes]`, and `cam`, float32
+//! `[1, classes, side, side]`: the class activation maps (Zhou et al. 2016). The mean of a class's map plus the
+//! classifier's bias is the class's logit.
 //!
 //! The int8 graph uses what both tract and onnxruntime load: `QLinearConv` for the convolutions that hold nearly all
 //! of the work, with int8 weights of one scale a channel and uint8 activations of one scale a tensor. The stem, the
-//! attention, the norms before convolutions and the class activation maps stay float.
+//! attention, the norms before convolutions and the class activation maps stay in float.
 //!
-//! [`measure_ranges`] finds the activation ranges with the float graph, [`int8_model`] needs nothing else: with the ranges
-//! kept in a file, a bundle can be made again from its checkpoint, bit for bit.
+//! [`measure_ranges`] finds the activation ranges with the float graph. [`int8_model`] needs nothing else: from the ranges
+//! in a file and the checkpoint, the same graph can be made again, bit for bit.
 
 mod activation_ranges;
 pub mod agreement;
@@ -20,53 +20,110 @@ pub(crate) mod onnx;
 mod quantize;
 mod session;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use activation_ranges::{Estimator, measure_ranges};
-pub use layers::{LayerError, layer_errors};
-pub(crate) use quantize::{Uint8Scale, WEIGHT_LIMIT, check_range};
-pub use session::Session;
+use xray_triage_core::image_file::ImageFileError;
 
+pub use self::activation_ranges::{Estimator, measure_ranges};
+pub use self::layers::{LayerError, layer_errors};
+pub use self::session::Session;
 use crate::model::architecture::Architecture;
+use crate::model::int8::RangeError;
+pub use crate::model::int8::Ranges;
 use crate::model::state_dict::{StateDict, StateDictError};
-
-/// The lowest and the highest value an activation takes, by tensor name; zero lies within.
-pub type Ranges = BTreeMap<String, [f32; 2]>;
 
 /// Why a graph could not be made, run or compared.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
+    /// The state does not fit the architecture, or cannot be read or written.
     #[error(transparent)]
     State(#[from] StateDictError),
+    /// The activation ranges do not fit the architecture.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+    /// The architecture, which may come from a checkpoint, is one that no network can have.
+    #[error("the architecture cannot be that of a network: {problem}; give a checkpoint of `trainer train`")]
+    Architecture {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The input has too few pixels for the network's strides.
     #[error("an input of {size} x {size} pixels is too small for {blocks} dense blocks; give at least {least}")]
-    Size { size: usize, blocks: usize, least: usize },
+    Size {
+        /// Side of the input, pixels.
+        size: usize,
+        /// Dense blocks of the network.
+        blocks: usize,
+        /// The smallest side that works, pixels.
+        least: usize,
+    },
+    /// tract refuses a graph, or fails while running it.
     #[error("tract cannot {action}: {reason}")]
-    Runtime { action: &'static str, reason: String },
+    Runtime {
+        /// What tract was to do.
+        action: &'static str,
+        /// What tract says.
+        reason: String,
+    },
+    /// An input was not preprocessed for this network.
     #[error("an input has {found} values, {expected} are needed; preprocess it for this network")]
-    InputLength { found: usize, expected: usize },
-    #[error("no calibration input; give at least one, better hundreds from the training split")]
-    NoCalibration,
+    InputLength {
+        /// Values that the input has.
+        found: usize,
+        /// Values that the network reads.
+        expected: usize,
+    },
+    /// There is no input to run the network on.
+    #[error("no input to measure the activations on; give at least one, better hundreds from the training split")]
+    NoInputs,
+    /// A value of the network is infinite or NaN.
     #[error("tensor `{tensor}` holds a value that is not finite; train again, or leave out the input that causes it")]
-    NotFinite { tensor: String },
-    #[error("no range for tensor `{tensor}`: the ranges belong to another architecture; calibrate again")]
-    MissingRange { tensor: String },
-    #[error("range {range:?} of tensor `{tensor}` {problem}; calibrate again")]
-    Range { tensor: String, range: [f32; 2], problem: &'static str },
-    #[error("{path}: cannot be read or written: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    NotFinite {
+        /// The tensor's name in the graph.
+        tensor: String,
+    },
+    /// The system does not let a file or a folder be read or written.
+    #[error("{path}: cannot be read or written: {error}")]
+    Io {
+        /// The file or the folder.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A picture cannot be read.
+    #[error(transparent)]
+    Picture(#[from] ImageFileError),
+    /// A file's content cannot be used.
     #[error("{path}: {problem}")]
-    File { path: PathBuf, problem: String },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Two runtimes did not run on the same inputs, or not with three classes.
     #[error("{left} and {right} results cannot be compared; run both runtimes on the same inputs")]
-    Count { left: usize, right: usize },
+    Count {
+        /// Results of the first runtime.
+        left: usize,
+        /// Results of the second runtime.
+        right: usize,
+    },
 }
 
 /// The float graph, as the bytes of an ONNX file. `size` is the side of the input in pixels.
+///
+/// # Errors
+/// The state does not fit the architecture, or the size is too small for it.
 pub fn float_model(architecture: &Architecture, state: &StateDict, size: usize) -> Result<Vec<u8>, ExportError> {
-    Ok(graph::float(architecture, state, size)?.model.encode())
+    Ok(graph::float(architecture, state, size)?.encode())
 }
 
-/// The int8 graph, as the bytes of an ONNX file. `ranges` comes from [`measure_ranges`] on the same weights.
+/// The int8 graph, as the bytes of an ONNX file. `size` is the side of the input in pixels; `ranges` come from
+/// [`measure_ranges`] on the same weights.
+///
+/// # Errors
+/// The state or the ranges do not fit the architecture, or the size is too small for it.
 pub fn int8_model(
     architecture: &Architecture,
     state: &StateDict,
@@ -79,20 +136,23 @@ pub fn int8_model(
 /// An int8 graph and the ranges it was made with.
 #[derive(Clone, Debug)]
 pub struct Quantized {
-    /// The bytes of an ONNX file.
+    /// The graph, as the bytes of an ONNX file.
     pub model: Vec<u8>,
+    /// The activation ranges.
     pub ranges: Ranges,
 }
 
-/// Calibrates, then quantizes. Each calibration input is `3 * size * size` values, channels first, as the device's
-/// preprocessing makes them.
+/// Measures the activation ranges on `inputs` ([`measure_ranges`]), and makes the int8 graph with them ([`int8_model`]).
+///
+/// # Errors
+/// Those of the two.
 pub fn quantize(
     architecture: &Architecture,
     state: &StateDict,
     size: usize,
-    calibration: impl IntoIterator<Item = Vec<f32>>,
+    inputs: impl IntoIterator<Item = Vec<f32>>,
     estimator: Estimator,
 ) -> Result<Quantized, ExportError> {
-    let ranges = measure_ranges(architecture, state, size, calibration, estimator)?;
+    let ranges = measure_ranges(architecture, state, size, inputs, estimator)?;
     Ok(Quantized { model: int8_model(architecture, state, size, &ranges)?, ranges })
 }

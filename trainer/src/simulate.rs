@@ -5,8 +5,8 @@
 //! radiance is linear: 1 is the mean of the light box's panel, or the white of the screen. The modules are in the order in
 //! which light meets things: the light box with the film ([`film_on_lightbox`]) or the [`screen`], marks on the film
 //! (`marks`), and the room's reflections (`reflections`). Then come the camera's perspective (`camera`), lens blur,
-//! defocus and motion (`optics`), and vignetting, exposure, colour cast, noise, clipping, mosaic and JPEG coding
-//! (`sensor`). [`Effects`] say how much there is of each. [`photographs`] makes those that training uses.
+//! defocus and motion (`optics`), vignetting, exposure, colour cast, noise, clipping and mosaic (`sensor`), and JPEG
+//! coding. [`Effects`] say how much there is of each. [`photographs`] makes those that training uses.
 
 mod camera;
 mod effects;

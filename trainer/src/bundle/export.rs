@@ -3,7 +3,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use xray_triage_core::bundle::{
-    Bundle, BundleFile, FORMAT_VERSION, MODEL_FILE, Manifest, OOD_FILE, ProfileCalibration, Profiles,
+    Bundle, BundleFile, FORMAT_VERSION, MODEL_FILE, Manifest, OOD_FILE, ProfileCalibration, Profiles, sha256_hex,
 };
 use xray_triage_core::decision::{Class, OperatingPoint, Scaling};
 use xray_triage_core::ood::{OodModel, VALUES};
@@ -38,8 +38,18 @@ impl Quantization {
     /// # Errors
     /// The file cannot be read, or is no such file.
     pub fn read(path: &Path) -> Result<Self, BundlingError> {
+        Ok(Self::read_hashed(path)?.0)
+    }
+
+    /// Reads a `quantization.toml` once, and gives the SHA-256 of the bytes that were read.
+    ///
+    /// # Errors
+    /// As [`Quantization::read`].
+    pub fn read_hashed(path: &Path) -> Result<(Self, String), BundlingError> {
         let text = std::fs::read_to_string(path).map_err(|source| BundlingError::Io { path: path.into(), source })?;
-        toml::from_str(&text).map_err(|source| BundlingError::Quantization { path: path.into(), source })
+        let quantization =
+            toml::from_str(&text).map_err(|source| BundlingError::Quantization { path: path.into(), source })?;
+        Ok((quantization, sha256_hex(text.as_bytes())))
     }
 }
 

@@ -9,7 +9,7 @@ use trainer::measure::compare::{self, Comparison};
 use trainer::measure::{self, ablation};
 use trainer::model::architecture::Attention;
 use trainer::model::backend::Backend;
-use trainer::train::Material;
+use trainer::train::RunInputs;
 use xray_triage_core::pipeline::Options;
 
 use super::AnyError;
@@ -46,16 +46,16 @@ pub fn ablation(args: AblationArgs) -> Result<(), AnyError> {
     let teacher = teacher(&settings)?;
     let config = |attention, seed| train_config(&settings, attention, seed, initial.as_ref(), teacher.as_ref());
     let (train, val) = training_films(&settings, &config(Attention::None, 0), &out)?;
-    let material = Material {
+    let inputs = RunInputs {
         train: &train,
         val: &val,
         teacher: teacher.as_ref(),
         initial: initial.as_ref().map(|initial| &initial.state),
-        rounding: None,
+        fake_quantization: None,
     };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();
     let stop = stop_on_interrupt()?;
-    let Some(runs) = ablation::train(&out, &seeds, config, &device, &material, &stop)? else {
+    let Some(runs) = ablation::train(&out, &seeds, config, &device, &inputs, &stop)? else {
         eprintln!("stopped; the same command goes on");
         return Ok(());
     };

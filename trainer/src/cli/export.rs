@@ -1,4 +1,4 @@
-//! `trainer export` and `trainer dump`.
+//! The commands `trainer export` and `trainer dump`.
 
 use std::path::PathBuf;
 
@@ -16,12 +16,13 @@ use xray_triage_core::preprocess::{self, InputSpec};
 
 use super::{AnyError, calibration_file};
 
-/// A run's weights, averaged.
+/// Which of a run's averaged weights are meant.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Weights {
-    /// Of the epoch with the best validation accuracy at the last size.
+    /// The weights of the epoch with the best validation accuracy at the last input size.
     Best,
-    /// Of the newest epoch: `val` has not chosen it, so that what is calibrated on `val` is not too sure.
+    /// The weights of the newest epoch. The split `val` has not chosen them, so probabilities that are calibrated on `val`
+    /// are not too high.
     Newest,
 }
 
@@ -34,72 +35,76 @@ impl Weights {
     }
 }
 
-/// Make a bundle of a run's weights: int8 network, manifest, and the activation ranges in calibration/.
+/// Make a bundle of a run's weights: the int8 network, the manifest, and the activation ranges in calibration/.
 ///
-/// Run `trainer calibrate` next.
+/// The bundle is not calibrated yet: run `trainer calibrate` next.
 #[derive(Args)]
 pub struct ExportArgs {
     /// The run's folder.
     #[arg(long)]
     run: PathBuf,
+    /// Which of the run's weights.
     #[arg(long, value_enum, default_value_t = Weights::Best)]
     weights: Weights,
+    /// The dataset's manifest.csv.
     #[arg(long)]
     manifest: PathBuf,
     /// The bundle's folder.
     #[arg(long)]
     out: PathBuf,
-    /// Short name with version, shown beside every verdict.
+    /// A short name with a version. The device shows it beside every verdict.
     #[arg(long)]
     id: String,
-    /// Side of the input, pixels.
+    /// Side of the network's input, pixels.
     #[arg(long, default_value_t = DEFAULT_SIZE)]
     size: u32,
     /// How activation ranges are chosen.
     #[arg(long, value_enum, default_value_t = Estimator::Mse)]
     estimator: Estimator,
-    /// Films of the training split to take ranges from, spread evenly over it.
+    /// How many films of the split `train` the activation ranges are taken from. They are spread evenly over the split.
     #[arg(long, default_value_t = 128)]
     calibration_films: usize,
-    /// Where the ranges go with their origin; calibration/BUNDLE/quantization.toml, with the name of the bundle's folder,
-    /// if it is not given.
+    /// The file for the activation ranges and where they come from. Without it the file is
+    /// calibration/BUNDLE/quantization.toml, with the name of the bundle's folder.
     #[arg(long)]
     quantization: Option<PathBuf>,
-    /// Also write the float network here.
+    /// Also write the float network to this file.
     #[arg(long)]
     float: Option<PathBuf>,
-    /// Also measure what each quantized layer loses, and write it here as CSV.
+    /// Also measure how much each quantized layer loses, and write it to this file as CSV.
     #[arg(long)]
     layers: Option<PathBuf>,
-    /// Do not measure the accuracy on `val` of the float and of the int8 network, which takes minutes.
+    /// Do not compare the accuracy of the float and the int8 network on `val`, which takes minutes.
     #[arg(long)]
     no_compare: bool,
 }
 
-/// Write what another runtime needs to be compared with tract: the preprocessed inputs (inputs.f32), float.onnx and
-/// int8.onnx.
+/// Write the files with which another runtime is compared with tract: the preprocessed inputs (inputs.f32), float.onnx
+/// and int8.onnx.
 #[derive(Args)]
 pub struct DumpArgs {
     /// The bundle's folder.
     #[arg(long)]
     bundle: PathBuf,
-    /// A folder of pictures.
+    /// A folder of pictures of films.
     #[arg(long)]
     films: PathBuf,
+    /// The folder that the files go to.
     #[arg(long)]
     out: PathBuf,
 }
 
-/// Layers that `export --layers` prints; the table has all.
+/// How many layers `export --layers` prints. The table has all.
 const WORST_LAYERS: usize = 10;
-/// Accuracy that int8 may cost before `export` says so, 0..=1.
+/// How much accuracy (0..=1) int8 may cost before `export` warns.
 const LARGEST_LOSS: f64 = 0.01;
 
+/// Runs `trainer export`.
 pub fn export(args: ExportArgs) -> Result<(), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
     let train = manifest.split("train")?;
     let (mut films, _) = dataset::read_films(train)?;
-    // Before the work, so that a manifest without them is told of first.
+    // They are read first, so that a manifest without them is an error before the work.
     let val = match args.no_compare {
         true => None,
         false => Some(dataset::read_films(manifest.split("val")?)?.0),
@@ -145,7 +150,7 @@ pub fn export(args: ExportArgs) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Accuracy (0..=1) of a network on films.
+/// The accuracy (0..=1) of a network on films.
 fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledFilm]) -> Result<f64, AnyError> {
     let network = Network::load(model, spec.size, 2)?;
     let mut right = 0;
@@ -156,6 +161,7 @@ fn accuracy(model: &[u8], spec: &InputSpec, films: &[LabelledFilm]) -> Result<f6
     Ok(right as f64 / films.len() as f64)
 }
 
+/// Runs `trainer dump`.
 pub fn dump(args: DumpArgs) -> Result<(), AnyError> {
     let bundle = Bundle::load(&args.bundle)?;
     let inputs = agreement::inputs(&args.films, &bundle.manifest.input)?;

@@ -1,4 +1,4 @@
-//! `trainer train`, and what the ablation shares with it.
+//! The command `trainer train`, and the flags that `trainer ablation` shares with it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,153 +8,163 @@ use clap::{Args, ValueEnum};
 use trainer::bundle::Quantization;
 use trainer::data::annotations::Annotations;
 use trainer::data::dataset::{self, LabelledFilm, Manifest};
-use trainer::disk::{self, at};
+use trainer::disk;
 use trainer::model::architecture::Attention;
 use trainer::model::backend::Backend;
-use trainer::model::fake_quantization::Rounding;
+use trainer::model::fake_quantization::FakeQuantization;
 use trainer::model::state_dict::StateDict;
 use trainer::simulate::photographs;
 use trainer::train::teacher::{Teacher, TeacherError};
-use trainer::train::{self, Ended, Example, Material, Stage, TrainConfig};
-use xray_triage_core::bundle::sha256_hex;
+use trainer::train::{self, Ended, Example, RunInputs, Stage, TrainConfig};
 
 use super::AnyError;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Preset {
-    /// Our settings, with a teacher or without; see docs/reference/training-settings.md.
+    /// The project's own settings, with a teacher or without. See docs/reference/training-settings.md.
     Own,
-    /// Zhang's protocol: Adam 2e-4, batch 32, 50 epochs at 224 pixels, no random views, labels alone. The stretch of the
-    /// gray range between percentiles is ours: it is the device's preprocessing.
+    /// Zhang's protocol: Adam 2e-4, batch 32, 50 epochs at 224 pixels, no random views, labels alone. Only the
+    /// preprocessing is the device's: it stretches the gray range between two percentiles.
     Paper,
 }
 
-/// Train a network on the `train` split and keep the weights that do best on `val`.
+/// Train a network on the films of the split `train`, and keep the weights that do best on `val`.
 #[derive(Args)]
 pub struct TrainArgs {
-    /// The run's folder: settings, metrics.csv, checkpoints.
+    /// The run's folder. Settings, metrics.csv and checkpoints go there.
     #[arg(long)]
     out: PathBuf,
-    /// Go on from the folder's checkpoint.
+    /// Go on from the checkpoint in the folder.
     #[arg(long)]
     resume: bool,
+    /// The attention after each dense block.
     #[arg(long, value_enum, default_value_t = Attention::Cbam)]
     attention: Attention,
+    /// All random choices follow from the seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Train the network as its int8 export computes (quantization-aware training), by the activation ranges in an export's
-    /// quantization.toml. To go on from the weights of that export (--initial-weights), at a low learning rate.
+    /// Train the network as its int8 export computes (fake quantization), by the activation ranges in this
+    /// quantization.toml of an export. Start from the weights of that export (--initial-weights), at a low learning rate.
     #[arg(long, conflicts_with = "mixed_precision", requires = "initial_weights")]
     int8_ranges: Option<PathBuf>,
     #[command(flatten)]
     settings: TrainSettings,
 }
 
-/// How networks are trained, whatever their attention and seed.
+/// The flags that say how networks are trained, whatever their attention and seed.
 #[derive(Args)]
 pub struct TrainSettings {
     /// The dataset's manifest.csv.
     #[arg(long)]
     pub manifest: PathBuf,
-    /// Where all settings come from that are not given.
+    /// The preset that all settings come from that are not given.
     #[arg(long, value_enum, default_value_t = Preset::Own)]
     preset: Preset,
-    /// Epochs at an input size, as SIZE:EPOCHS; several with commas, small sizes first.
+    /// Epochs at an input size, as SIZE:EPOCHS. Several are separated by commas, small sizes first.
     #[arg(long, value_delimiter = ',')]
     stages: Option<Vec<Stage>>,
+    /// How many films a step trains on.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: Option<u16>,
-    /// Peak learning rate of AdamW.
+    /// The highest learning rate of AdamW.
     #[arg(long)]
     learning_rate: Option<f64>,
+    /// The weight decay of AdamW.
     #[arg(long)]
     weight_decay: Option<f32>,
+    /// How much of each label's probability is spread over all classes, 0 to 1.
     #[arg(long, value_parser = share)]
     label_smoothing: Option<f32>,
-    /// Weights to start from instead of random ones: a run's or a bundle's, or torchvision's densenet121 (safetensors
-    /// or .pth), whose classifier is left out.
+    /// Start from the weights in this file instead of random ones: of a run, of a bundle, or of torchvision's densenet121
+    /// (safetensors or .pth), whose classifier is left out.
     #[arg(long)]
     initial_weights: Option<PathBuf>,
-    /// A classifier in ONNX that looks at every view: its probabilities are mixed into the targets, and its features are
-    /// learned too.
+    /// A classifier in ONNX that looks at every view. Its probabilities are mixed into the targets, and its features are
+    /// learned, too.
     #[arg(long)]
     teacher: Option<PathBuf>,
-    /// Share of the teacher's probabilities in the targets.
+    /// The share of the teacher's probabilities in the targets, 0 to 1.
     #[arg(long, value_parser = share)]
     teacher_share: Option<f32>,
-    /// Weight of the distance to the teacher's features in the loss; 0 learns from its probabilities alone.
+    /// The weight, in the loss, of the distance to the teacher's features. With 0 they are not learned.
     #[arg(long)]
     feature_weight: Option<f32>,
-    /// Weight of the distance to the teacher's feature map, place by place, in the loss; 0 learns from the map's mean alone.
+    /// The weight, in the loss, of the distance to the teacher's feature map, place by place. With 0 the map is not learned.
     #[arg(long)]
     map_weight: Option<f32>,
-    /// Weight of the activation maps' part outside the lungs in the loss, for films with a mask in masks/ beside the
-    /// manifest.
+    /// The weight, in the loss, of the activation maps' part outside the lungs. It applies to films with a lung mask in
+    /// masks/ beside the manifest.
     #[arg(long)]
     lung_weight: Option<f32>,
-    /// Decay per step of the averaged weights; 0 keeps the newest ones.
+    /// How much of the weights' average is kept at each step, 0 to 1. With 0 the average is the newest weights.
     #[arg(long, value_parser = share)]
     average_decay: Option<f32>,
-    /// Train on the films as they are.
+    /// Train on the films as they are, without random views.
     #[arg(long)]
     no_augment: bool,
-    /// Chance that a view starts from a simulated photograph of the film, 0 to 1. The photographs are made before
-    /// training, two a film, and kept in the run's folder.
+    /// The chance that a view starts from a simulated photograph of the film, 0 to 1. Two photographs of each film are made
+    /// before training and kept in the run's folder.
     #[arg(long, value_parser = share)]
     photograph_share: Option<f32>,
-    /// Chance that a view is mixed with one of another film, 0 to 1.
+    /// The chance that a view is mixed with a view of another film, 0 to 1.
     #[arg(long, value_parser = share)]
     mixup: Option<f32>,
     /// Draw each class equally often, whatever its share of the films.
     #[arg(long)]
     balance_classes: bool,
-    /// Convolutions in bfloat16: faster on processors with instructions for it.
+    /// Compute convolutions in bfloat16, which is faster on processors with instructions for it.
     #[arg(long)]
     mixed_precision: bool,
+    /// What the network is computed on. Without it: LibTorch on the CPU if this trainer was built with it, or else the
+    /// first in the list.
     #[arg(long, value_enum)]
     pub backend: Option<Backend>,
 }
 
+/// Runs the command.
 pub fn train(args: TrainArgs) -> Result<(), AnyError> {
     let TrainArgs { out, resume, attention, seed, int8_ranges, settings } = args;
     let initial = initial_weights(&settings)?;
     let teacher = teacher(&settings)?;
     let mut config = train_config(&settings, attention, seed, initial.as_ref(), teacher.as_ref());
-    let mut rounding = None;
+    let mut fake_quantization = None;
     if let Some(path) = int8_ranges {
-        let Quantization { ranges, .. } = Quantization::read(&path)?;
-        rounding = Some(Rounding::new(&config.architecture, &ranges)?);
-        config.int8_ranges = Some(sha256_hex(&std::fs::read(&path).map_err(at(&path))?));
+        let (Quantization { ranges, .. }, sha256) = Quantization::read_hashed(&path)?;
+        fake_quantization = Some(FakeQuantization::new(&config.architecture, &ranges)?);
+        config.int8_ranges = Some(sha256);
     }
+    config.check()?;
     let (train_films, val) = training_films(&settings, &config, &out)?;
-    let material = Material {
+    let inputs = RunInputs {
         train: &train_films,
         val: &val,
         teacher: teacher.as_ref(),
         initial: initial.as_ref().map(|initial| &initial.state),
-        rounding: rounding.as_ref(),
+        fake_quantization: fake_quantization.as_ref(),
     };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();
     let stop = stop_on_interrupt()?;
-    match train::run(&out, &config, resume, &device, &material, &stop)? {
+    match train::run(&out, &config, resume, &device, &inputs, &stop)? {
         Ended::Finished(accuracy) => println!("finished: best validation accuracy {:.1} %", 100.0 * accuracy),
         Ended::Stopped => println!("stopped; the same command with --resume goes on"),
     }
     Ok(())
 }
 
-/// Weights to start from.
+/// The weights that networks start from.
 pub struct InitialWeights {
-    /// Of their file.
+    /// The SHA-256 of their file.
     pub sha256: String,
+    /// The weights.
     pub state: StateDict,
 }
 
+/// Reads the weights to start from, if they are given.
 pub fn initial_weights(args: &TrainSettings) -> Result<Option<InitialWeights>, AnyError> {
     match &args.initial_weights {
         Some(path) => {
-            let state = StateDict::load(path)?;
-            Ok(Some(InitialWeights { sha256: sha256_hex(&std::fs::read(path).map_err(at(path))?), state }))
+            let (state, sha256) = StateDict::load_hashed(path)?;
+            Ok(Some(InitialWeights { sha256, state }))
         }
         None => {
             if args.preset == Preset::Paper {
@@ -167,6 +177,7 @@ pub fn initial_weights(args: &TrainSettings) -> Result<Option<InitialWeights>, A
     }
 }
 
+/// The settings of a run: those given, and the preset's for the rest.
 pub fn train_config(
     args: &TrainSettings,
     attention: Attention,
@@ -203,17 +214,18 @@ pub fn train_config(
     }
 }
 
-/// A number from 0 to 1.
+/// Reads a number from 0 to 1.
 fn share(text: &str) -> Result<f32, String> {
     let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "write a number from 0 to 1, for instance 0.5".into())
 }
 
+/// Loads the teacher, if one is given.
 pub fn teacher(args: &TrainSettings) -> Result<Option<Teacher>, TeacherError> {
     args.teacher.as_deref().map(Teacher::load).transpose()
 }
 
-/// The films to train on and those to validate with. Photographs are kept in `folder`.
+/// Reads the films to train on and those to validate with. Simulated photographs are kept in `folder`.
 pub fn training_films(
     args: &TrainSettings,
     config: &TrainConfig,
@@ -245,7 +257,7 @@ pub fn training_films(
     Ok((examples, val_films))
 }
 
-/// Set by Ctrl-C. To be called once.
+/// A flag that Ctrl-C sets. A program can have only one; a second call is an error.
 pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>, AnyError> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();

@@ -87,7 +87,7 @@ pub fn prepare(out: &Path, sources: &[Source], options: &Options) -> Result<Repo
     write(out, kept, dropped, options)
 }
 
-/// The films of all sources, with no split where splits are drawn anew; and those that are left out already.
+/// Lists the films of all sources, and those that are left out already. Where splits are drawn anew, no film has one.
 fn list(sources: &[Source], options: &Options) -> Result<(Vec<Candidate>, Vec<Dropped>), PrepareError> {
     let mut sources = sources.to_vec();
     sources.sort();

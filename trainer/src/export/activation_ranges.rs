@@ -1,28 +1,29 @@
-//! Activation ranges from a sample of inputs.
+//! Activation ranges, from the values that activations take on a sample of inputs.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::architecture::Architecture;
+use crate::model::int8::{LEVELS, Ranges, Uint8Scale};
 use crate::model::state_dict::StateDict;
+use crate::model::tensor_names;
 
-use super::quantize::{LEVELS, Uint8Scale};
 use super::session::Session;
-use super::{ExportError, Ranges, graph};
+use super::{ExportError, graph};
 
-/// How a range is chosen from the values seen. Values outside the range saturate; the narrower it is, the finer the
-/// rest.
+/// How a range is chosen from the values seen. Values outside the range saturate; the narrower the range is, the finer are
+/// the steps inside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Estimator {
-    /// All values seen.
+    /// The range of all values seen.
     MinMax,
-    /// All but the 0.01 % most extreme of the values seen.
+    /// The range of all values seen but the 0.01 % most extreme.
     Percentile,
-    /// The range of least mean squared rounding and saturation error, among the full one shrunk by up to 80 %.
+    /// The range with the least mean squared error of rounding and saturation, among the full one shrunk by up to 80 %.
     #[default]
     Mse,
-    /// The range whose 256 levels keep most of the values' distribution: least Kullback-Leibler divergence (Migacz 2017,
-    /// "8-bit inference with TensorRT"), among the full one shrunk down to 256 bins of the histogram.
+    /// The range whose 256 levels keep most of the values' distribution, by the least Kullback-Leibler divergence (Migacz
+    /// 2017, "8-bit inference with TensorRT"), among the full one shrunk down to 256 bins of the histogram.
     Entropy,
 }
 
@@ -31,8 +32,11 @@ const LEFT_OUT: f64 = 1e-4;
 
 /// Runs the float graph on every input and chooses a range for each tensor that the int8 graph holds in uint8.
 ///
-/// Each input is `3 * size * size` values, channels first, as the device's preprocessing makes them. Hundreds of films
-/// of the training split, spread over classes and sources, are usual.
+/// Each input is `3 * size * size` values, channels first, as the device's preprocessing makes them. Usual are hundreds of
+/// films of the training split, spread over classes and collections.
+///
+/// # Errors
+/// The state does not fit the architecture or the size, there is no input, or a value is not finite.
 pub fn measure_ranges(
     architecture: &Architecture,
     state: &StateDict,
@@ -41,39 +45,44 @@ pub fn measure_ranges(
     estimator: Estimator,
 ) -> Result<Ranges, ExportError> {
     let mut graph = graph::float(architecture, state, size)?;
-    for tensor in &graph.quantizable {
-        graph.model.tap(tensor);
+    let activations = tensor_names::uint8_activations(architecture);
+    for activation in &activations {
+        graph.tap(&activation.name);
     }
-    let session = Session::load(&graph.model.encode(), size)?;
-    let mut histograms = vec![Histogram::default(); session.names().len()];
+    let session = Session::load(&graph.encode(), size)?;
+    let mut histograms = vec![Histogram::default(); activations.len()];
     for input in inputs {
-        for (histogram, values) in histograms.iter_mut().zip(session.run(&input)?) {
-            histogram.add(&values);
+        // The graph's own outputs, logits and maps, come before the activations.
+        let outputs = session.run(&input)?;
+        for (histogram, values) in histograms.iter_mut().zip(&outputs[outputs.len() - activations.len()..]) {
+            histogram.add(values);
         }
     }
     if histograms.iter().all(|histogram| histogram.bins.is_empty()) {
-        return Err(ExportError::NoCalibration);
+        return Err(ExportError::NoInputs);
     }
-    let tensors = session.names().iter().zip(&histograms).filter(|(name, _)| graph.quantizable.contains(name));
-    Ok(tensors.map(|(name, histogram)| (name.clone(), histogram.range(estimator))).collect())
+    let activations = activations.into_iter().zip(&histograms);
+    Ok(activations.map(|(activation, histogram)| (activation.name, histogram.range(estimator))).collect())
 }
 
-/// Counts of values in equal bins over `-limit..=limit`. The limit is a power of two and doubles, two bins becoming
-/// one, when a larger value comes.
+/// Counts of values in equal bins over `-limit..=limit`. The limit is a power of two. When a larger value comes, the limit
+/// doubles, and two bins become one.
 #[derive(Clone, Default)]
 struct Histogram {
     limit: f32,
     bins: Vec<u64>,
-    /// Values that are exactly zero; they are among those of the bin above zero.
+    /// How many values are exactly zero. The bin above zero counts them, too.
     zeros: u64,
+    /// The lowest value, or zero if none is below it.
     low: f32,
+    /// The highest value, or zero if none is above it.
     high: f32,
 }
 
 impl Histogram {
     const BINS: usize = 8192;
 
-    /// Counts finite values.
+    /// Counts values, which must be finite.
     fn add(&mut self, values: &[f32]) {
         if self.bins.is_empty() {
             self.bins = vec![0; Self::BINS];
@@ -113,7 +122,7 @@ impl Histogram {
         (self.edge(bin) + self.edge(bin + 1)) / 2.0
     }
 
-    /// The chosen range; it holds zero.
+    /// The range that an estimator chooses; it holds zero.
     fn range(&self, estimator: Estimator) -> [f32; 2] {
         match estimator {
             Estimator::MinMax => [self.low, self.high],
@@ -125,7 +134,7 @@ impl Histogram {
 
     fn percentile(&self) -> [f32; 2] {
         let total: u64 = self.bins.iter().sum();
-        // Half at either end, or all at the top of a rectified tensor.
+        // Half of them may be left out at either end, or all at the top of a rectified tensor.
         let ends = if self.low < 0.0 { 2.0 } else { 1.0 };
         let allowed = (total as f64 * LEFT_OUT / ends) as u64;
         let low = self.first_beyond(allowed, 0..Self::BINS).map_or(self.low, |bin| self.edge(bin));
@@ -186,13 +195,14 @@ impl Histogram {
     }
 }
 
-/// How far the distribution of quantized values is from that of the values, in nats: the Kullback-Leibler divergence
-/// `sum p ln(p / q)` of Migacz's calibration. `within` has the level and the count of each bin that is not empty, in
+/// How far the distribution of quantized values is from that of the values: the Kullback-Leibler divergence
+/// `sum p ln(p / q)` of Migacz (2017), in nats. `within` has the level and the count of each bin that is not empty, in
 /// rising order; `below` and `above` count the values beyond them, which saturate.
 ///
-/// p is the histogram with the saturated values in its outermost bins; q is the histogram without them, each level's
-/// values spread evenly over its bins. Migacz puts saturated values into the outermost bin of the range, empty or not;
-/// here it is the outermost one with values, as q is zero in the others. No bins at all are infinitely far.
+/// `p` is the histogram with the saturated values in its outermost bins. `q` is the histogram without them, with each
+/// level's values spread evenly over the level's bins. Migacz puts saturated values into the outermost bin of the range,
+/// empty or not; here they go into the outermost bin with values, because `q` is zero in the others. Without any bin the
+/// divergence is infinite.
 fn divergence(within: &[(u8, u64)], below: u64, above: u64) -> f64 {
     let kept: u64 = within.iter().map(|(_, count)| count).sum();
     let all = (kept + below + above) as f64;
@@ -287,7 +297,7 @@ mod tests {
         assert!(low == 0.0 && (0.98..1.03).contains(&high), "{high}");
     }
 
-    /// The numbers are those of another implementation of the same rule, in Python.
+    /// The expected numbers come from another implementation of the same rule, in Python.
     #[test]
     fn entropy_cuts_tails_by_their_weight() {
         let exponential = exponential(200_000);

@@ -1,43 +1,46 @@
-//! Batch norms folded into the convolutions before them, which changes nothing but rounding.
+//! Convolutions of the exported graph. A batch norm after a convolution is folded into it, which changes nothing but
+//! rounding.
 
 use crate::model::state_dict::{StateDict, StateDictError};
+use crate::model::tensor_names;
 
-/// torch's `BatchNorm2d` default, which every norm of the network has.
+/// What every norm of the network adds to the variance: the default of torch's `BatchNorm2d`.
 pub const EPSILON: f32 = 1e-5;
 
 /// A convolution with a bias.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Convolution {
-    /// `[out, in, height, width]`
+    /// The shape of the weights, `[out, in, height, width]`.
     pub shape: [usize; 4],
+    /// The weights in row-major order.
     pub weights: Vec<f32>,
-    /// One value an output channel.
+    /// The bias, one value an output channel.
     pub bias: Vec<f32>,
 }
 
 impl Convolution {
-    /// A convolution of the network, which has no bias of its own.
+    /// Reads a convolution of the network. No convolution of the network has a bias.
     pub fn read(state: &StateDict, name: &str, shape: [usize; 4]) -> Result<Self, StateDictError> {
-        let weights = state.get_shaped(&format!("{name}.weight"), &shape)?.values.clone();
+        let weights = state.get_shaped(&tensor_names::weight(name), &shape)?.values.clone();
         Ok(Convolution { shape, weights, bias: vec![0.0; shape[0]] })
     }
 
-    /// A linear layer as the 1 x 1 convolution it is.
+    /// Reads a linear layer as the 1 x 1 convolution that it is.
     pub fn read_linear(state: &StateDict, name: &str, outputs: usize, inputs: usize) -> Result<Self, StateDictError> {
         Ok(Convolution {
             shape: [outputs, inputs, 1, 1],
-            weights: state.get_shaped(&format!("{name}.weight"), &[outputs, inputs])?.values.clone(),
-            bias: state.get_shaped(&format!("{name}.bias"), &[outputs])?.values.clone(),
+            weights: state.get_shaped(&tensor_names::weight(name), &[outputs, inputs])?.values.clone(),
+            bias: state.get_shaped(&tensor_names::bias(name), &[outputs])?.values.clone(),
         })
     }
 
-    /// The convolution followed by a batch norm in evaluation mode, as one convolution:
-    /// `weight * (conv - mean) / sqrt(var + EPSILON) + bias`. Computed in double precision.
+    /// The convolution and the batch norm after it as one convolution: `weight * (conv - mean) / sqrt(var + EPSILON) + bias`
+    /// with the norm's weight, running mean, running variance and bias. It is computed in double precision.
     pub fn followed_by_norm(mut self, state: &StateDict, norm: &str) -> Result<Self, StateDictError> {
         let channels = self.shape[0];
-        let field = |field: &str| state.get_shaped(&format!("{norm}.{field}"), &[channels]);
-        let (weight, bias) = (field("weight")?, field("bias")?);
-        let (mean, variance) = (field("running_mean")?, field("running_var")?);
+        let [weight, bias, mean, variance] = tensor_names::norm_parameters(norm);
+        let read = |name: &str| state.get_shaped(name, &[channels]);
+        let (weight, bias, mean, variance) = (read(&weight)?, read(&bias)?, read(&mean)?, read(&variance)?);
         let length = self.weights.len() / channels;
         for (channel, weights) in self.weights.chunks_mut(length).enumerate() {
             let scale =

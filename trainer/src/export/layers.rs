@@ -1,28 +1,33 @@
-//! How much each quantized layer loses.
+//! How much each convolution of the int8 network loses.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::architecture::Architecture;
+use crate::model::int8::Ranges;
 use crate::model::state_dict::StateDict;
 
 use super::session::Session;
-use super::{ExportError, Ranges, graph};
+use super::{ExportError, graph};
 
 /// What quantization does to the result of one convolution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerError {
-    /// The convolution's name, torchvision's.
+    /// The convolution's name ([`tensor_names`](crate::model::tensor_names)).
     pub layer: String,
-    /// Signal-to-quantization-noise ratio in decibels: `10 log10(sum x^2 / sum (x - q)^2)` over all values of the result,
-    /// x in float and q in int8, of all inputs. Infinite where nothing is lost.
+    /// Signal-to-quantization-noise ratio in decibels: `10 log10(sum x^2 / sum (x - q)^2)` over all values of the result for
+    /// all inputs, where `x` is the value in float and `q` in int8. It is infinite where nothing is lost, and never NaN.
     pub sqnr_db: f64,
 }
 
-/// The error of every quantized convolution, the worst first. Each is measured alone, the rest of the network in float:
-/// the float network gives its input, and input, weights and result are rounded as in the int8 graph (after the ReLU
-/// where one follows).
+/// The error of every quantized convolution, the worst first.
 ///
-/// `ranges` is what the int8 graph is made with. Each input is `3 * size * size` values as for [`super::calibrate()`].
+/// Each convolution is measured alone, with the rest of the network in float. The float network gives its input; input,
+/// weights and result are rounded as in the int8 graph. Where a ReLU follows, the result is taken after it.
+///
+/// `ranges` are those that the int8 graph is made with. Inputs are as for [`measure_ranges`](super::measure_ranges).
+///
+/// # Errors
+/// The state or the ranges do not fit the architecture or the size, there is no input, or a value is not finite.
 pub fn layer_errors(
     architecture: &Architecture,
     state: &StateDict,
@@ -40,7 +45,7 @@ pub fn layer_errors(
     let mut runs = 0;
     for input in inputs {
         let outputs = session.run(&input)?;
-        // `logits` and `cam` come first.
+        // The graph's own outputs, logits and maps, come before the pairs.
         let pairs = outputs[outputs.len() - 2 * twins.len()..].as_chunks::<2>().0;
         for (powers, [float, int8]) in powers.iter_mut().zip(pairs) {
             powers.add(float, int8);
@@ -48,7 +53,7 @@ pub fn layer_errors(
         runs += 1;
     }
     if runs == 0 {
-        return Err(ExportError::NoCalibration);
+        return Err(ExportError::NoInputs);
     }
     let mut errors: Vec<LayerError> = twins
         .into_iter()
@@ -59,7 +64,7 @@ pub fn layer_errors(
     Ok(errors)
 }
 
-/// Sums of squares.
+/// The powers of a signal and of its quantization noise: sums of squares over the same values.
 #[derive(Clone, Copy, Default)]
 struct Powers {
     signal: f64,

@@ -1,4 +1,4 @@
-//! An ONNX graph in the making: nodes and initializers on tract's protocol buffer types.
+//! Writing an ONNX file: nodes and constants, on the protocol buffer types of tract.
 
 use prost::Message;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -11,45 +11,49 @@ use tract_onnx::pb::{
 /// ONNX 1.12: the newest operator set in which `ReduceMax` and `ReduceMean` take their axes as an attribute.
 const OPERATOR_SET: i64 = 17;
 const IR_VERSION: i64 = 8;
-/// Part of every file, and so of its hash: it stays, whatever version writes the file, as long as the same weights are to
-/// give the same bytes.
+/// The version that every file names as its writer's. It is part of the file's hash and stays the same whatever version
+/// writes the file, so that the same weights give the same bytes.
 const PRODUCER_VERSION: &str = "0.1.0";
 
 /// The value of a node's attribute.
 pub enum Attribute<'a> {
+    /// An integer.
     Int(i64),
+    /// A list of integers.
     Ints(&'a [i64]),
+    /// A number in single precision.
     Float(f32),
 }
 
-/// Nodes in the order of the data. A tensor is known by its name, which is that of the node that makes it.
+/// A graph in the making, with its nodes in the order of the data. A tensor has the name of the node that makes it.
 #[derive(Debug, Default)]
 pub struct Model {
     graph: GraphProto,
 }
 
 impl Model {
+    /// An empty graph.
     pub fn new(name: &str) -> Self {
         Model { graph: GraphProto { name: name.into(), ..Default::default() } }
     }
 
-    /// Declares a float input.
+    /// Adds a float input and returns its name.
     pub fn input(&mut self, name: &str, shape: &[usize]) -> String {
         self.graph.input.push(float_tensor(name, Some(shape)));
         name.into()
     }
 
-    /// Declares a tensor a float output of the graph.
+    /// Makes a float tensor an output of the graph.
     pub fn output(&mut self, name: &str, shape: &[usize]) {
         self.graph.output.push(float_tensor(name, Some(shape)));
     }
 
-    /// Declares a tensor a float output of the graph, its shape left to the runtime.
+    /// Makes a float tensor an output of the graph without saying its shape, which the runtime then finds out.
     pub fn tap(&mut self, name: &str) {
         self.graph.output.push(float_tensor(name, None));
     }
 
-    /// Adds a node and returns the name of its output, which is the node's.
+    /// Adds a node of the operator `kind` and returns the name of its output, which is the node's.
     pub fn node(&mut self, kind: &str, name: &str, inputs: &[&str], attributes: &[(&str, Attribute)]) -> String {
         self.graph.node.push(NodeProto {
             op_type: kind.into(),
@@ -62,21 +66,25 @@ impl Model {
         name.into()
     }
 
+    /// Adds a constant of floats and returns its name.
     pub fn floats(&mut self, name: String, shape: &[usize], values: &[f32]) -> String {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.initializer(name, DataType::Float, shape, bytes)
     }
 
+    /// Adds a constant of 32-bit integers and returns its name.
     pub fn int32s(&mut self, name: String, shape: &[usize], values: &[i32]) -> String {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.initializer(name, DataType::Int32, shape, bytes)
     }
 
+    /// Adds a constant of signed 8-bit integers and returns its name.
     pub fn int8s(&mut self, name: String, shape: &[usize], values: &[i8]) -> String {
         let bytes = values.iter().map(|value| value.cast_unsigned()).collect();
         self.initializer(name, DataType::Int8, shape, bytes)
     }
 
+    /// Adds a constant of unsigned 8-bit integers and returns its name.
     pub fn uint8s(&mut self, name: String, shape: &[usize], values: &[u8]) -> String {
         self.initializer(name, DataType::Uint8, shape, values.to_vec())
     }

@@ -1,76 +1,27 @@
-//! Int8 arithmetic of ONNX's `QLinearConv`: `real = scale * (integer - zero point)`.
+//! Int8 convolutions: weights and biases in the integers of ONNX's `QLinearConv` (what they stand for:
+//! [`int8`](crate::model::int8)).
 
-use super::ExportError;
+use crate::model::int8::WEIGHT_LIMIT;
+
 use super::fold::Convolution;
-
-/// Values that a uint8 tensor tells apart.
-pub const LEVELS: usize = 256;
-/// Weights are integers between its negative and itself.
-pub const WEIGHT_LIMIT: f32 = 127.0;
-
-/// How a uint8 tensor stands for real values.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Uint8Scale {
-    /// Above zero.
-    pub scale: f32,
-    pub zero_point: u8,
-}
-
-impl Uint8Scale {
-    /// Spreads the 256 integers over a range that holds zero, so that zero is met exactly (paddings, ReLU).
-    /// A range of zero width, a dead tensor's, gets scale 1.
-    pub fn over([low, high]: [f32; 2]) -> Self {
-        if low == high {
-            return Uint8Scale { scale: 1.0, zero_point: 0 };
-        }
-        let scale = (high - low) / 255.0;
-        Uint8Scale { scale, zero_point: (-low / scale).round_ties_even().clamp(0.0, 255.0) as u8 }
-    }
-
-    /// The integer that stands for a real value.
-    pub fn integer(&self, value: f32) -> u8 {
-        ((value / self.scale).round_ties_even() + f32::from(self.zero_point)).clamp(0.0, 255.0) as u8
-    }
-
-    /// The real value that a real value becomes.
-    pub fn rounded(&self, value: f32) -> f32 {
-        f32::from(i16::from(self.integer(value)) - i16::from(self.zero_point)) * self.scale
-    }
-}
-
-/// Checks a range that may come from a file.
-pub fn check_range(tensor: &str, range: [f32; 2], rectified: bool) -> Result<[f32; 2], ExportError> {
-    let [low, high] = range;
-    let problem = if !(low.is_finite() && high.is_finite()) {
-        "is not finite"
-    } else if low > 0.0 || high < 0.0 {
-        "does not hold zero"
-    } else if rectified && low < 0.0 {
-        "is below zero after a ReLU"
-    } else if high > low && (high - low) / 255.0 < f32::MIN_POSITIVE {
-        "is too narrow"
-    } else {
-        return Ok(range);
-    };
-    Err(ExportError::Range { tensor: tensor.into(), range, problem })
-}
 
 /// A convolution in integers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Int8Convolution {
-    /// Within [`WEIGHT_LIMIT`] either way, zero point 0.
+    /// The weights in row-major order, from minus [`WEIGHT_LIMIT`] to [`WEIGHT_LIMIT`], with zero point 0.
     pub weights: Vec<i8>,
-    /// One scale an output channel, above zero.
+    /// The weights' scales, one an output channel, above zero.
     pub scales: Vec<f32>,
-    /// In units of input scale times channel scale.
+    /// The bias, one integer an output channel, in units of the input's scale times the channel's.
     pub bias: Vec<i32>,
 }
 
 impl Int8Convolution {
     /// Rounds a convolution for an input of the given scale.
     ///
-    /// A channel's scale takes its largest weight to [`WEIGHT_LIMIT`]. Where the bias would then exceed 2^24 units (a dead channel
-    /// with weights of nearly zero), the scale grows until it does not: the runtimes hold sums in single precision.
+    /// A channel's scale makes its largest weight [`WEIGHT_LIMIT`]. A channel that is always zero has weights of nearly
+    /// zero, and its bias could exceed 2^24 units; its scale grows until the bias does not, because the runtimes hold sums
+    /// in single precision.
     pub fn new(convolution: &Convolution, input_scale: f32) -> Self {
         let channels = convolution.shape[0];
         let mut weights = Vec::with_capacity(convolution.weights.len());
@@ -92,7 +43,8 @@ impl Int8Convolution {
         Int8Convolution { weights, scales, bias }
     }
 
-    /// The convolution of real values that the integers stand for, of the given shape and input scale.
+    /// The convolution of real values that the integers stand for. `shape` is that of the weights, `input_scale` the one
+    /// given to [`Self::new`].
     pub fn real(&self, shape: [usize; 4], input_scale: f32) -> Convolution {
         let length = self.weights.len() / self.scales.len();
         let weights = self.weights.iter().enumerate();
@@ -109,18 +61,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zero_is_exact_and_ends_saturate() {
-        for range in [[0.0, 6.0], [-1.3, 2.9], [-4.0, 0.0], [0.0, 0.0]] {
-            let scale = Uint8Scale::over(range);
-            assert_eq!(scale.rounded(0.0), 0.0, "{range:?}");
-        }
-        let scale = Uint8Scale::over([-1.0, 3.0]);
-        assert!((scale.rounded(100.0) - 3.0).abs() <= scale.scale);
-        assert!((scale.rounded(-100.0) + 1.0).abs() <= scale.scale);
-        assert!((scale.rounded(1.234) - 1.234).abs() <= scale.scale / 2.0 + 1e-6);
-    }
-
-    #[test]
     fn weights_and_bias_are_within_half_a_unit() {
         let convolution =
             Convolution { shape: [2, 1, 1, 3], weights: vec![0.5, -1.0, 0.1, 0.0, 0.0, 0.0], bias: vec![0.3, -2.0] };
@@ -134,13 +74,5 @@ mod tests {
         }
         assert_eq!(rounded.weights[1], -127);
         assert_eq!(rounded.bias[1], -(1 << 24));
-    }
-
-    #[test]
-    fn a_damaged_range_is_refused() {
-        assert!(check_range("t", [0.0, 1.0], true).is_ok());
-        for (range, rectified) in [([f32::NAN, 1.0], false), ([0.5, 1.0], false), ([-1.0, 1.0], true)] {
-            assert!(check_range("t", range, rectified).unwrap_err().to_string().contains("`t`"));
-        }
     }
 }

@@ -11,7 +11,7 @@ use xray_triage_core::pipeline::{Options, Pipeline, SetupError};
 use crate::bundle::{self, BundlingError};
 use crate::data::dataset::Film;
 use crate::model::architecture::Attention;
-use crate::train::{self, Ended, Material, TrainConfig, TrainError};
+use crate::train::{self, Ended, RunInputs, TrainConfig, TrainError};
 
 use super::compare::{Answers, NetworkAnswers};
 
@@ -59,7 +59,7 @@ pub fn train(
     seeds: &[u64],
     config: impl Fn(Attention, u64) -> TrainConfig,
     device: &Device,
-    material: &Material,
+    inputs: &RunInputs,
     stop: &AtomicBool,
 ) -> Result<Option<Vec<Run>>, TrainError> {
     let mut runs = Vec::new();
@@ -67,7 +67,7 @@ pub fn train(
         for attention in KINDS {
             let folder = folder.join(format!("{}-{seed}", name(attention)));
             log::info!("attention {}, seed {seed}: {}", name(attention), folder.display());
-            match train::run(&folder, &config(attention, seed), true, device, material, stop)? {
+            match train::run(&folder, &config(attention, seed), true, device, inputs, stop)? {
                 Ended::Finished(val_accuracy) => runs.push(Run { attention, seed, folder, val_accuracy }),
                 Ended::Stopped => return Ok(None),
             }

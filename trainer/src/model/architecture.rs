@@ -19,7 +19,7 @@ pub enum Attention {
     Cbam,
 }
 
-/// The parameters of a network. [`Architecture::densenet121`] is the product's; tests build tiny ones.
+/// What decides the shape of a network. [`Architecture::densenet121`] is what the device runs; tests build tiny ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Architecture {
     /// Channels each dense layer adds.
@@ -30,9 +30,11 @@ pub struct Architecture {
     pub initial_features: usize,
     /// The 1x1 bottleneck of a dense layer has `bottleneck * growth_rate` channels.
     pub bottleneck: usize,
+    /// The attention after each dense block.
     pub attention: Attention,
     /// Channel gates squeeze `channels` to `channels / reduction`.
     pub reduction: NonZero<usize>,
+    /// Outputs of the classifier.
     pub classes: usize,
 }
 
@@ -50,7 +52,7 @@ impl Architecture {
         }
     }
 
-    /// A network of the same make, small enough to run in a debug build.
+    /// A network of the same make for tests: two dense blocks of two layers, a few channels.
     pub fn tiny(attention: Attention) -> Self {
         Architecture {
             growth_rate: 4,
@@ -60,6 +62,20 @@ impl Architecture {
             attention,
             reduction: const { NonZero::new(4).unwrap() },
             classes: 3,
+        }
+    }
+
+    /// What makes the architecture, which may come from a file, one that no network can have, if anything does.
+    pub fn problem(&self) -> Option<&'static str> {
+        /// The largest number that is taken. No count of channels or values can overflow with it.
+        const LARGEST: usize = 4096;
+        let numbers = [self.growth_rate, self.initial_features, self.bottleneck, self.classes];
+        if !(1..=16).contains(&self.blocks.len()) {
+            Some("it has no dense block, or more than 16")
+        } else if !numbers.iter().chain(&self.blocks).all(|number| (1..=LARGEST).contains(number)) {
+            Some("a number of layers, channels or classes is 0 or above 4096")
+        } else {
+            None
         }
     }
 
@@ -77,8 +93,8 @@ impl Architecture {
         outputs
     }
 
-    /// Input pixels to a cell of the map that the classifier and the CAM read, along each axis: 32 for DenseNet-121. The
-    /// stem takes four to one, each transition two.
+    /// How many input pixels, along each axis, one cell of the map stands for that the classifier and the CAM read: 32 for
+    /// DenseNet-121. The stem makes one of four, each transition one of two.
     pub fn stride(&self) -> usize {
         4 << self.blocks.len().saturating_sub(1)
     }
@@ -87,80 +103,26 @@ impl Architecture {
     pub fn feature_channels(&self) -> usize {
         *self.block_channels().last().unwrap_or(&self.initial_features)
     }
-
-    /// Every parameter and buffer of the network with its shape, in the order the data meets them.
-    ///
-    /// Convolutions are `[out, in, height, width]`, linear layers `[out, in]`. The names are torchvision's, the CBAM's
-    /// those of its authors' code; the final norm is `norm5` whatever the number of blocks.
-    pub fn parameter_shapes(&self) -> Vec<(String, Vec<usize>)> {
-        let mut shapes = Vec::new();
-        let mut add = |name: String, shape: &[usize]| shapes.push((name, shape.to_vec()));
-        let mut channels = self.initial_features;
-        let squeezed = self.bottleneck * self.growth_rate;
-        add("features.conv0.weight".into(), &[channels, 3, 7, 7]);
-        add_norm(&mut add, "features.norm0", channels);
-        for (index, &layers) in self.blocks.iter().enumerate() {
-            let block = index + 1;
-            for layer in 1..=layers {
-                let prefix = format!("features.denseblock{block}.denselayer{layer}");
-                add_norm(&mut add, &format!("{prefix}.norm1"), channels);
-                add(format!("{prefix}.conv1.weight"), &[squeezed, channels, 1, 1]);
-                add_norm(&mut add, &format!("{prefix}.norm2"), squeezed);
-                add(format!("{prefix}.conv2.weight"), &[self.growth_rate, squeezed, 3, 3]);
-                channels += self.growth_rate;
-            }
-            let mlp = match self.attention {
-                Attention::None => None,
-                Attention::Se => Some(format!("features.se{block}.fc")),
-                Attention::Cbam => Some(format!("features.cbam{block}.ChannelGate.mlp")),
-            };
-            if let Some(mlp) = mlp {
-                let hidden = channels / self.reduction;
-                add(format!("{mlp}.1.weight"), &[hidden, channels]);
-                add(format!("{mlp}.1.bias"), &[hidden]);
-                add(format!("{mlp}.3.weight"), &[channels, hidden]);
-                add(format!("{mlp}.3.bias"), &[channels]);
-            }
-            if self.attention == Attention::Cbam {
-                let spatial = format!("features.cbam{block}.SpatialGate.spatial");
-                add(format!("{spatial}.conv.weight"), &[1, 2, 7, 7]);
-                add_norm(&mut add, &format!("{spatial}.bn"), 1);
-            }
-            if block < self.blocks.len() {
-                let prefix = format!("features.transition{block}");
-                add_norm(&mut add, &format!("{prefix}.norm"), channels);
-                add(format!("{prefix}.conv.weight"), &[channels / 2, channels, 1, 1]);
-                channels /= 2;
-            }
-        }
-        add_norm(&mut add, "features.norm5", channels);
-        add("classifier.weight".into(), &[self.classes, channels]);
-        add("classifier.bias".into(), &[self.classes]);
-        shapes
-    }
-}
-
-/// The parameters and the buffers of a batch norm.
-fn add_norm(add: &mut impl FnMut(String, &[usize]), prefix: &str, channels: usize) {
-    for field in ["weight", "bias", "running_mean", "running_var"] {
-        add(format!("{prefix}.{field}"), &[channels]);
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// 7,978,856 parameters of torchvision's densenet121 less its 1000-way classifier (1,025,000), plus 3-way one.
     #[test]
-    fn densenet121_has_torchvisions_parameter_count() {
-        let count: usize = Architecture::densenet121(Attention::None)
-            .parameter_shapes()
-            .iter()
-            .filter(|(name, _)| !name.contains("running"))
-            .map(|(_, shape)| shape.iter().product::<usize>())
-            .sum();
-        assert_eq!(count, 7_978_856 - 1_025_000 + 3 * 1024 + 3);
+    fn an_architecture_that_no_network_has_is_told() {
+        assert_eq!(Architecture::densenet121(Attention::Cbam).problem(), None);
+        let tiny = Architecture::tiny(Attention::None);
+        assert_eq!(tiny.problem(), None);
+        for wrong in [
+            Architecture { blocks: vec![], ..tiny.clone() },
+            Architecture { blocks: vec![1; 17], ..tiny.clone() },
+            Architecture { blocks: vec![2, usize::MAX], ..tiny.clone() },
+            Architecture { growth_rate: 0, ..tiny.clone() },
+            Architecture { bottleneck: usize::MAX, ..tiny.clone() },
+        ] {
+            assert!(wrong.problem().is_some(), "{wrong:?}");
+        }
     }
 
     #[test]

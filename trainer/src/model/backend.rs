@@ -1,4 +1,4 @@
-//! Where a network is trained: the backends this trainer was built with.
+//! The devices that a network can be trained on: those of the backends that this trainer was built with.
 
 use burn::backend::{Backend as _, Dispatch};
 use burn::tensor::{DType, Device};
@@ -24,9 +24,11 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// The device, without autodiff.
-    // Burn deprecates LibTorch in favour of its own compilers, which are several times slower on a CPU today.
-    #[cfg_attr(feature = "libtorch", allow(deprecated))]
+    /// The backend's device, without automatic differentiation.
+    #[cfg_attr(
+        feature = "libtorch",
+        allow(deprecated, reason = "Burn prefers its own compilers, which are several times slower on a CPU today")
+    )]
     pub fn device(self) -> Device {
         match self {
             #[cfg(feature = "flex")]
@@ -42,7 +44,7 @@ impl Backend {
         }
     }
 
-    /// The first of those this trainer was built with, fastest on a CPU first.
+    /// LibTorch where this trainer was built with it, which is the fastest on a CPU; otherwise the first backend.
     pub fn preferred() -> Self {
         #[cfg(feature = "libtorch")]
         return Backend::Libtorch;

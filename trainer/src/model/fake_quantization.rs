@@ -1,76 +1,56 @@
-//! The int8 network's rounding in training, so that weights learn to live with it: quantization-aware training (Jacob et
-//! al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only inference").
+//! Fake quantization: in training, floats are rounded to the values that the int8 network would have, so that the weights
+//! learn to live with it. This is quantization-aware training (Jacob et al. 2018, "Quantization and training of neural
+//! networks for efficient integer-arithmetic-only inference").
 //!
-//! What the exported network keeps in integers is rounded to the same values in floats. Rounding has no slope; the gradient
-//! passes it as if it were not there (Bengio et al. 2013, "straight-through estimator"), and stops where a value saturates.
-
-use std::collections::BTreeMap;
+//! Rounding has no slope. The gradient passes it as if it were not there (Bengio et al. 2013, "straight-through
+//! estimator"), and stops where a value saturates.
 
 use burn::tensor::{DType, Tensor};
 
-use crate::export::{ExportError, Ranges, Uint8Scale, WEIGHT_LIMIT, check_range};
-use crate::model::architecture::Architecture;
+use super::architecture::Architecture;
+use super::int8::{ActivationScales, RangeError, Ranges, Uint8Scale, WEIGHT_LIMIT};
 
-/// The scales of a network's uint8 tensors.
+/// Rounds a network's activations as its int8 export does.
 #[derive(Clone, Debug)]
-pub struct Rounding {
-    scales: BTreeMap<String, Uint8Scale>,
+pub struct FakeQuantization {
+    scales: ActivationScales,
 }
 
-impl Rounding {
-    /// Of the ranges that an export of a network of this architecture chose.
+impl FakeQuantization {
+    /// Rounds by the ranges that an export of a network of this architecture chose.
     ///
     /// # Errors
-    /// A range is missing or no range of an activation: it belongs to another architecture.
-    pub fn new(architecture: &Architecture, ranges: &Ranges) -> Result<Self, ExportError> {
-        let scale = |(tensor, rectified): (String, bool)| -> Result<(String, Uint8Scale), ExportError> {
-            let range = ranges.get(&tensor).ok_or_else(|| ExportError::MissingRange { tensor: tensor.clone() })?;
-            let scale = Uint8Scale::over(check_range(&tensor, *range, rectified)?);
-            Ok((tensor, scale))
-        };
-        Ok(Rounding { scales: tensors(architecture).into_iter().map(scale).collect::<Result<_, _>>()? })
+    /// A range is missing or cannot be that of its activation: the ranges belong to another architecture.
+    pub fn new(architecture: &Architecture, ranges: &Ranges) -> Result<Self, RangeError> {
+        Ok(FakeQuantization { scales: ActivationScales::new(architecture, ranges)? })
     }
 
-    /// The values of an activation, by its name in the exported graph, as the int8 network holds them. In single precision.
+    /// The values of an activation as the int8 network holds them. `tensor` is its name in the exported graph
+    /// ([`tensor_names`](super::tensor_names)).
+    ///
+    /// # Panics
+    /// The values are not in single precision, or the architecture has no such activation in uint8.
     pub fn activation(&self, tensor: &str, values: Tensor<4>) -> Tensor<4> {
         assert_eq!(values.dtype(), DType::F32, "bfloat16 does not tell the 256 values of {tensor} apart");
-        let Uint8Scale { scale, zero_point } = self.scales[tensor];
+        let Uint8Scale { scale, zero_point } = self.scales.of(tensor);
         let [low, high] = [0, u8::MAX].map(|integer| (f32::from(integer) - f32::from(zero_point)) * scale);
         let values = values.clamp(low, high);
         straight_through(values.clone(), (values / scale).round() * scale)
     }
 }
 
-/// A convolution's weights `[outputs, inputs, height, width]` as the int8 network holds them, each output channel by its own
-/// scale. That the norm behind it is folded into a channel's weights does not matter: it scales all of them alike.
+/// A convolution's weights `[outputs, inputs, height, width]` as the int8 network holds them, each output channel with its
+/// own scale. The export folds the norm behind a convolution into its weights; the rounding is the same, because the norm
+/// scales all weights of a channel alike.
 pub fn weights(weights: Tensor<4>) -> Tensor<4> {
     let largest = weights.clone().detach().abs().max_dim(3).max_dim(2).max_dim(1);
     let scale = (largest / WEIGHT_LIMIT).clamp_min(f32::MIN_POSITIVE);
     straight_through(weights.clone(), (weights / scale.clone()).round() * scale)
 }
 
-/// `rounded` with the gradient of `values`.
+/// The values of `rounded` with the gradient of `values`.
 fn straight_through(values: Tensor<4>, rounded: Tensor<4>) -> Tensor<4> {
     values.clone() + (rounded - values).detach()
-}
-
-/// The tensors that the int8 graph holds in uint8, by the names that `export/graph.rs` gives them, and whether they are
-/// those of a ReLU.
-fn tensors(architecture: &Architecture) -> Vec<(String, bool)> {
-    let mut tensors = Vec::new();
-    for (index, &layers) in architecture.blocks.iter().enumerate() {
-        let block = index + 1;
-        for layer in 1..=layers {
-            let name = format!("features.denseblock{block}.denselayer{layer}");
-            let of_layer = [("relu1", true), ("relu2", true), ("conv2", false)];
-            tensors.extend(of_layer.map(|(tensor, rectified)| (format!("{name}.{tensor}"), rectified)));
-        }
-        if block < architecture.blocks.len() {
-            let name = format!("features.transition{block}");
-            tensors.extend([(format!("{name}.pool"), true), (format!("{name}.conv"), false)]);
-        }
-    }
-    tensors
 }
 
 #[cfg(test)]
@@ -79,6 +59,7 @@ mod tests {
 
     use crate::model::architecture::Attention;
     use crate::model::backend::Backend;
+    use crate::model::tensor_names;
 
     use super::*;
 
@@ -94,10 +75,11 @@ mod tests {
     fn the_gradient_passes_rounding_and_stops_where_a_value_saturates() {
         let device = Backend::preferred().device().autodiff();
         let architecture = Architecture::tiny(Attention::Cbam);
-        let ranges: Ranges = tensors(&architecture).into_iter().map(|(tensor, _)| (tensor, [0.0, 2.55])).collect();
-        let rounding = Rounding::new(&architecture, &ranges).unwrap();
+        let activations = tensor_names::uint8_activations(&architecture);
+        let ranges: Ranges = activations.into_iter().map(|activation| (activation.name, [0.0, 2.55])).collect();
+        let fake = FakeQuantization::new(&architecture, &ranges).unwrap();
         let x = tensor(&[0.004, 0.006, 1.234, 3.0, -1.0], &device).require_grad();
-        let rounded = rounding.activation("features.denseblock1.denselayer1.relu1", x.clone());
+        let rounded = fake.activation(&tensor_names::dense_layer(1, 1).relu1, x.clone());
         for (found, expected) in values(rounded.clone()).into_iter().zip([0.0, 0.01, 1.23, 2.55, 0.0]) {
             assert!((found - expected).abs() < 1e-6, "{found}, {expected}");
         }
@@ -113,15 +95,5 @@ mod tests {
             assert!((found - expected).abs() < 1e-6, "{found}, {expected}");
         }
         assert_eq!(values(weights(tensor(&[0.0, 0.0], &device))), [0.0, 0.0]);
-    }
-
-    #[test]
-    fn ranges_of_another_architecture_are_refused() {
-        let mut ranges = Ranges::new();
-        let error = Rounding::new(&Architecture::tiny(Attention::Se), &ranges).unwrap_err();
-        assert!(error.to_string().contains("denselayer1.relu1"), "{error}");
-        ranges.extend(tensors(&Architecture::tiny(Attention::Se)).into_iter().map(|(tensor, _)| (tensor, [-1.0, 1.0])));
-        let error = Rounding::new(&Architecture::tiny(Attention::Se), &ranges).unwrap_err();
-        assert!(error.to_string().contains("below zero after a ReLU"), "{error}");
     }
 }

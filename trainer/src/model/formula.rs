@@ -1,4 +1,5 @@
-//! Weights and a picture by formula, so that tests need no file and PyTorch can make the very same network.
+//! Weights and a picture that are computed from a formula. Tests need no file of weights, and PyTorch can make the very
+//! same network.
 //!
 //! Every value comes from `u(name, i)`, uniform in [-1, 1): the upper 24 bits of `splitmix64(fnv1a64(name) + i)`
 //! (Steele et al. 2014; Fowler, Noll and Vo), as a multiple of 2^-23. With `i` the row-major index:
@@ -11,13 +12,14 @@
 //! | norm `running_var` | `1 + 0.5 abs(u)` |
 //! | biases, norm `running_mean` | `0.1 u` |
 //!
-//! Computed in double precision and rounded once, by additions, products and square roots only: `golden/reference.py`
-//! gets the same bits.
+//! Every value is computed in double precision, by additions, products and square roots only, and rounded once. So
+//! `golden/reference.py` gets the same bits.
 
-use crate::model::architecture::{Architecture, Attention};
-use crate::model::state_dict::StateDict;
+use super::architecture::{Architecture, Attention};
+use super::state_dict::StateDict;
+use super::tensor_names;
 
-/// All parameters and buffers of a network, by formula.
+/// All parameters and buffers of a network, by the formula of this module.
 pub fn state(architecture: &Architecture) -> StateDict {
     let transition_gain = match architecture.attention {
         Attention::None => 2.0,
@@ -27,16 +29,16 @@ pub fn state(architecture: &Architecture) -> StateDict {
     let mut state = StateDict::default();
     for (name, shape) in architecture.parameter_shapes() {
         let seed = fnv1a64(&name);
+        let positive = tensor_names::is_running_variance(&name);
         let fan_in: usize = shape[1..].iter().product();
         let (offset, scale) = match shape.len() {
-            4 if name.contains("transition") => (0.0, transition_gain * (6.0 / fan_in as f64).sqrt()),
+            4 if tensor_names::is_transition(&name) => (0.0, transition_gain * (6.0 / fan_in as f64).sqrt()),
             4 => (0.0, (6.0 / fan_in as f64).sqrt()),
             2 => (0.0, (3.0 / fan_in as f64).sqrt()),
-            _ if name.ends_with(".running_var") => (1.0, 0.5),
-            _ if name.ends_with(".weight") => (1.0, 0.1),
+            _ if positive => (1.0, 0.5),
+            _ if tensor_names::is_weight(&name) => (1.0, 0.1),
             _ => (0.0, 0.1),
         };
-        let positive = name.ends_with(".running_var");
         let values = (0..shape.iter().product::<usize>() as u64)
             .map(|index| {
                 let u = uniform(seed, index);
@@ -62,11 +64,12 @@ pub fn image(size: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Uniform in [-1, 1), a multiple of 2^-23.
+/// A value uniform in [-1, 1), a multiple of 2^-23.
 fn uniform(seed: u64, index: u64) -> f64 {
     (splitmix64(seed.wrapping_add(index)) >> 40) as f64 / (1u64 << 23) as f64 - 1.0
 }
 
+/// A step of SplitMix64 (Steele et al. 2014, "Fast splittable pseudorandom number generators").
 fn splitmix64(state: u64) -> u64 {
     let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -74,6 +77,7 @@ fn splitmix64(state: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// The 64-bit hash FNV-1a (Fowler, Noll and Vo).
 fn fnv1a64(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

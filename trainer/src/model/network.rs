@@ -1,26 +1,31 @@
 //! DenseNet with attention after each dense block, on Burn.
 //!
-//! Backbone: Huang et al. 2017, "Densely connected convolutional networks", as torchvision builds it. Attention:
-//! Woo et al. 2018, "CBAM: convolutional block attention module", or Hu et al. 2018, "Squeeze-and-excitation
-//! networks". The backend (LibTorch, flex, a GPU) is chosen by the device the network is made on.
+//! The backbone is that of Huang et al. 2017, "Densely connected convolutional networks", as torchvision builds it. The
+//! attention is that of Woo et al. 2018, "CBAM: convolutional block attention module", or of Hu et al. 2018,
+//! "Squeeze-and-excitation networks". The device on which a network is made decides which backend computes it.
+//!
+//! The fields of the modules have torchvision's names, because the names of parameters come from them
+//! ([`tensor_names`]).
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+mod parameters;
+
+use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, PaddingConfig2d};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
-use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor};
 
-use crate::model::architecture::{Architecture, Attention};
-use crate::model::fake_quantization::{self, Rounding};
-use crate::model::kernels::{NormedConvolution, batch_norm, convolve, convolve_by, dense_block, norm_relu};
-use crate::model::state_dict::{StateDict, StateDictError};
+use super::architecture::{Architecture, Attention};
+use super::fake_quantization::{self, FakeQuantization};
+use super::kernels::{NormedConvolution, batch_norm, convolve, convolve_by, dense_block, norm_relu};
+use super::tensor_names::{self, DenseLayerNames, TransitionNames};
 
 /// Batch norm momentum of CBAM's spatial gate (Woo et al.'s published code); everywhere else it is 0.1.
 const SPATIAL_GATE_MOMENTUM: f64 = 0.01;
 
-/// The whole network.
+/// A network, with its weights on a device.
 #[derive(Module, Debug)]
 pub struct Network {
     features: Features,
@@ -83,17 +88,17 @@ struct Dense {
 
 /// What a forward pass gives.
 pub struct Output {
-    /// `[batch, classes]`
+    /// One logit a class, `[batch, classes]`.
     pub logits: Tensor<2>,
-    /// The map before global pooling, `[batch, channels, side, side]`.
+    /// The map before global pooling, `[batch, channels, side, side]`, in single precision.
     pub features: Tensor<4>,
-    /// Its mean over all places, which the classifier reads, `[batch, channels]`.
+    /// The map's mean over all places, which the classifier reads, `[batch, channels]`.
     pub pooled: Tensor<2>,
 }
 
 impl Network {
-    /// A network with fresh weights: He-normal convolutions, unit batch norms, torch's uniform linear layers.
-    /// The device's random seed decides the values.
+    /// A network with random weights, drawn by the device's random numbers. Convolutions are normal (He et al. 2015),
+    /// linear layers uniform as torch's; norms change nothing at first.
     pub fn new(architecture: &Architecture, device: &Device) -> Self {
         let growth = architecture.growth_rate;
         let mut channels = architecture.initial_features;
@@ -141,21 +146,22 @@ impl Network {
         }
     }
 
-    /// `image`: `[batch, 3, height, width]`, normalised; height and width multiples of 32 for DenseNet-121. The maps of
-    /// convolutions have the image's type, with bfloat16 that is mixed precision; the output is in single precision.
+    /// Computes the network in floats. `image` is `[batch, 3, height, width]`, normalised; for DenseNet-121 height and width
+    /// are multiples of 32. The maps between convolutions have the type of `image`: with bfloat16 this is mixed precision.
     pub fn forward(&self, image: Tensor<4>) -> Output {
-        self.forward_rounded(image, None)
+        self.forward_with(image, None)
     }
 
-    /// [`Self::forward`], and with `rounding` as the int8 network computes it; `image` in single precision then.
-    pub fn forward_rounded(&self, image: Tensor<4>, rounding: Option<&Rounding>) -> Output {
-        let features = self.features.forward(image, rounding);
+    /// Computes the network with the values of its int8 export if `fake_quantization` is given, and as [`Self::forward`]
+    /// otherwise. With fake quantization, `image` is in single precision.
+    pub fn forward_with(&self, image: Tensor<4>, fake_quantization: Option<&FakeQuantization>) -> Output {
+        let features = self.features.forward(image, fake_quantization);
         let pooled = global_mean(&features);
         Output { logits: self.classifier.forward(pooled.clone()), features, pooled }
     }
 
-    /// Class activation maps (Zhou et al. 2016) of a feature map: `[batch, classes, side, side]`, the classifier's
-    /// weights applied at each place. A map's mean plus its class's bias is its logit.
+    /// The class activation maps (Zhou et al. 2016) of [`Output::features`], `[batch, classes, side, side]`: the classifier's
+    /// weights applied at each place. The mean of a class's map plus the class's bias is its logit.
     pub fn cam(&self, features: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = features.dims();
         let weight = self.classifier.weight.val();
@@ -164,37 +170,16 @@ impl Network {
         let weight = weight.unsqueeze::<3>().repeat_dim(0, batch);
         weight.matmul(flat).reshape([batch, classes, height, width])
     }
-
-    /// All parameters and buffers by torchvision's names.
-    pub fn state(&self) -> StateDict {
-        let mut collector = Collector { path: Vec::new(), state: StateDict::default() };
-        // Burn keeps the newest running statistics of a batch norm aside until they are asked for; `valid` asks.
-        self.valid().visit(&mut collector);
-        collector.state
-    }
-
-    /// The same network with every parameter and buffer taken from `state`. Extra entries of `state` are ignored.
-    ///
-    /// # Errors
-    /// A missing name or a foreign shape: the state belongs to another architecture.
-    pub fn with_state(self, state: &StateDict) -> Result<Self, StateDictError> {
-        let mut loader = Loader { path: Vec::new(), state, error: None };
-        let network = self.map(&mut loader);
-        match loader.error {
-            Some(error) => Err(error),
-            None => Ok(network),
-        }
-    }
 }
 
 impl Features {
-    fn forward(&self, image: Tensor<4>, rounding: Option<&Rounding>) -> Tensor<4> {
+    fn forward(&self, image: Tensor<4>, fake: Option<&FakeQuantization>) -> Tensor<4> {
         let stem = norm_relu(&self.norm0, convolve(&self.conv0, image));
         let mut x = max_pool2d(stem, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]));
         for (index, block) in self.denseblock.iter().enumerate() {
-            x = match rounding {
+            x = match fake {
                 None => block.forward(x),
-                Some(rounding) => block.forward_rounded(x, rounding, &format!("features.denseblock{}", index + 1)),
+                Some(fake) => block.forward_as_int8(x, fake, index + 1),
             };
             if let Some(cbam) = self.cbam.get(index) {
                 x = cbam.forward(x);
@@ -203,11 +188,9 @@ impl Features {
                 x = se.forward(x);
             }
             if let Some(transition) = self.transition.get(index) {
-                x = match rounding {
+                x = match fake {
                     None => transition.forward(x),
-                    Some(rounding) => {
-                        transition.forward_rounded(x, rounding, &format!("features.transition{}", index + 1))
-                    }
+                    Some(fake) => transition.forward_as_int8(x, fake, &tensor_names::transition(index + 1)),
                 };
             }
         }
@@ -221,11 +204,11 @@ impl DenseBlock {
         dense_block(&layers, x)
     }
 
-    /// `name` is the block's in the exported graph.
-    fn forward_rounded(&self, x: Tensor<4>, rounding: &Rounding, name: &str) -> Tensor<4> {
+    /// `block` is the block's number, counted from 1.
+    fn forward_as_int8(&self, x: Tensor<4>, fake: &FakeQuantization, block: usize) -> Tensor<4> {
         let layers = self.denselayer.iter().zip(1..);
         layers.fold(x, |x, (layer, number)| {
-            let grown = layer.forward_rounded(x.clone(), rounding, &format!("{name}.denselayer{number}"));
+            let grown = layer.forward_as_int8(x.clone(), fake, &tensor_names::dense_layer(block, number));
             Tensor::cat(vec![x, grown], 1)
         })
     }
@@ -246,11 +229,11 @@ impl DenseLayer {
         [(&self.norm1, &self.conv1), (&self.norm2, &self.conv2)].map(|(norm, conv)| NormedConvolution { norm, conv })
     }
 
-    fn forward_rounded(&self, x: Tensor<4>, rounding: &Rounding, name: &str) -> Tensor<4> {
-        let x = rounding.activation(&format!("{name}.relu1"), norm_relu(&self.norm1, x));
-        let x = norm_relu(&self.norm2, convolve_rounded(&self.conv1, x));
-        let x = rounding.activation(&format!("{name}.relu2"), x);
-        rounding.activation(&format!("{name}.conv2"), convolve_rounded(&self.conv2, x))
+    fn forward_as_int8(&self, x: Tensor<4>, fake: &FakeQuantization, names: &DenseLayerNames) -> Tensor<4> {
+        let x = fake.activation(&names.relu1, norm_relu(&self.norm1, x));
+        let x = norm_relu(&self.norm2, convolve_as_int8(&self.conv1, x));
+        let x = fake.activation(&names.relu2, x);
+        fake.activation(&names.conv2, convolve_as_int8(&self.conv2, x))
     }
 }
 
@@ -261,10 +244,10 @@ impl Transition {
     }
 
     /// The pool comes before the convolution, as in the exported graph.
-    fn forward_rounded(&self, x: Tensor<4>, rounding: &Rounding, name: &str) -> Tensor<4> {
+    fn forward_as_int8(&self, x: Tensor<4>, fake: &FakeQuantization, names: &TransitionNames) -> Tensor<4> {
         let x = avg_pool2d(norm_relu(&self.norm, x), AvgPoolOptions::new([2, 2]));
-        let x = rounding.activation(&format!("{name}.pool"), x);
-        rounding.activation(&format!("{name}.conv"), convolve_rounded(&self.conv, x))
+        let x = fake.activation(&names.pool, x);
+        fake.activation(&names.conv, convolve_as_int8(&self.conv, x))
     }
 }
 
@@ -291,7 +274,7 @@ impl SqueezeExcitation {
 }
 
 impl Dense {
-    /// Weights and biases uniform in +-1/sqrt(inputs), torch's default for a linear layer.
+    /// Random weights and biases, uniform in +-1/sqrt(inputs): torch's default for a linear layer.
     fn new(inputs: usize, outputs: usize, device: &Device) -> Self {
         let bound = 1.0 / (inputs as f64).sqrt();
         let uniform = Initializer::Uniform { min: -bound, max: bound };
@@ -303,16 +286,17 @@ impl Dense {
     }
 }
 
-fn convolve_rounded(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+/// The convolution of `x` with its weights as the int8 network holds them.
+fn convolve_as_int8(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     convolve_by(conv, fake_quantization::weights(conv.weight.val()), x)
 }
 
-/// `[batch, channels]`
+/// The mean over all places, `[batch, channels]`.
 fn global_mean(x: &Tensor<4>) -> Tensor<2> {
     x.clone().mean_dims(&[2, 3]).flatten(1, 3)
 }
 
-/// `[batch, channels]`
+/// The largest value over all places, `[batch, channels]`.
 fn global_max(x: &Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = x.dims();
     x.clone().reshape([batch, channels, height * width]).max_dim(2).flatten(1, 2)
@@ -330,93 +314,4 @@ fn conv(inputs: usize, outputs: usize, side: usize, stride: usize, device: &Devi
 
 fn norm(channels: usize, device: &Device) -> BatchNorm {
     BatchNormConfig::new(channels).init(device)
-}
-
-/// Torchvision's name of a parameter from the path of field names and list positions that leads to it here.
-fn torchvision_name(path: &[String]) -> String {
-    let mut name = String::new();
-    for part in path {
-        if let Ok(index) = part.parse::<usize>() {
-            // `denseblock`, `0` is torchvision's `denseblock1`.
-            name.push_str(&(index + 1).to_string());
-            continue;
-        }
-        let part = match part.as_str() {
-            "gamma" => "weight",
-            "beta" => "bias",
-            "spatial_conv" => "SpatialGate.spatial.conv",
-            "spatial_norm" => "SpatialGate.spatial.bn",
-            "squeeze" if name.contains("cbam") => "ChannelGate.mlp.1",
-            "excite" if name.contains("cbam") => "ChannelGate.mlp.3",
-            "squeeze" => "fc.1",
-            "excite" => "fc.3",
-            other => other,
-        };
-        if !name.is_empty() {
-            name.push('.');
-        }
-        name.push_str(part);
-    }
-    name
-}
-
-struct Collector {
-    path: Vec<String>,
-    state: StateDict,
-}
-
-impl ModuleVisitor for Collector {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let data = param.val().into_data();
-        let shape = data.shape().to_vec();
-        let values = data.convert::<f32>().try_into_vec().expect("the data were just converted to f32");
-        self.state.insert(torchvision_name(&self.path), shape, values);
-    }
-}
-
-struct Loader<'a> {
-    path: Vec<String>,
-    state: &'a StateDict,
-    error: Option<StateDictError>,
-}
-
-impl ModuleMapper for Loader<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.error.is_some() {
-            return param;
-        }
-        let found = self.state.get_shaped(&torchvision_name(&self.path), &param.val().dims());
-        match found {
-            Ok(parameter) => {
-                let data = TensorData::new(parameter.values.clone(), parameter.shape.clone());
-                param.map(|tensor| {
-                    let loaded = Tensor::from_data(data, &tensor.device().without_autodiff());
-                    match tensor.device().is_autodiff() {
-                        true => Tensor::from_inner(loaded).set_require_grad(tensor.is_require_grad()),
-                        false => loaded,
-                    }
-                })
-            }
-            Err(error) => {
-                self.error = Some(error);
-                param
-            }
-        }
-    }
 }

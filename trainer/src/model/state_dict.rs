@@ -1,9 +1,10 @@
-//! A network's parameters by torchvision's names, independent of any framework.
+//! A network's parameters by name, independent of any framework, and the files that hold them.
 //!
-//! The file format is safetensors; PyTorch's own (`.pth`) is read, too. Checkpoints that ship hold half floats: the
-//! export reads the very same rounded values, so a bundle can be made again from its checkpoint.
+//! Files are written as safetensors. Safetensors and PyTorch's own format (`.pth`) are read. A bundle's checkpoint holds
+//! half floats, and the export works on the same rounded values, so the bundle can be made again from its checkpoint.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::store::pytorch::PytorchReader;
@@ -12,53 +13,91 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use xray_triage_core::atomic_file;
 use xray_triage_core::bundle::sha256_hex;
 
+use super::tensor_names;
+
 /// One parameter or buffer: its shape and its values in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
+    /// The length of each axis.
     pub shape: Vec<usize>,
+    /// As many values as the product of the shape.
     pub values: Vec<f32>,
 }
 
-/// Parameters and buffers by torchvision's names, e.g. `features.denseblock1.denselayer1.conv1.weight`.
+/// A network's parameters and buffers by name ([`tensor_names`]), for instance
+/// `features.denseblock1.denselayer1.conv1.weight`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StateDict {
+    /// The parameters and buffers.
     pub parameters: BTreeMap<String, Parameter>,
-    /// Free text beside the parameters: the architecture as JSON under `architecture`, provenance.
+    /// Texts that a file keeps beside the parameters. Under `architecture` stands the architecture as JSON.
     pub metadata: BTreeMap<String, String>,
 }
 
 /// How the values of a saved file are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
+    /// IEEE single precision, as the values are in memory.
     Single,
     /// IEEE half floats: half the size, values rounded to 11 significant bits.
     Half,
 }
 
+/// Why parameters cannot be read, written, or put into a network.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDictError {
-    #[error("{path}: cannot be read or written: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    /// The system does not let the file be read or written.
+    #[error("{path}: cannot be read or written: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The file is in no format that is read.
     #[error(
         "{path}: neither a safetensors file nor one of PyTorch's ({reason}); give a checkpoint written by `trainer train`, \
          or one of torchvision's densenet121"
     )]
-    Format { path: PathBuf, reason: String },
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What the reader says.
+        reason: String,
+    },
+    /// The network has a parameter that the file has not.
     #[error("no parameter `{name}`: the checkpoint belongs to another architecture")]
-    Missing { name: String },
+    Missing {
+        /// The parameter.
+        name: String,
+    },
+    /// A parameter has another shape in the network than in the file.
     #[error(
         "parameter `{name}` has shape {found:?}, {expected:?} is needed: the checkpoint belongs to another architecture"
     )]
-    Shape { name: String, found: Vec<usize>, expected: Vec<usize> },
+    Shape {
+        /// The parameter.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+        /// Its shape in the network.
+        expected: Vec<usize>,
+    },
 }
 
 impl StateDict {
-    /// The parameter of that name.
+    /// A parameter by its name.
+    ///
+    /// # Errors
+    /// [`StateDictError::Missing`].
     pub fn get(&self, name: &str) -> Result<&Parameter, StateDictError> {
         self.parameters.get(name).ok_or_else(|| StateDictError::Missing { name: name.into() })
     }
 
-    /// The parameter of that name, which must have that shape.
+    /// A parameter by its name, which must have the expected shape.
+    ///
+    /// # Errors
+    /// [`StateDictError::Missing`] and [`StateDictError::Shape`].
     pub fn get_shaped(&self, name: &str, expected: &[usize]) -> Result<&Parameter, StateDictError> {
         let parameter = self.get(name)?;
         if parameter.shape != expected {
@@ -71,6 +110,7 @@ impl StateDict {
         Ok(parameter)
     }
 
+    /// Adds a parameter, or replaces the one of the same name. There are as many values as the product of the shape.
     pub fn insert(&mut self, name: impl Into<String>, shape: Vec<usize>, values: Vec<f32>) {
         debug_assert_eq!(shape.iter().product::<usize>(), values.len());
         self.parameters.insert(name.into(), Parameter { shape, values });
@@ -88,8 +128,10 @@ impl StateDict {
     }
 
     /// Writes a safetensors file and gives its SHA-256. A stop at any moment leaves the old file or the whole new one.
+    ///
+    /// # Errors
+    /// [`StateDictError::Io`].
     pub fn save(&self, path: &Path, precision: Precision) -> Result<String, StateDictError> {
-        let io = |source| StateDictError::Io { path: path.into(), source };
         let dtype = match precision {
             Precision::Single => Dtype::F32,
             Precision::Half => Dtype::F16,
@@ -118,25 +160,24 @@ impl StateDict {
         let metadata = Some(self.metadata.clone().into_iter().collect());
         let bytes = serialize(views, metadata)
             .map_err(|error| StateDictError::Format { path: path.into(), reason: error.to_string() })?;
-        atomic_file::write(path, &bytes).map_err(io)?;
+        atomic_file::write(path, &bytes).map_err(|error| StateDictError::Io { path: path.into(), error })?;
         Ok(sha256_hex(&bytes))
     }
 
-    /// Takes every parameter of `other` that has a name and shape of this one.
+    /// Takes the values of each parameter that `other` has with the same name and shape. An attention's or the
+    /// classifier's parameters keep their own values where `other` does not have them.
     ///
     /// # Errors
-    /// A parameter of the DenseNet itself is missing or of another shape. Attention and classifier may be: they stay.
+    /// [`StateDictError::Missing`] and [`StateDictError::Shape`] of any other parameter: `other` is another backbone's.
     pub fn adopt(&mut self, other: &StateDict) -> Result<Adopted, StateDictError> {
         let mut adopted = Adopted::default();
         for (name, own) in &mut self.parameters {
-            let is_backbone =
-                name.starts_with("features.") && !name.contains("features.cbam") && !name.contains("features.se");
             match other.get_shaped(name, &own.shape) {
                 Ok(parameter) => {
                     own.values.clone_from(&parameter.values);
                     adopted.taken += 1;
                 }
-                Err(error) if is_backbone => return Err(error),
+                Err(error) if tensor_names::is_backbone(name) => return Err(error),
                 Err(_) => adopted.kept.push(name.clone()),
             }
         }
@@ -144,16 +185,30 @@ impl StateDict {
         Ok(adopted)
     }
 
-    /// Reads a safetensors file or a PyTorch checkpoint, of single or half floats, told apart by content. Names are
-    /// torchvision's of today, whichever of its spellings the file has, and whatever it wraps them in.
+    /// Reads a safetensors file or a PyTorch checkpoint, told apart by content. Single and half floats are taken, other
+    /// tensors are left out. Names are made torchvision's of today, whichever of its spellings the file has and whatever
+    /// prefix is before them.
+    ///
+    /// # Errors
+    /// [`StateDictError::Io`] and [`StateDictError::Format`].
     pub fn load(path: &Path) -> Result<Self, StateDictError> {
-        let bytes = std::fs::read(path).map_err(|source| StateDictError::Io { path: path.into(), source })?;
+        Ok(Self::load_hashed(path)?.0)
+    }
+
+    /// Reads a file as [`Self::load`] does, and gives the SHA-256 of the very bytes that were read.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`].
+    pub fn load_hashed(path: &Path) -> Result<(Self, String), StateDictError> {
+        let bytes = std::fs::read(path).map_err(|error| StateDictError::Io { path: path.into(), error })?;
         let format = |reason: String| StateDictError::Format { path: path.into(), reason };
         // A safetensors file is the length of its JSON header, eight bytes, and the header.
-        if bytes.get(8) == Some(&b'{') {
-            return Self::from_safetensors(&bytes).map_err(|error| format(error.to_string()));
-        }
-        Self::from_pytorch(path).map_err(|error| format(error.to_string()))
+        let state = if bytes.get(8) == Some(&b'{') {
+            Self::from_safetensors(&bytes).map_err(|error| format(error.to_string()))?
+        } else {
+            Self::from_pytorch(&bytes).map_err(|error| format(error.to_string()))?
+        };
+        Ok((state, sha256_hex(&bytes)))
     }
 
     fn from_safetensors(bytes: &[u8]) -> Result<Self, safetensors::SafeTensorError> {
@@ -167,26 +222,29 @@ impl StateDict {
                 // `num_batches_tracked` counters and the like.
                 _ => continue,
             };
-            state.insert(todays_name(&name), view.shape().to_vec(), values);
+            state.insert(tensor_names::from_checkpoint(&name), view.shape().to_vec(), values);
         }
         Ok(state)
     }
 
-    fn from_pytorch(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+    fn from_pytorch(bytes: &[u8]) -> Result<Self, Box<dyn std::error::Error>> {
+        // The reader takes a path. A copy makes sure that it sees the bytes that are hashed.
+        let mut copy = tempfile::NamedTempFile::new()?;
+        copy.write_all(bytes)?;
         let mut state = StateDict::default();
-        for (name, tensor) in PytorchReader::new(path)?.into_tensors() {
+        for (name, tensor) in PytorchReader::new(copy.path())?.into_tensors() {
             let values = match tensor.dtype() {
                 DType::F32 => single_floats(&tensor.read()?),
                 DType::F16 => half_floats(&tensor.read()?),
                 _ => continue,
             };
-            state.insert(todays_name(&name), tensor.shape().to_vec(), values);
+            state.insert(tensor_names::from_checkpoint(&name), tensor.shape().to_vec(), values);
         }
         Ok(state)
     }
 }
 
-/// Single floats in a safetensors file's order of bytes.
+/// Single floats from their little-endian bytes.
 pub(crate) fn single_floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
@@ -195,26 +253,14 @@ fn half_floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<2>().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect()
 }
 
-/// Torchvision's published DenseNet weights are older than its code and say `norm.1` for `norm1`; wrappers put a prefix
-/// before all names.
-fn todays_name(name: &str) -> String {
-    let start = ["features.", "classifier."].into_iter().filter_map(|root| name.find(root)).min().unwrap_or(0);
-    let mut name = name[start..].to_string();
-    for (published, todays) in
-        [(".norm.1.", ".norm1."), (".norm.2.", ".norm2."), (".conv.1.", ".conv1."), (".conv.2.", ".conv2.")]
-    {
-        name = name.replace(published, todays);
-    }
-    name
-}
-
 /// What [`StateDict::adopt`] did, by parameter names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Adopted {
+    /// How many parameters were taken.
     pub taken: usize,
-    /// Not in the other state, or of another shape there.
+    /// The parameters that kept their values: the other state does not have them, or in another shape.
     pub kept: Vec<String>,
-    /// Of the other state, without a place here.
+    /// The other state's parameters that have no place here.
     pub unused: Vec<String>,
 }
 
@@ -251,7 +297,7 @@ mod tests {
         assert_eq!(half, state.rounded_to_half());
     }
 
-    /// `golden/torchvision_tiny.py`
+    /// The checkpoints were written by `golden/torchvision_tiny.py`.
     #[test]
     fn torchvisions_checkpoints_of_both_spellings_fill_the_backbone() {
         let architecture = Architecture::tiny(Attention::Cbam);
@@ -294,7 +340,22 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_shape_is_named() {
+    fn the_hash_is_that_of_the_files_bytes() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+        for file in ["torchvision-tiny.pth", "torchvision-tiny.safetensors"] {
+            let path = golden.join(file);
+            let (state, sha256) = StateDict::load_hashed(&path).unwrap();
+            assert_eq!(sha256, sha256_hex(&std::fs::read(&path).unwrap()), "{file}");
+            assert_eq!(state, StateDict::load(&path).unwrap(), "{file}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saved.safetensors");
+        let saved = formula::state(&Architecture::tiny(Attention::None)).save(&path, Precision::Half).unwrap();
+        assert_eq!(saved, StateDict::load_hashed(&path).unwrap().1);
+    }
+
+    #[test]
+    fn a_shape_of_another_architecture_is_named() {
         let mut state = StateDict::default();
         state.insert("classifier.weight", vec![3, 4], vec![0.0; 12]);
         let message = state.get_shaped("classifier.weight", &[3, 1024]).unwrap_err().to_string();

@@ -1,13 +1,13 @@
 //! Random views of a film for training.
 //!
-//! The collections differ in border, framing, sharpness and gray range, and the collection nearly gives the class
-//! away; each of these is varied so that none of them does. See docs/design/training.md.
+//! The collections differ in border, framing, sharpness and gray range, and most films of a collection have the same
+//! class. A network could tell the class by these differences; so each of them is varied (docs/design/training.md).
 
 use image::{GrayImage, Luma};
 use rand::Rng;
 
-/// One random view of a picture, `side` x `side` pixels, and how it was taken. The picture should be little larger than the
-/// view (see [`base`]): sampling is bilinear.
+/// One random view of a picture, `side` x `side` pixels, and from where it was taken. Sampling is bilinear, so the picture
+/// should be only a little larger than the view ([`base`]).
 pub fn random_view(base: &GrayImage, side: u32, rng: &mut impl Rng) -> (GrayImage, Geometry) {
     let size = side as usize;
     let geometry = Geometry::random(rng);
@@ -37,7 +37,7 @@ pub fn random_view(base: &GrayImage, side: u32, rng: &mut impl Rng) -> (GrayImag
     (view, geometry)
 }
 
-/// Mixes `share` (0..=1) of another picture of the same or any other size into one.
+/// Mixes another picture, of any size, into `picture` with the weight `share`, 0..=1.
 pub fn mix(picture: &mut GrayImage, other: &GrayImage, share: f32) {
     let (width, height) = picture.dimensions();
     let other = image::imageops::resize(other, width, height, image::imageops::FilterType::Triangle);
@@ -52,16 +52,16 @@ pub fn base(picture: &GrayImage, size: u32) -> GrayImage {
     image::imageops::resize(picture, side, side, image::imageops::FilterType::Triangle)
 }
 
-/// From where in a film a view is taken: rotation, zoom, stretch, shift, keystone and mirroring.
+/// From where a view of a film is taken: rotation, zoom, stretch, shift, keystone and mirroring.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Geometry {
-    /// Radians.
+    /// Rotation, radians.
     angle: f32,
-    /// Share of the film's side that the view shows, along its width and its height.
+    /// The share of the film's side that the view shows, along its width and its height.
     shown: [f32; 2],
-    /// Of the view's centre from the film's, in film sides.
+    /// How far the view's centre is from the film's, in film sides.
     shift: [f32; 2],
-    /// Relative change of depth from edge to edge.
+    /// The relative change of depth from edge to edge, along the width and the height.
     keystone: [f32; 2],
     mirrored: bool,
 }
@@ -82,8 +82,8 @@ impl Geometry {
         Geometry { angle, shown: [shown * aspect, shown / aspect], shift, keystone, mirrored }
     }
 
-    /// The place of the film that a place of the view shows; both run over 0..=1 from the upper left, and the film's
-    /// may lie beyond it.
+    /// The place of the film that a place of the view shows. Places run over 0..=1 from the upper left; the film's may lie
+    /// beyond.
     fn place_on_film(&self, u: f32, v: f32) -> (f32, f32) {
         let (sin, cos) = self.angle.sin_cos();
         let u = (u - 0.5) * if self.mirrored { -1.0 } else { 1.0 };
@@ -93,6 +93,7 @@ impl Geometry {
         (0.5 + self.shift[0] + cos * u - sin * v, 0.5 + self.shift[1] + sin * u + cos * v)
     }
 
+    /// The view of `base` as `size` x `size` grays in 0..=1, row by row. What lies beyond the film has the gray `outside`.
     fn warp(&self, base: &GrayImage, size: usize, outside: f32) -> Vec<f32> {
         let (width, height) = (base.width() as f32, base.height() as f32);
         let centre = |pixel: usize| (pixel as f32 + 0.5) / size as f32;
@@ -105,7 +106,7 @@ impl Geometry {
     /// How much of each cell of a `cells` x `cells` grid over the view is white in a mask of the film (of any size), row
     /// by row, 0..=1. What lies beyond the film counts as black.
     pub fn coverage(&self, mask: &GrayImage, cells: usize) -> Vec<f32> {
-        /// Places looked at along each side of a cell.
+        /// How many places are looked at along each side of a cell.
         const FINENESS: usize = 4;
         let fine = self.warp(mask, cells * FINENESS, 0.0);
         let mut coverage = vec![0.0; cells * cells];
@@ -117,7 +118,7 @@ impl Geometry {
     }
 }
 
-/// Bilinear sample in 0..=1; `outside` beyond the picture.
+/// The gray at a place given in pixels, interpolated bilinearly, 0..=1; `outside` beyond the picture.
 fn sample(picture: &GrayImage, x: f32, y: f32, outside: f32) -> f32 {
     let (left, top) = (x.floor(), y.floor());
     let (fx, fy) = (x - left, y - top);
@@ -134,7 +135,7 @@ fn sample(picture: &GrayImage, x: f32, y: f32, outside: f32) -> f32 {
     upper * (1.0 - fy) + lower * fy
 }
 
-/// Random gamma, contrast and brightness.
+/// Changes gamma, contrast and brightness at random.
 fn expose(gray: &mut [f32], rng: &mut impl Rng) {
     let gamma = rng.random_range(-0.5..0.5f32).exp();
     let contrast = rng.random_range(0.7..1.35f32);
@@ -144,7 +145,7 @@ fn expose(gray: &mut [f32], rng: &mut impl Rng) {
     }
 }
 
-/// A linear illumination gradient, as an unevenly lit panel leaves.
+/// Lays a linear gradient of light over the view, as an unevenly lit panel does.
 fn shade(gray: &mut [f32], size: usize, rng: &mut impl Rng) {
     let slope = [rng.random_range(-0.25..0.25f32), rng.random_range(-0.25..0.25f32)];
     for (index, value) in gray.iter_mut().enumerate() {
@@ -154,9 +155,9 @@ fn shade(gray: &mut [f32], size: usize, rng: &mut impl Rng) {
     }
 }
 
-/// Blur or sharpening by a 3x3 box, up to three times.
+/// The view blurred by a 3 x 3 box up to three times, or sharpened by it once.
 fn soften(gray: &[f32], size: usize, rng: &mut impl Rng) -> Vec<f32> {
-    // Positive blurs, negative sharpens.
+    // A positive amount blurs, a negative one sharpens.
     let amount = rng.random_range(-0.6..1.0f32);
     let rounds = if amount > 0.0 { rng.random_range(1..=3) } else { 1 };
     let mut gray = gray.to_vec();
@@ -176,7 +177,7 @@ fn soften(gray: &[f32], size: usize, rng: &mut impl Rng) -> Vec<f32> {
     gray
 }
 
-/// A uniform frame on up to four sides, as scanners, screens and figures have.
+/// Draws a frame of one gray on up to four sides, as scanners, screens and figures have.
 fn border(gray: &mut [f32], size: usize, rng: &mut impl Rng) {
     let shade = if rng.random_bool(0.7) { rng.random_range(0.0..0.1f32) } else { rng.random_range(0.0..1.0f32) };
     let widths: [usize; 4] = std::array::from_fn(|_| rng.random_range(0..=size / 12));
@@ -189,7 +190,7 @@ fn border(gray: &mut [f32], size: usize, rng: &mut impl Rng) {
     }
 }
 
-/// One to three rectangles of a single gray, as markers and stickers leave.
+/// Draws one to three rectangles of one gray each, as markers and stickers leave.
 fn cut_out(gray: &mut [f32], size: usize, rng: &mut impl Rng) {
     for _ in 0..rng.random_range(1..=3) {
         let (width, height) = (rng.random_range(size / 16..=size / 4), rng.random_range(size / 16..=size / 4));
@@ -217,7 +218,7 @@ mod tests {
         assert_eq!(view(1).0.dimensions(), (64, 64));
     }
 
-    /// A mask is seen where the film's bright part is seen.
+    /// The mask is white where the film is bright, so both are seen in the same cells.
     #[test]
     fn a_mask_moves_with_its_film() {
         let film = GrayImage::from_fn(120, 120, |x, y| Luma([if x < 40 && y < 60 { 255 } else { 0 }]));

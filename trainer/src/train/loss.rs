@@ -1,4 +1,4 @@
-//! How far the network is from what it is to learn, and how good it is on films as they are.
+//! The loss that training lowers, and the validation on films as they are.
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
@@ -6,28 +6,31 @@ use xray_triage_core::decision::Class;
 use xray_triage_core::preprocess::{self, InputSpec};
 
 use crate::data::dataset::LabelledFilm;
-use crate::model::fake_quantization::Rounding;
+use crate::model::fake_quantization::FakeQuantization;
 use crate::model::network::Network;
 
+use super::state::Student;
 use super::views::Batch;
-use super::{CLASSES, Student, TrainConfig};
+use super::{CLASSES, TrainConfig};
 
-/// The loss of a batch, and how many films' most probable class is the label: mean cross-entropy against the target
-/// probabilities, plus [`feature_loss`] (of the pooled features and place by place) and [`lung_loss`] by their weights.
-/// With `rounding` the network computes as the int8 one does.
+/// The loss of a batch, and for how many of its films the most probable class is the label.
+///
+/// The loss is the mean cross-entropy against the target probabilities, plus [`feature_loss`] (of the pooled features, and
+/// place by place) and [`lung_loss`], each times its weight. With `fake_quantization` the network computes as its int8
+/// export does. `size` is the side of the input in pixels.
 pub fn forward(
     student: &Student,
     batch: Batch,
     config: &TrainConfig,
     size: usize,
-    rounding: Option<&Rounding>,
+    fake_quantization: Option<&FakeQuantization>,
     device: &Device,
 ) -> (Tensor<1>, usize) {
     let films = batch.labels.len();
     let input = Tensor::<4>::from_data(TensorData::new(batch.input, [films, 3, size, size]), device);
     let input = if config.mixed_precision { input.cast(FloatDType::BF16) } else { input };
     let target = Tensor::<2>::from_data(TensorData::new(batch.target, [films, CLASSES]), device);
-    let output = student.network.forward_rounded(input, rounding);
+    let output = student.network.forward_with(input, fake_quantization);
     let log_probabilities = log_softmax(output.logits, 1);
     let scores = rows(log_probabilities.clone());
     let is_right = |(row, label): &(&[f32], &Class)| top(row) == Some(**label as usize);
@@ -50,18 +53,19 @@ pub fn forward(
     (loss, right)
 }
 
-/// A map's features `[batch, channels, rows, columns]` place by place, `[batch * rows * columns, channels]`.
+/// The features of a map `[batch, channels, rows, columns]` place by place, `[batch * rows * columns, channels]`.
 fn at_places(map: Tensor<4>) -> Tensor<2> {
     let [batch, channels, rows, columns] = map.dims();
     map.permute([0, 2, 3, 1]).reshape([batch * rows * columns, channels])
 }
 
-/// One minus the mean cosine between the student's and the teacher's features `[films or places, width]`, both less their
-/// mean over all: 0 where they vary alike from one to the next, 1 where they have nothing to do with each other.
+/// One minus the mean cosine between the student's and the teacher's features `[films or places, width]`, each less its
+/// mean over all films or places. It is 0 where both vary alike from one film or place to the next, and 1 where they have
+/// nothing to do with each other.
 fn feature_loss(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
     let direction = |features: Tensor<2>| {
         let centred = features.clone() - features.mean_dim(0);
-        // Never quite nothing, where a root has no slope: a batch of one film has no features but their mean.
+        // The features of a batch of one film are their mean, and a root has no slope at zero.
         let length = ((centred.clone() * centred.clone()).sum_dim(1) + 1e-12).sqrt();
         centred / length
     };
@@ -69,14 +73,16 @@ fn feature_loss(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
     cosine.mean().neg() + 1.0
 }
 
-/// Mean over the films with a lung mask of `-ln` of the share of their map that lies inside the lungs, where the map is the
-/// softmax over all places of the activation map of the film's true class. The softmax takes no notice of how high a map
-/// is as a whole, so that a film's evidence is moved and not taken away. `maps`: `[batch, classes, side, side]`; `lungs` as
-/// in [`Batch`].
+/// How much of the activation maps lies outside the lungs: the mean, over the films with a lung mask, of `-ln` of the share
+/// of the map inside the lungs.
+///
+/// The map is the softmax over all places of the activation map of the film's true class. The softmax does not depend on
+/// how high a map is as a whole, so the loss moves a film's evidence and does not take it away. `maps` are
+/// `[batch, classes, side, side]`; `lungs` are as in [`Batch`].
 fn lung_loss(maps: Tensor<4>, labels: &[Class], lungs: Vec<(usize, Vec<f32>)>, device: &Device) -> Tensor<1> {
     let [films, classes, side, _] = maps.dims();
     let (masked, cells) = (lungs.len(), side * side);
-    // Rows of `films * classes` maps.
+    // The rows of the true classes among the `films * classes` maps.
     let wanted: Vec<i64> = lungs.iter().map(|(film, _)| (film * classes + labels[*film] as usize) as i64).collect();
     let coverage: Vec<f32> = lungs.into_iter().flat_map(|(_, coverage)| coverage).collect();
     let coverage = Tensor::<2>::from_data(TensorData::new(coverage, [masked, cells]), device);
@@ -87,22 +93,23 @@ fn lung_loss(maps: Tensor<4>, labels: &[Class], lungs: Vec<(usize, Vec<f32>)>, d
     inside.log().mean().neg()
 }
 
-/// The most probable class by its number.
+/// The number of the most probable class.
 fn top(row: &[f32]) -> Option<usize> {
     (0..CLASSES).max_by(|a, b| row[*a].total_cmp(&row[*b]))
 }
 
-/// The values of `[films, classes]`, row by row.
+/// The values of a tensor `[films, classes]`, row by row.
 fn rows(scores: Tensor<2>) -> Vec<f32> {
     scores.into_data().convert::<f32>().try_into_vec().expect("the data were just converted to f32")
 }
 
-/// Mean cross-entropy and accuracy (0..=1) over films as they are. `device` without autodiff.
+/// Mean cross-entropy (nats) and accuracy (0..=1) over films as they are. `device` is without automatic differentiation.
+/// With `fake_quantization` the network computes as its int8 export does. Both are NaN without films.
 pub fn validate(
     network: &Network,
     films: &[LabelledFilm],
     spec: &InputSpec,
-    rounding: Option<&Rounding>,
+    fake_quantization: Option<&FakeQuantization>,
     device: &Device,
 ) -> (f64, f64) {
     let (mut loss, mut correct) = (0.0, 0);
@@ -110,7 +117,7 @@ pub fn validate(
         let input: Vec<f32> = chunk.iter().flat_map(|film| preprocess::tensor(&film.picture, spec)).collect();
         let size = spec.size as usize;
         let input = Tensor::<4>::from_data(TensorData::new(input, [chunk.len(), 3, size, size]), device);
-        let rows = rows(log_softmax(network.forward_rounded(input, rounding).logits, 1));
+        let rows = rows(log_softmax(network.forward_with(input, fake_quantization).logits, 1));
         for (film, row) in chunk.iter().zip(rows.chunks_exact(CLASSES)) {
             loss -= f64::from(row[film.film.label as usize]);
             correct += usize::from(top(row) == Some(film.film.label as usize));

@@ -3,20 +3,20 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Steps that the speed is taken over.
+/// How many of the newest steps the speed is measured over.
 const RECENT: usize = 20;
 
-/// What the steps of a run took so far.
+/// How long the steps of a run took so far.
 #[derive(Debug, Default)]
 pub struct Pace {
-    /// Input pixels of the network in all of them: the work grows with them.
+    /// The input pixels of all films in all steps. The work grows with them.
     pixels: f64,
-    /// Films and time of the newest.
+    /// Films and duration of the newest steps.
     recent: VecDeque<(usize, Duration)>,
 }
 
 impl Pace {
-    /// Adds a step of so many films, of `side` pixels each way.
+    /// Adds a step on `films` inputs of `side` x `side` pixels.
     pub fn add(&mut self, films: usize, side: u32, took: Duration) {
         self.pixels += pixels(films, side);
         if self.recent.len() == RECENT {
@@ -25,20 +25,21 @@ impl Pace {
         self.recent.push_back((films, took));
     }
 
-    /// Over the recent steps, without what lies between epochs.
+    /// The speed over the newest steps, without the time between epochs. It is 0 before the first step.
     pub fn films_per_second(&self) -> f64 {
         let films: usize = self.recent.iter().map(|(films, _)| films).sum();
         let seconds: f64 = self.recent.iter().map(|(_, took)| took.as_secs_f64()).sum();
         films as f64 / seconds.max(f64::MIN_POSITIVE)
     }
 
-    /// How long `pixels` more take if they take as long as those done in `elapsed`, validation and saving included.
+    /// How long `pixels` more take at the speed of the whole run, which has taken `elapsed` with validation and saving. It
+    /// is zero before the first step.
     pub fn left(&self, pixels: f64, elapsed: Duration) -> Duration {
         Duration::try_from_secs_f64(elapsed.as_secs_f64() * pixels / self.pixels).unwrap_or_default()
     }
 }
 
-/// Input pixels of films of `side` pixels each way.
+/// The pixels of `films` inputs of `side` x `side` pixels.
 pub fn pixels(films: usize, side: u32) -> f64 {
     films as f64 * f64::from(side).powi(2)
 }

@@ -1,21 +1,24 @@
-//! All that decides how a run ends.
+//! The settings that decide a run's outcome.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::architecture::{Architecture, Attention, DEFAULT_SIZE};
+
+use super::TrainError;
 
 /// Some epochs at one input size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
     /// Side of the input, pixels; a multiple of 32.
     pub size: u32,
+    /// Epochs at that size.
     pub epochs: usize,
 }
 
 impl std::str::FromStr for Stage {
     type Err = String;
 
-    /// `SIZE:EPOCHS`, for instance `128:40`.
+    /// Reads `SIZE:EPOCHS`, for instance `128:40`.
     fn from_str(text: &str) -> Result<Self, String> {
         let help = || format!("`{text}` is no stage; write SIZE:EPOCHS, for instance 128:40");
         let (size, epochs) = text.split_once(':').ok_or_else(help)?;
@@ -30,74 +33,84 @@ impl std::str::FromStr for Stage {
     }
 }
 
-/// The learning rate's course.
+/// How the learning rate changes during a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
-    /// A linear warm-up over the first epoch, then a half cosine to zero.
+    /// The rate falls to zero on half a cosine; over the first epoch it also rises linearly from zero (Loshchilov and
+    /// Hutter 2017, "SGDR"; Goyal et al. 2017 for the warm-up).
     #[default]
     Cosine,
+    /// The rate stays the same.
     Constant,
 }
 
-/// All that decides a run's outcome.
+/// All settings that decide a run's outcome. A run's checkpoint and a bundle's manifest keep them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
+    /// All random choices follow from the seed.
     pub seed: u64,
+    /// How many films a step trains on.
     pub batch_size: usize,
-    /// Peak learning rate of AdamW; without weight decay that is Adam.
+    /// The highest learning rate of AdamW (Loshchilov and Hutter 2019). Without weight decay, AdamW is Adam.
     pub learning_rate: f64,
+    /// How the learning rate changes during the run.
     #[serde(default)]
     pub schedule: Schedule,
+    /// The weight decay of AdamW.
     pub weight_decay: f32,
-    /// Probability mass spread over all classes (Szegedy et al. 2016).
+    /// How much of each label's probability is spread over all classes, 0..=1 (Szegedy et al. 2016).
     pub label_smoothing: f32,
-    /// Share of the teacher's probabilities in the target; the rest is the smoothed label.
+    /// The share of the teacher's probabilities in the target, 0..=1. The rest is the smoothed label.
     pub teacher_share: f32,
-    /// Weight of the distance to the teacher's features in the loss, see `feature_loss` in `train/loss.rs`.
+    /// The weight, in the loss, of the distance to the teacher's features (`feature_loss` in `train/loss.rs`).
     #[serde(default)]
     pub feature_weight: f32,
-    /// Weight of the distance to the teacher's feature map, place by place, in the loss.
+    /// The weight, in the loss, of the distance to the teacher's feature map, place by place.
     #[serde(default)]
     pub map_weight: f32,
-    /// Weight of the activation maps' part outside the lungs in the loss, see `lung_loss` in `train/loss.rs`.
+    /// The weight, in the loss, of the activation maps' part outside the lungs (`lung_loss` in `train/loss.rs`).
     #[serde(default)]
     pub lung_weight: f32,
-    /// Decay per step of the average over the weights that is evaluated and kept.
+    /// How much of the weights' average is kept at each step, 0..=1. The average is what is validated and kept.
     pub average_decay: f32,
+    /// Whether the network is trained on random views, or on the films as they are.
     pub augment: bool,
-    /// Chance that a view of a film that has photographs starts from one of them and not from the film, 0..=1.
+    /// The chance that a view starts from one of the film's photographs, 0..=1. It matters for films that have some.
     #[serde(default)]
     pub photograph_share: f32,
-    /// Chance that a view is mixed with one of another film, 0..=1; the shares are drawn evenly (Zhang et al. 2018, "mixup").
+    /// The chance that a view is mixed with one of another film, 0..=1. The shares of the two are drawn evenly (Zhang et al.
+    /// 2018, "mixup").
     #[serde(default)]
     pub mixup: f32,
-    /// Draw each class equally often, whatever its share of the films.
+    /// Whether each class is drawn equally often, whatever its share of the films.
     #[serde(default)]
     pub balance_classes: bool,
-    /// Convolutions and the maps between them in bfloat16, all else in single precision (Micikevicius et al. 2018,
-    /// "Mixed precision training").
+    /// Whether convolutions and the maps between them are in bfloat16, and all else in single precision (Micikevicius et
+    /// al. 2018, "Mixed precision training").
     #[serde(default)]
     pub mixed_precision: bool,
+    /// The input sizes in order, with the epochs at each.
     pub stages: Vec<Stage>,
+    /// The network.
     pub architecture: Architecture,
-    /// SHA-256 of the weights the run started from; `None` for random ones.
+    /// The SHA-256 of the file of weights that the run started from; `None` for random weights.
     pub initial_weights: Option<String>,
-    /// SHA-256 of the teacher's file.
+    /// The SHA-256 of the teacher's file; `None` without a teacher.
     #[serde(default)]
     pub teacher: Option<String>,
-    /// SHA-256 of the file with the ranges by which the network is trained as int8; `None` for float.
+    /// The SHA-256 of the file of activation ranges for fake quantization; `None` where the network is trained in float.
     #[serde(default)]
     pub int8_ranges: Option<String>,
 }
 
 impl TrainConfig {
-    /// The settings of Zhang's paper: Adam at 2e-4 throughout, batch 32, 50 epochs at 224 pixels, cross-entropy with
-    /// the labels alone, films without random views, the newest weights and not their average. It starts from ImageNet
-    /// weights, which the caller must give.
+    /// The settings of Zhang's paper: Adam at 2e-4 throughout, batches of 32, 50 epochs at 224 pixels, cross-entropy with
+    /// the labels alone, films without random views, the newest weights and not their average. The paper's network starts
+    /// from ImageNet weights, which the caller must give.
     ///
-    /// One step is ours: films go through the device's preprocessing, which stretches their gray range between two
-    /// percentiles ([`InputSpec::imagenet`](xray_triage::preprocess::InputSpec::imagenet)).
+    /// One step is not the paper's: films go through the device's preprocessing, which stretches their gray range between
+    /// two percentiles ([`InputSpec::imagenet`](xray_triage_core::preprocess::InputSpec::imagenet)).
     pub fn paper(attention: Attention) -> Self {
         TrainConfig {
             seed: 1,
@@ -124,7 +137,7 @@ impl TrainConfig {
         }
     }
 
-    /// Our own settings; see docs/reference/training-settings.md.
+    /// This project's own settings (docs/reference/training-settings.md).
     pub fn own(attention: Attention) -> Self {
         TrainConfig {
             seed: 1,
@@ -151,11 +164,12 @@ impl TrainConfig {
         }
     }
 
+    /// Epochs of all stages together.
     pub fn epochs(&self) -> usize {
         self.stages.iter().map(|stage| stage.epochs).sum()
     }
 
-    /// The input size of an epoch.
+    /// Side of the input in an epoch, counted from 0, in pixels.
     pub fn size(&self, epoch: usize) -> u32 {
         let mut first = 0;
         for stage in &self.stages {
@@ -167,14 +181,51 @@ impl TrainConfig {
         self.stages.last().map_or(DEFAULT_SIZE, |stage| stage.size)
     }
 
-    /// Cells of the activation map along each side, in an epoch.
+    /// Cells along each side of the activation map in an epoch, counted from 0.
     pub fn cells(&self, epoch: usize) -> usize {
         self.size(epoch) as usize / self.architecture.stride()
+    }
+
+    /// Steps of an epoch over so many films.
+    pub fn steps_per_epoch(&self, films: usize) -> usize {
+        films.div_ceil(self.batch_size)
     }
 
     /// Whether anything is learned from the teacher's features.
     pub fn learns_features(&self) -> bool {
         self.feature_weight > 0.0 || self.map_weight > 0.0
+    }
+
+    /// Checks that every number is one that a run can have.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`].
+    pub fn check(&self) -> Result<(), TrainError> {
+        if self.batch_size == 0 {
+            return Err(TrainError::Setting { setting: "batch_size", value: "0".into(), wanted: "1 or more" });
+        }
+        let positive = [
+            ("learning_rate", self.learning_rate),
+            ("weight_decay", self.weight_decay.into()),
+            ("feature_weight", self.feature_weight.into()),
+            ("map_weight", self.map_weight.into()),
+            ("lung_weight", self.lung_weight.into()),
+        ];
+        let shares = [
+            ("label_smoothing", self.label_smoothing),
+            ("teacher_share", self.teacher_share),
+            ("average_decay", self.average_decay),
+            ("photograph_share", self.photograph_share),
+            ("mixup", self.mixup),
+        ];
+        let largest = |(setting, value)| (setting, value, f64::MAX, "a finite number of 0 or more");
+        let share = |(setting, value): (_, f32)| (setting, value.into(), 1.0, "a number from 0 to 1");
+        for (setting, value, highest, wanted) in positive.map(largest).into_iter().chain(shares.map(share)) {
+            if !(0.0..=highest).contains(&value) {
+                return Err(TrainError::Setting { setting, value: value.to_string(), wanted });
+            }
+        }
+        Ok(())
     }
 
     /// The learning rate at a step of the run, counted from 0.
@@ -200,5 +251,22 @@ mod tests {
         let last = own.epochs() * 10 - 1;
         assert!(own.learning_rate(0, 10) < own.learning_rate(10, 10));
         assert!(own.learning_rate(last, 10) < 1e-6 * own.learning_rate(10, 10) + 1e-8);
+    }
+
+    #[test]
+    fn a_setting_that_is_no_number_is_refused_by_its_name() {
+        let own = TrainConfig::own(Attention::Cbam);
+        assert!(own.check().is_ok() && TrainConfig::paper(Attention::None).check().is_ok());
+        for (setting, config) in [
+            ("batch_size", TrainConfig { batch_size: 0, ..own.clone() }),
+            ("learning_rate", TrainConfig { learning_rate: f64::NAN, ..own.clone() }),
+            ("learning_rate", TrainConfig { learning_rate: f64::INFINITY, ..own.clone() }),
+            ("weight_decay", TrainConfig { weight_decay: -1.0, ..own.clone() }),
+            ("lung_weight", TrainConfig { lung_weight: f32::NAN, ..own.clone() }),
+            ("mixup", TrainConfig { mixup: 1.5, ..own.clone() }),
+        ] {
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains(setting), "{setting}: {error}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What the network sees of the films, and what it is to learn from each.
+//! Views of the training films, and the training target of each view.
 
 use image::GrayImage;
 use rand::seq::SliceRandom;
@@ -8,66 +8,71 @@ use rayon::prelude::*;
 use xray_triage_core::decision::Class;
 use xray_triage_core::preprocess::{self, InputSpec};
 
-use crate::train::augment::{self, Geometry};
-use crate::train::teacher::Teacher;
-
+use super::augment::{self, Geometry};
+use super::teacher::Teacher;
 use super::{CLASSES, TrainConfig, TrainError};
 
-/// A training film.
+/// A film to train on.
 pub struct Example {
+    /// The film.
     pub picture: GrayImage,
+    /// The class that the film is labelled with.
     pub label: Class,
-    /// Rectified films of its simulated photographs ([`crate::simulate::photographs`]); there need not be any.
+    /// The rectified films of simulated photographs of the film ([`crate::simulate::photographs`]), if there are any.
     pub photographs: Vec<GrayImage>,
-    /// White inside the lungs, of the picture's shape and any size.
+    /// The film's lung mask, if there is one: white inside the lungs, of the picture's shape and any size.
     pub lungs: Option<GrayImage>,
 }
 
-/// The films of one step.
+/// The views of one step, with their training targets.
 #[derive(Default)]
 pub struct Batch {
-    /// `[batch, 3, size, size]`
+    /// The network's input, `[batch, 3, size, size]`.
     pub input: Vec<f32>,
-    /// Probabilities `[batch, classes]`.
+    /// The probabilities to learn, `[batch, classes]`.
     pub target: Vec<f32>,
+    /// The label of each view: of the film with the larger share where two are mixed.
     pub labels: Vec<Class>,
-    /// The teacher's features `[batch, features]`; empty without a teacher.
+    /// The teacher's features, `[batch, features]`; empty without a teacher.
     pub features: Vec<f32>,
-    /// The teacher's features at the places of the network's last map, `[batch * cells * cells, features]`; empty where its
-    /// map is not learned.
+    /// The teacher's features at the places of the network's last map, `[batch * cells * cells, features]`; empty where the
+    /// teacher's map is not learned.
     pub map: Vec<f32>,
-    /// Of each film with a lung mask, its place in the batch and how much of each cell of its activation map is lung,
-    /// `[cells * cells]`.
+    /// For each view with a lung mask: its place in the batch, and how much of each cell of its activation map is lung
+    /// (0..=1), `[cells * cells]`.
     pub lungs: Vec<(usize, Vec<f32>)>,
 }
 
-/// A view of a film, as the network sees it, and what it is to learn from it.
+/// One view of a film, as the network sees it, with its training target.
 struct View {
-    /// `[3, size, size]`
+    /// The network's input, `[3, size, size]`.
     input: Vec<f32>,
+    /// The probabilities to learn.
     target: [f32; 3],
+    /// The label, as in [`Batch`].
     label: Class,
-    /// The teacher's; empty without one.
+    /// The teacher's features; empty without a teacher.
     features: Vec<f32>,
-    /// The teacher's features at the places of the network's last map, `[cells * cells, features]`; empty where its map is not
-    /// learned.
+    /// The teacher's features at the places of the network's last map, `[cells * cells, features]`; empty where the
+    /// teacher's map is not learned.
     map: Vec<f32>,
-    /// How much of each cell of the activation map is lung, `[cells * cells]`.
+    /// How much of each cell of the activation map is lung (0..=1), `[cells * cells]`; `None` without a lung mask.
     lungs: Option<Vec<f32>>,
 }
 
-/// A film of an epoch.
+/// Which view of an epoch is meant.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Drawn {
-    /// Its place in the list of films.
+pub struct DrawnView {
+    /// The film's place in the list of films.
     film: usize,
-    /// How often it came before in the epoch.
+    /// How many views of the same film come before in the epoch.
     before: usize,
 }
 
-/// The films of an epoch, as many as there are, in random order. With balanced classes every
-/// class comes equally often: the films of the smaller ones more than once, some of the larger ones not at all.
-pub fn order(train: &[Example], config: &TrainConfig, epoch: usize) -> Vec<Drawn> {
+/// The views of an epoch in random order, as many as there are films. Without balanced classes there is one view of each
+/// film. With balanced classes every class comes equally often: films of a small class more than once, some films of a
+/// large class not at all.
+pub fn order(train: &[Example], config: &TrainConfig, epoch: usize) -> Vec<DrawnView> {
     let mut rng = rng(config.seed, epoch, usize::MAX);
     let mut order: Vec<usize> = (0..train.len()).collect();
     order.shuffle(&mut rng);
@@ -83,24 +88,24 @@ pub fn order(train: &[Example], config: &TrainConfig, epoch: usize) -> Vec<Drawn
     let mut drawn = vec![0; train.len()];
     let count = |film: usize| {
         drawn[film] += 1;
-        Drawn { film, before: drawn[film] - 1 }
+        DrawnView { film, before: drawn[film] - 1 }
     };
     order.into_iter().map(count).collect()
 }
 
-/// The views of films in an epoch, counted from 0.
+/// Makes views of an epoch, which is counted from 0.
 ///
 /// # Errors
 /// [`TrainError::Teacher`].
 pub fn batch(
     train: &[Example],
-    films: &[Drawn],
+    drawn: &[DrawnView],
     teacher: Option<&Teacher>,
     config: &TrainConfig,
     epoch: usize,
 ) -> Result<Batch, TrainError> {
     let views: Result<Vec<View>, TrainError> =
-        films.par_iter().map(|&drawn| view(train, drawn, teacher, config, epoch)).collect();
+        drawn.par_iter().map(|&drawn| view(train, drawn, teacher, config, epoch)).collect();
     let mut batch = Batch::default();
     for view in views? {
         if let Some(coverage) = view.lungs {
@@ -115,18 +120,18 @@ pub fn batch(
     Ok(batch)
 }
 
-/// The view of a film in an epoch; with the chance of `config.mixup` it is mixed with one of another film.
+/// Makes one view of an epoch. With the chance of `config.mixup` it is mixed with a view of another film.
 fn view(
     train: &[Example],
-    Drawn { film, before }: Drawn,
+    DrawnView { film, before }: DrawnView,
     teacher: Option<&Teacher>,
     config: &TrainConfig,
     epoch: usize,
 ) -> Result<View, TrainError> {
     let spec = InputSpec::imagenet(config.size(epoch));
-    // A film that comes again has another view.
+    // A film that comes again in the epoch has another view.
     let mut rng = rng(config.seed, epoch, before * train.len() + film);
-    // Fine enough for both.
+    // The view is fine enough for the network and for the teacher.
     let side = teacher.map_or(spec.size, |teacher| teacher.side().max(spec.size));
     let take = |example: &Example, rng: &mut _| {
         let picture = seen_picture(example, config.photograph_share, rng);
@@ -149,20 +154,20 @@ fn view(
         label = if share > 0.5 { other.label } else { label };
         lungs = None;
     }
-    let lesson = teacher.map(|teacher| teacher.teach(&picture)).transpose();
-    let lesson = lesson.map_err(|error| TrainError::Teacher { reason: format!("it fails on a view, {error:#}") })?;
+    let answer = teacher.map(|teacher| teacher.teach(&picture)).transpose();
+    let answer = answer.map_err(|error| TrainError::Teacher { reason: format!("it fails on a view, {error:#}") })?;
     let cells = config.cells(epoch);
     let (mut features, mut map) = (Vec::new(), Vec::new());
-    if let Some(lesson) = lesson {
-        target = mixed(target, lesson.probabilities, config.teacher_share);
-        features = lesson.features;
-        map = lesson.map.filter(|_| config.map_weight > 0.0).map_or(map, |map| map.at_cells(cells));
+    if let Some(answer) = answer {
+        target = mixed(target, answer.probabilities, config.teacher_share);
+        features = answer.features;
+        map = answer.map.filter(|_| config.map_weight > 0.0).map_or(map, |map| map.at_cells(cells));
     }
     let lungs = lungs.map(|lungs| geometry.coverage(lungs, cells));
     Ok(View { input: preprocess::tensor(&picture, &spec), target, label, features, map, lungs })
 }
 
-/// What a view starts from: the film, or with a chance of `photograph_share` one of its photographs.
+/// The picture that a view starts from: the film, or with a chance of `photograph_share` one of its photographs.
 fn seen_picture<'a>(example: &'a Example, photograph_share: f32, rng: &mut impl Rng) -> &'a GrayImage {
     // Without photographs nothing is drawn, so that views stay what they were.
     match example.photographs.len() {
@@ -173,6 +178,7 @@ fn seen_picture<'a>(example: &'a Example, photograph_share: f32, rng: &mut impl 
     }
 }
 
+/// Random numbers that follow from the seed, the epoch and the view's place in it.
 fn rng(seed: u64, epoch: usize, index: usize) -> impl Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -181,7 +187,7 @@ fn rng(seed: u64, epoch: usize, index: usize) -> impl Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-/// The label, smoothed.
+/// The smoothed label as probabilities.
 fn target_of(label: Class, config: &TrainConfig) -> [f32; 3] {
     std::array::from_fn(|class| {
         let one_hot = if class == label as usize { 1.0 } else { 0.0 };
@@ -189,7 +195,7 @@ fn target_of(label: Class, config: &TrainConfig) -> [f32; 3] {
     })
 }
 
-/// `share` (0..=1) of other probabilities mixed into some.
+/// The mean of two probabilities, of which `other` has the weight `share`, 0..=1.
 fn mixed(probabilities: [f32; 3], other: [f32; 3], share: f32) -> [f32; 3] {
     std::array::from_fn(|class| probabilities[class] * (1.0 - share) + other[class] * share)
 }
@@ -222,12 +228,12 @@ mod tests {
 
         // Films that come again do so in other views.
         let order = order(&train, &balanced, 0);
-        let again: Vec<Drawn> = order.iter().copied().filter(|drawn| drawn.before > 0).collect();
+        let again: Vec<DrawnView> = order.iter().copied().filter(|drawn| drawn.before > 0).collect();
         assert!(!again.is_empty());
         let config = TrainConfig { stages: vec![Stage { size: 32, epochs: 1 }], ..balanced };
         for drawn in again {
             let view = |drawn| view(&train, drawn, None, &config, 0).unwrap().input;
-            assert_ne!(view(drawn), view(Drawn { before: 0, ..drawn }));
+            assert_ne!(view(drawn), view(DrawnView { before: 0, ..drawn }));
         }
     }
 
@@ -272,7 +278,7 @@ mod tests {
             augment: false,
             ..TrainConfig::own(Attention::None)
         };
-        let drawn = |film| Drawn { film, before: 0 };
+        let drawn = |film| DrawnView { film, before: 0 };
         let look =
             |config: &TrainConfig, film, epoch| view(&films, drawn(film), Some(&teacher), config, epoch).unwrap();
         for (film, gray) in [(0, 0.0), (1, 1.0)] {

@@ -1,6 +1,8 @@
 //! Films in DICOM files. They are decoded as a reading station shows them: with the first window applied, white bones on
 //! black air.
 
+mod lengths;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dicom_dictionary_std::tags;
@@ -68,6 +70,9 @@ pub fn is_dicom(bytes: &[u8]) -> bool {
 pub fn decode(bytes: &[u8]) -> Result<DicomFilm, DicomError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(DicomError::TooManyBytes);
+    }
+    if !lengths::fit(bytes) {
+        return Err(DicomError::Damaged);
     }
     // The parser and the decoders take some things for granted, and panic where a file is not so.
     catch_unwind(|| decode_unguarded(bytes)).unwrap_or(Err(DicomError::Damaged))
@@ -362,7 +367,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Whatever is damaged, an error is returned or the film as it then is.
+    /// A damaged file gives an error, or a film where the damage does no harm. The lengths must not make it slow either.
     #[test]
     fn no_damaged_file_panics() {
         let folder = tempfile::tempdir().unwrap();
@@ -371,8 +376,10 @@ pub(super) mod tests {
         let whole = std::fs::read(&path).unwrap();
         assert!(decode(&whole).is_ok());
         for place in 132..whole.len() {
-            assert!(place + 2 > whole.len() || decode(&whole[..place]).is_err(), "cut after {place} bytes");
-            for value in [0, 0x7F, 0xFF] {
+            let cut = decode(&whole[..place]);
+            // The film is whole without the delimiter at the end, which is 8 bytes.
+            assert!(cut.is_err() || place >= whole.len() - 8, "cut after {place} bytes");
+            for value in [0, 1, 0x7F, 0xFF] {
                 let mut damaged = whole.clone();
                 damaged[place] = value;
                 if let Ok(film) = decode(&damaged) {

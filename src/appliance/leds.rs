@@ -1,24 +1,25 @@
-//! What the two LEDs show: a pattern for each state of the box that a person without a display can tell from all others.
+//! What the two LEDs show: each state of the box has its own pattern, which a person without a display can tell from all
+//! others.
 
 use std::time::{Duration, Instant};
 
-use crate::gpio::Leds;
+use crate::gpio::{GpioError, Leds};
 use crate::ui::status::Fault;
 
 use super::machine::State;
 
 /// Shortest time that an LED is on or off.
 const TICK: Duration = Duration::from_millis(250);
-/// A steady pattern's flash or wink comes once in so many ticks, as the last of them.
+/// Some steady patterns change for one tick in so many, the last of them.
 const FLASH_EVERY: u128 = 8;
-/// Ticks that are dark between two rounds of a fault's flashes, beside the one after each flash.
+/// How many ticks are dark between two rounds of a fault's flashes, in addition to the dark tick after each flash.
 const PAUSE: u128 = 4;
-/// How long steady LEDs are left alone: the box looks after everything else as often.
+/// How long steady LEDs are left alone. The controller looks after everything else in the same interval.
 const STEADY: Duration = Duration::from_secs(1);
-/// How long the LEDs may not be settable before that is a fault.
+/// How long setting the LEDs may fail before that is a fault.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether the *ready* LED and the *attention* LED are on in a state that has lasted so long.
+/// Whether the *ready* LED and the *attention* LED are on in a state that has lasted for `elapsed`.
 pub fn pattern(state: State, elapsed: Duration) -> (bool, bool) {
     let tick = elapsed.as_millis() / TICK.as_millis();
     let blink = tick.is_multiple_of(2);
@@ -39,19 +40,19 @@ pub fn pattern(state: State, elapsed: Duration) -> (bool, bool) {
     }
 }
 
-/// How often *attention* flashes before it pauses.
+/// How often the *attention* LED flashes for a fault before it pauses.
 fn flashes(fault: Fault) -> u128 {
     match fault {
         Fault::Camera => 1,
         Fault::Model => 2,
         Fault::Storage => 3,
-        Fault::Panel => 4,
+        Fault::Gpio => 4,
         Fault::Settings => 5,
     }
 }
 
-/// How long after its beginning a state that has lasted for `elapsed` may change its LEDs next; a second later where they
-/// are steady.
+/// When the LEDs of a state that has lasted for `elapsed` may change next, counted from the beginning of the state. Steady
+/// LEDs are looked at again after a second.
 pub fn next_change(state: State, elapsed: Duration) -> Duration {
     match state {
         State::Ready | State::Capturing | State::Verdict { refer: true } => elapsed + STEADY,
@@ -59,26 +60,29 @@ pub fn next_change(state: State, elapsed: Duration) -> Duration {
     }
 }
 
-/// The LEDs, and what they show.
-pub struct Lights {
+/// The two LEDs with what they show.
+pub struct StatusLeds {
     leds: Box<dyn Leds>,
+    /// What *ready* and *attention* show; `None` if that is not known.
     lit: Option<(bool, bool)>,
-    /// Since when they cannot be set.
+    /// Since when setting them fails.
     failing: Option<Instant>,
-    /// Whether that was told as a fault.
+    /// Whether that was returned as an error.
     told: bool,
 }
 
-impl Lights {
-    pub fn new(leds: Box<dyn Leds>) -> Lights {
-        Lights { leds, lit: None, failing: None, told: false }
+impl StatusLeds {
+    /// LEDs of which it is not known what they show.
+    pub fn new(leds: Box<dyn Leds>) -> StatusLeds {
+        StatusLeds { leds, lit: None, failing: None, told: false }
     }
 
-    /// Sets the LEDs if they show something else; LEDs that cannot be set are tried again at each call, and logged once.
+    /// Sets *ready* and *attention* if they show something else. LEDs that cannot be set are tried again at each call; the
+    /// first failure is logged.
     ///
     /// # Errors
-    /// They could not be set for five seconds; told once.
-    pub fn show(&mut self, lit: (bool, bool), now: Instant) -> Result<(), String> {
+    /// The LEDs could not be set for five seconds. This is returned once.
+    pub fn show(&mut self, lit: (bool, bool), now: Instant) -> Result<(), GpioError> {
         if self.lit == Some(lit) {
             return Ok(());
         }
@@ -95,7 +99,7 @@ impl Lights {
             return Ok(());
         }
         self.told = true;
-        Err(error.to_string())
+        Err(error)
     }
 }
 
@@ -103,8 +107,6 @@ impl Lights {
 mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
-
-    use crate::gpio::GpioError;
 
     use super::*;
 
@@ -119,12 +121,12 @@ mod tests {
         State::Fault(Fault::Camera),
         State::Fault(Fault::Model),
         State::Fault(Fault::Storage),
-        State::Fault(Fault::Panel),
+        State::Fault(Fault::Gpio),
         State::Fault(Fault::Settings),
         State::ShuttingDown,
     ];
 
-    /// `#` both on, `r` *ready*, `a` *attention*, `.` none; ticks of a round.
+    /// The rounds have a character a tick: `#` both LEDs on, `r` *ready*, `a` *attention*, `.` none.
     #[test]
     fn every_state_has_its_pattern() {
         let rounds = [
@@ -182,35 +184,39 @@ mod tests {
         }
     }
 
-    /// LEDs that cannot be set while the switch is on. They count how often they were.
-    struct Loose {
+    fn loose_wire() -> GpioError {
+        GpioError::SetLed { line: 27, error: "a loose wire".into() }
+    }
+
+    /// LEDs that cannot be set while `broken`. They count how often it was tried.
+    struct LooseWire {
         broken: Rc<Cell<bool>>,
         tried: Rc<Cell<u32>>,
     }
 
-    impl Leds for Loose {
+    impl Leds for LooseWire {
         fn set(&mut self, _ready: bool, _attention: bool) -> Result<(), GpioError> {
             self.tried.set(self.tried.get() + 1);
-            if self.broken.get() { Err(GpioError("a loose wire".into())) } else { Ok(()) }
+            if self.broken.get() { Err(loose_wire()) } else { Ok(()) }
         }
     }
 
     #[test]
     fn leds_that_cannot_be_set_are_tried_again_and_become_a_fault() {
         let (broken, tried) = (Rc::new(Cell::new(true)), Rc::default());
-        let mut lights = Lights::new(Box::new(Loose { broken: Rc::clone(&broken), tried: Rc::clone(&tried) }));
+        let mut leds = StatusLeds::new(Box::new(LooseWire { broken: Rc::clone(&broken), tried: Rc::clone(&tried) }));
         let start = Instant::now();
-        assert_eq!(lights.show((true, false), start), Ok(()));
-        assert_eq!(lights.show((true, false), start + PATIENCE / 2), Ok(()));
+        assert!(leds.show((true, false), start).is_ok());
+        assert!(leds.show((true, false), start + PATIENCE / 2).is_ok());
         assert_eq!(tried.get(), 2, "it is tried again");
-        assert_eq!(lights.show((true, false), start + PATIENCE), Err("panel: a loose wire".into()));
-        assert_eq!(lights.show((true, false), start + 2 * PATIENCE), Ok(()), "told once");
+        assert_eq!(leds.show((true, false), start + PATIENCE), Err(loose_wire()));
+        assert!(leds.show((true, false), start + 2 * PATIENCE).is_ok(), "told once");
         broken.set(false);
         for _ in 0..2 {
-            assert_eq!(lights.show((true, false), start + 3 * PATIENCE), Ok(()));
+            assert!(leds.show((true, false), start + 3 * PATIENCE).is_ok());
         }
         assert_eq!(tried.get(), 5, "what is shown is not set again");
         broken.set(true);
-        assert_eq!(lights.show((false, false), start + 4 * PATIENCE), Ok(()), "another streak has its own patience");
+        assert!(leds.show((false, false), start + 4 * PATIENCE).is_ok(), "another streak has its own patience");
     }
 }
