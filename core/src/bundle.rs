@@ -6,8 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +14,7 @@ use thiserror::Error;
 
 use crate::decision::{Class, OperatingPoint, Rule, Scaling};
 use crate::film::Profile;
+use crate::input_file::{self, InputFileError};
 use crate::ood::OodModel;
 use crate::preprocess::InputSpec;
 
@@ -28,16 +27,23 @@ pub const MODEL_FILE: &str = "model.onnx";
 /// The OOD model's usual file name in a bundle.
 pub const OOD_FILE: &str = "film-space.json";
 
+/// Most bytes a manifest may have. The shipped one has 3 kB.
+const MAX_MANIFEST_BYTES: u64 = 1_000_000;
+/// Most bytes a network may have. DenseNet-121 has 28 MB in float32.
+const MAX_MODEL_BYTES: u64 = 128_000_000;
+/// Most bytes an OOD model may have. The shipped one has 0.4 MB.
+const MAX_OOD_BYTES: u64 = 16_000_000;
+
 /// Why a bundle is not used.
 #[derive(Debug, Error)]
 pub enum BundleError {
     /// A file of the bundle cannot be read.
-    #[error("cannot read {}: {source}. A bundle is a folder with manifest.toml and the model it names", path.display())]
+    #[error("cannot read {}: {cause}. A bundle is a folder with manifest.toml and the model it names", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// The system's error.
-        source: io::Error,
+        /// Why it is not read.
+        cause: InputFileError,
     },
     /// The manifest is no TOML, or lacks or has surplus entries.
     #[error("{origin}: the manifest is not valid: {message}. Make the bundle again with `trainer export`")]
@@ -176,6 +182,17 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Reads and checks the manifest of the bundle in `folder`, without the files that it names.
+    ///
+    /// # Errors
+    /// The file is no regular file, is too large or cannot be read; or as [`Manifest::parse`].
+    pub fn load(folder: &Path) -> Result<Manifest, BundleError> {
+        let origin = folder.display().to_string();
+        let text = String::from_utf8(read(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES)?)
+            .map_err(|error| BundleError::Manifest { origin: origin.clone(), message: error.to_string() })?;
+        Manifest::parse(&text, &origin)
+    }
+
     /// Parses and checks a manifest; `origin` names it in errors.
     pub fn parse(text: &str, origin: &str) -> Result<Manifest, BundleError> {
         // The parser ends its message with a line break.
@@ -244,6 +261,12 @@ impl Manifest {
         let labels = Class::ALL.map(Class::label);
         require(self.labels == labels, "labels", format!("are {:?}, but must be {labels:?}", self.labels))?;
 
+        for (name, table) in [("training", &self.training), ("metrics", &self.metrics)] {
+            if let Some(entry) = not_finite(&toml::Value::Table(table.clone())) {
+                return Err((format!("{name}.{entry}"), "must be finite".into()));
+            }
+        }
+
         let input = &self.input;
         require((32..=1024).contains(&input.size), "input.size", "must be 32 to 1024 pixels".into())?;
         let [low, high] = input.stretch_percentiles;
@@ -280,6 +303,29 @@ impl Manifest {
     }
 }
 
+/// A file of the bundle in `folder`: a regular one, of at most `limit` bytes.
+fn read(folder: &Path, name: &str, limit: u64) -> Result<Vec<u8>, BundleError> {
+    let path = folder.join(name);
+    input_file::read(&path, limit).map_err(|cause| BundleError::Read { path, cause })
+}
+
+/// The first entry of a table or list whose number is NaN or infinite, with dots between tables and places. It is empty
+/// if `value` itself is such a number.
+pub fn not_finite(value: &toml::Value) -> Option<String> {
+    let within = |entry: String, value: &toml::Value| {
+        let below = not_finite(value)?;
+        Some(if below.is_empty() { entry } else { format!("{entry}.{below}") })
+    };
+    match value {
+        toml::Value::Float(number) => (!number.is_finite()).then(String::new),
+        toml::Value::Array(values) => {
+            values.iter().enumerate().find_map(|(place, value)| within(place.to_string(), value))
+        }
+        toml::Value::Table(table) => table.iter().find_map(|(key, value)| within(key.clone(), value)),
+        _ => None,
+    }
+}
+
 /// A verified bundle: its files are those the manifest was made for.
 #[derive(Clone, Debug)]
 pub struct Bundle {
@@ -294,16 +340,10 @@ pub struct Bundle {
 impl Bundle {
     /// Reads and verifies the bundle in the folder `dir`.
     pub fn load(dir: &Path) -> Result<Bundle, BundleError> {
-        let read = |name: &str| {
-            let path = dir.join(name);
-            fs::read(&path).map_err(|source| BundleError::Read { path, source })
-        };
-        let path = dir.join(MANIFEST_FILE);
-        let text = fs::read_to_string(&path).map_err(|source| BundleError::Read { path, source })?;
-        let origin = dir.display().to_string();
-        let manifest = Manifest::parse(&text, &origin)?;
-        let (model, ood) = (read(&manifest.model)?, read(&manifest.ood.file)?);
-        Bundle::verify(manifest, model.into(), &ood, &origin)
+        let manifest = Manifest::load(dir)?;
+        let model = read(dir, &manifest.model, MAX_MODEL_BYTES)?;
+        let ood = read(dir, &manifest.ood.file, MAX_OOD_BYTES)?;
+        Bundle::verify(manifest, model.into(), &ood, &dir.display().to_string())
     }
 
     /// A bundle from the contents of its files: the checked manifest, the ONNX network and the OOD model as JSON.
@@ -345,6 +385,8 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use crate::tests::{shipped, shipped_folder};
 
     use super::*;
@@ -373,7 +415,7 @@ mod tests {
     #[test]
     fn unusable_manifests_are_refused_by_name() {
         type Edit = fn(&mut Manifest);
-        let edits: [(Edit, &str); 13] = [
+        let edits: [(Edit, &str); 15] = [
             (|m| m.id = " ".into(), "id"),
             (|m| m.model = "../model.onnx".into(), "model"),
             (|m| m.sha256 = "abc".into(), "sha256"),
@@ -385,6 +427,8 @@ mod tests {
             (|m| m.profiles.film.scaling.temperature = -1.0, "profiles.film.scaling.temperature"),
             (|m| m.profiles.film.scaling.bias[1] = f64::NAN, "profiles.film.scaling.bias"),
             (|m| m.profiles.film.ood_above = f64::NAN, "profiles.film.unfamiliar_above"),
+            (|m| drop(m.metrics.insert("accuracy".into(), f64::NAN.into())), "metrics.accuracy"),
+            (|m| drop(m.training.insert("rates".into(), vec![0.1, f64::INFINITY].into())), "training.rates.1"),
             (|m| m.profiles.screen.default_operating_point = "none".into(), "profiles.screen.default_operating_point"),
             (
                 |m| m.profiles.film.operating_points.values_mut().for_each(|p| p.refer_below = 1.5),
@@ -432,6 +476,27 @@ mod tests {
                 matches!(error, BundleError::Entry { .. }) && error.to_string().contains("film-space.json"),
                 "{error}"
             );
+        }
+    }
+
+    /// A folder in the place of each file of a bundle, and a file larger than its limit.
+    #[test]
+    fn the_files_of_a_bundle_are_regular_and_bounded() {
+        for name in [MANIFEST_FILE, MODEL_FILE, OOD_FILE] {
+            let folder = tempfile::TempDir::new().unwrap();
+            for file in [MANIFEST_FILE, MODEL_FILE, OOD_FILE] {
+                fs::copy(shipped_folder().join(file), folder.path().join(file)).unwrap();
+            }
+            let path = folder.path().join(name);
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+            let error = Bundle::load(folder.path()).unwrap_err();
+            assert!(matches!(error, BundleError::Read { cause: InputFileError::Directory, .. }), "{error}");
+            assert!(error.to_string().contains(name), "{error}");
+            fs::remove_dir(&path).unwrap();
+            fs::File::create(&path).unwrap().set_len(MAX_MODEL_BYTES + 1).unwrap();
+            let error = Bundle::load(folder.path()).unwrap_err();
+            assert!(matches!(error, BundleError::Read { cause: InputFileError::TooLarge { .. }, .. }), "{error}");
         }
     }
 

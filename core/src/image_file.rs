@@ -3,13 +3,13 @@
 //! The file is never trusted: its header is read before any pixel, its size is bounded, and a file that ends early
 //! is refused instead of being triaged with a gray lower half.
 
-use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::atomic_file;
+use crate::input_file::{self, InputFileError};
 
 /// Most pixels a picture may have. 32 megapixels as RGB are 96 MB, which a board with 1 GB of memory still decodes.
 pub const MAX_PIXELS: u64 = 32_000_000;
@@ -28,11 +28,11 @@ pub struct ImageFileError {
     pub path: PathBuf,
     /// What was wrong.
     #[source]
-    pub fault: Fault,
+    pub fault: ImageFault,
 }
 
 impl ImageFileError {
-    /// See [`Fault::code`].
+    /// See [`ImageFault::code`].
     pub fn code(&self) -> &'static str {
         self.fault.code()
     }
@@ -41,7 +41,7 @@ impl ImageFileError {
 /// What is wrong with a picture. The message ends with what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum ImageFault {
     /// There is no such file.
     #[error("there is no such file: check the name")]
     Missing,
@@ -63,7 +63,12 @@ pub enum Fault {
     /// More pixels than [`MAX_PIXELS`].
     #[error("{width} x {height} pixels are more than the {} million this device takes: scale the picture down",
             MAX_PIXELS / 1_000_000)]
-    TooLarge { width: u32, height: u32 },
+    TooLarge {
+        /// Width, pixels.
+        width: u32,
+        /// Height, pixels.
+        height: u32,
+    },
     /// More bytes than [`MAX_BYTES`].
     #[error("the file is larger than the {} MB this device takes: scale the picture down", MAX_BYTES / 1_000_000)]
     TooManyBytes,
@@ -75,19 +80,19 @@ pub enum Fault {
     Damaged(ImageError),
 }
 
-impl Fault {
+impl ImageFault {
     /// A stable name for programs: `missing`, `directory`, `unreadable`, `empty`, `not_an_image`, `too_large`,
     /// `truncated` or `damaged`.
     pub fn code(&self) -> &'static str {
         match self {
-            Fault::Missing => "missing",
-            Fault::Directory => "directory",
-            Fault::Unreadable(_) => "unreadable",
-            Fault::Empty => "empty",
-            Fault::NotAFile | Fault::NotAnImage => "not_an_image",
-            Fault::TooLarge { .. } | Fault::TooManyBytes => "too_large",
-            Fault::Truncated => "truncated",
-            Fault::Damaged(_) => "damaged",
+            ImageFault::Missing => "missing",
+            ImageFault::Directory => "directory",
+            ImageFault::Unreadable(_) => "unreadable",
+            ImageFault::Empty => "empty",
+            ImageFault::NotAFile | ImageFault::NotAnImage => "not_an_image",
+            ImageFault::TooLarge { .. } | ImageFault::TooManyBytes => "too_large",
+            ImageFault::Truncated => "truncated",
+            ImageFault::Damaged(_) => "damaged",
         }
     }
 }
@@ -95,7 +100,7 @@ impl Fault {
 /// Reads a picture file as [`decode`] does.
 ///
 /// # Errors
-/// Every [`Fault`], with the path.
+/// Every [`ImageFault`], with the path.
 pub fn read(path: &Path) -> Result<GrayImage, ImageFileError> {
     load(path).and_then(|bytes| decode(&bytes)).map_err(|fault| ImageFileError { path: path.to_owned(), fault })
 }
@@ -109,57 +114,52 @@ pub fn read(path: &Path) -> Result<GrayImage, ImageFileError> {
 /// - The EXIF orientation is applied: the picture is upright as the camera saw it.
 ///
 /// # Errors
-/// Every [`Fault`] that is about bytes: `Empty`, `NotAnImage`, `TooLarge`, `TooManyBytes`, `Truncated`, `Damaged`.
-pub fn decode(bytes: &[u8]) -> Result<GrayImage, Fault> {
+/// Every [`ImageFault`] that is about bytes: `Empty`, `NotAnImage`, `TooLarge`, `TooManyBytes`, `Truncated`, `Damaged`.
+pub fn decode(bytes: &[u8]) -> Result<GrayImage, ImageFault> {
     if bytes.is_empty() {
-        return Err(Fault::Empty);
+        return Err(ImageFault::Empty);
     }
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Fault::TooManyBytes);
+        return Err(ImageFault::TooManyBytes);
     }
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Fault::Unreadable)?;
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(ImageFault::Unreadable)?;
     let format = match reader.format() {
         Some(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
-        _ => return Err(Fault::NotAnImage),
+        _ => return Err(ImageFault::NotAnImage),
     };
     if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
-        return Err(Fault::Truncated);
+        return Err(ImageFault::Truncated);
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_ALLOC);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(Fault::Damaged)?;
+    let mut decoder = reader.into_decoder().map_err(ImageFault::Damaged)?;
     let (width, height) = decoder.dimensions();
     match u64::from(width) * u64::from(height) {
         // Only a safeguard: the decoders call such a header damaged.
-        0 => return Err(Fault::Empty),
+        0 => return Err(ImageFault::Empty),
         1..=MAX_PIXELS => {}
-        _ => return Err(Fault::TooLarge { width, height }),
+        _ => return Err(ImageFault::TooLarge { width, height }),
     }
-    let orientation = decoder.orientation().map_err(Fault::Damaged)?;
-    let picture = DynamicImage::from_decoder(decoder).map_err(Fault::Damaged)?;
+    let orientation = decoder.orientation().map_err(ImageFault::Damaged)?;
+    let picture = DynamicImage::from_decoder(decoder).map_err(ImageFault::Damaged)?;
     let mut gray = DynamicImage::ImageLuma8(to_gray8(picture));
     gray.apply_orientation(orientation);
     Ok(gray.into_luma8())
 }
 
-/// The bytes of a regular file, at most [`MAX_BYTES`].
-pub fn load(path: &Path) -> Result<Vec<u8>, Fault> {
-    let io = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Fault::Missing,
-        _ => Fault::Unreadable(error),
-    };
-    let kind = std::fs::metadata(path).map_err(io)?;
-    if kind.is_dir() {
-        return Err(Fault::Directory);
-    }
-    if !kind.is_file() {
-        // Opening it could wait for ever, reading it never end.
-        return Err(Fault::NotAFile);
-    }
-    let mut bytes = Vec::new();
-    File::open(path).map_err(io)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-    Ok(bytes)
+/// The bytes of a picture file: a regular file of at most [`MAX_BYTES`].
+///
+/// # Errors
+/// `Missing`, `Directory`, `NotAFile`, `Unreadable` and `TooManyBytes`.
+pub fn load(path: &Path) -> Result<Vec<u8>, ImageFault> {
+    input_file::read(path, MAX_BYTES).map_err(|error| match error {
+        InputFileError::Missing => ImageFault::Missing,
+        InputFileError::Directory => ImageFault::Directory,
+        InputFileError::NotAFile => ImageFault::NotAFile,
+        InputFileError::Unreadable(error) => ImageFault::Unreadable(error),
+        InputFileError::TooLarge { .. } => ImageFault::TooManyBytes,
+    })
 }
 
 /// 8-bit gray of any decoded picture; see [`decode`] for 16 bits.

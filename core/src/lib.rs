@@ -14,6 +14,7 @@ pub mod film;
 pub mod gate;
 pub mod gray;
 pub mod image_file;
+pub mod input_file;
 pub mod network;
 pub mod ood;
 pub mod overlay;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use xray_triage_core::atomic_file;
-use xray_triage_core::bundle::{BundleError, BundleFile, MANIFEST_FILE, MODEL_FILE, Manifest, OOD_FILE, sha256_hex};
+use xray_triage_core::bundle::{BundleFile, MANIFEST_FILE, MODEL_FILE, Manifest, OOD_FILE, not_finite, sha256_hex};
 use xray_triage_core::ood::OodModel;
 
 use crate::model::architecture::Architecture;
@@ -29,13 +29,6 @@ pub fn read_checkpoint(path: &Path) -> Result<(Architecture, StateDict), Bundlin
     Ok((architecture, state.rounded_to_half()))
 }
 
-/// Reads a bundle's manifest without the files that it names.
-pub(super) fn read_manifest(folder: &Path) -> Result<Manifest, BundlingError> {
-    let path = folder.join(MANIFEST_FILE);
-    let text = std::fs::read_to_string(&path).map_err(|source| BundleError::Read { path, source })?;
-    Ok(Manifest::parse(&text, &folder.display().to_string())?)
-}
-
 /// Puts figures into the manifest of a bundle under `name`. `measured` is the manifest of the bundle that was measured.
 ///
 /// # Errors
@@ -47,7 +40,7 @@ pub fn record_metrics(
     name: &str,
     metrics: toml::Table,
 ) -> Result<(), BundlingError> {
-    let mut manifest = read_manifest(folder)?;
+    let mut manifest = Manifest::load(folder)?;
     let judges = |manifest: &Manifest| (manifest.sha256.clone(), manifest.ood.clone(), manifest.profiles.clone());
     if judges(&manifest) != judges(measured) {
         return Err(BundlingError::Changed(folder.into()));
@@ -201,22 +194,6 @@ fn toml_text(path: &Path, value: &impl Serialize) -> Result<String, BundlingErro
         return Err(BundlingError::NotFinite { path: path.into(), entry });
     }
     toml::to_string_pretty(value).map_err(encode)
-}
-
-/// The first entry whose number is NaN or infinite, with dots between its tables.
-fn not_finite(value: &toml::Value) -> Option<String> {
-    let within = |name: String, value: &toml::Value| {
-        let entry = not_finite(value)?;
-        Some(if entry.is_empty() { name } else { format!("{name}.{entry}") })
-    };
-    match value {
-        toml::Value::Float(number) => (!number.is_finite()).then(String::new),
-        toml::Value::Table(table) => table.iter().find_map(|(name, value)| within(name.clone(), value)),
-        toml::Value::Array(values) => {
-            values.iter().enumerate().find_map(|(place, value)| within(place.to_string(), value))
-        }
-        _ => None,
-    }
 }
 
 /// Makes a folder, and those that it lies in, unless they are there.

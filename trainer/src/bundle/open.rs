@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use xray_triage_core::bundle::{Bundle, MANIFEST_FILE, sha256_hex};
+use xray_triage_core::bundle::{Bundle, MANIFEST_FILE, Manifest, sha256_hex};
 use xray_triage_core::preprocess::InputSpec;
 
 use crate::export;
@@ -9,7 +9,7 @@ use crate::train;
 
 use super::BundlingError;
 use super::export::{no_ood_model, uncalibrated};
-use super::files::{WEIGHTS_FILE, read_checkpoint, read_manifest};
+use super::files::{WEIGHTS_FILE, read_checkpoint};
 
 /// Opens what is to be measured: a bundle's folder, or a float checkpoint, which is made a bundle in memory. A float
 /// checkpoint is a run's folder, whose best weights are taken, or a file of weights.
@@ -48,7 +48,7 @@ pub fn open(path: &Path, size: Option<u32>) -> Result<Bundle, BundlingError> {
 /// # Errors
 /// The manifest or the weights cannot be read.
 pub fn float_model(folder: &Path) -> Result<Vec<u8>, BundlingError> {
-    let size = read_manifest(folder)?.input.size;
+    let size = Manifest::load(folder)?.input.size;
     let (architecture, state) = read_checkpoint(&folder.join(WEIGHTS_FILE))?;
     Ok(export::float_model(&architecture, &state, size as usize)?)
 }
