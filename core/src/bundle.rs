@@ -387,7 +387,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 mod tests {
     use std::fs;
 
-    use crate::tests::{shipped, shipped_folder};
+    use crate::testing::{shipped, shipped_folder};
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! A film's whole way: picture, film, gate, film space, preprocessing, network, triage.
+//! The stages in one place: image file, film, gate, OOD score, preprocessing, network, decision.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,10 +17,7 @@ use crate::network::{Network, NetworkError, Prediction};
 use crate::ood::OodModel;
 use crate::preprocess::{self, InputSpec};
 use crate::reason::Reason;
-use crate::record::{ModelName, Record};
-
-/// Code of a record whose film was fine but whose network failed.
-const NETWORK_FAULT: &str = "network_fault";
+use crate::record::{ModelName, NETWORK_FAULT, Record};
 
 /// Why a [`Pipeline`] cannot be set up.
 #[derive(Debug, Error)]
@@ -61,7 +58,7 @@ impl Default for Options {
 pub struct Assessment {
     /// The outcome.
     pub record: Record,
-    /// The plate; the whole frame if the film was refused; nothing if the file was unreadable.
+    /// The rectified film; the whole frame if the film was refused; nothing if the file was unreadable.
     pub picture: Option<GrayImage>,
     /// The class activation maps, if the network saw the film.
     pub cam: Option<Cam>,
@@ -99,7 +96,7 @@ impl Pipeline {
         &self.model
     }
 
-    /// The network's answer for a plate; the trainer evaluates with this. A plate has at least one pixel.
+    /// The network's answer for a rectified film of at least one pixel. The trainer evaluates with this.
     pub fn predict(&self, film: &GrayImage) -> Result<Prediction, NetworkError> {
         self.network.run(&preprocess::tensor(film, &self.input))
     }
@@ -173,7 +170,7 @@ impl Pipeline {
     }
 
     /// A film, or the picture on a screen, for which there is weak evidence only, if what it encloses can be judged; of
-    /// two the one that is farther below its profile's threshold of ood_score.
+    /// two the one whose score is farther below its profile's threshold.
     fn look_closer(&self, frame: &GrayImage, clock: &mut Clock) -> Option<Look> {
         // 0 is a film like many, 1 the threshold; what can be judged has a distance.
         let strangeness =
@@ -249,7 +246,7 @@ struct Look {
     outline: Outline,
     profile: Profile,
     quality: Quality,
-    /// Distance from the film space; none if the gate refused the plate.
+    /// The out-of-distribution score; none if the gate refused the film.
     ood_score: Option<f64>,
     refusals: Vec<Reason>,
 }
@@ -283,4 +280,43 @@ impl Clock {
 /// To a thousandth.
 fn milliseconds(duration: std::time::Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestGraph, shipped, stored};
+
+    /// A bundle whose network takes the logarithm of the film's inverted gray, which is no number where that is below
+    /// zero.
+    fn failing_bundle() -> Bundle {
+        let weight = [-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, -1.0];
+        let graph = TestGraph::new("image", &[1, 3, 32, 32])
+            .floats("weight", &[3, 3, 1, 1], &weight)
+            .node("Conv", "inverted", &["image", "weight"], &[])
+            .node("Log", "cam", &["inverted"], &[])
+            .node("GlobalAveragePool", "mean", &["cam"], &[])
+            .node("Flatten", "logits", &["mean"], &[])
+            .int("axis", 1)
+            .output("logits", &[1, 3])
+            .output("cam", &[1, 3, 32, 32]);
+        let mut bundle = shipped();
+        bundle.manifest.input.size = 32;
+        Bundle { model: graph.encode().into(), ..bundle }
+    }
+
+    #[test]
+    fn a_network_that_fails_on_a_good_film_is_told_apart_from_a_refused_film() {
+        let pipeline = Pipeline::new(&failing_bundle(), &Options::default()).unwrap();
+        let assessment = pipeline.assess(stored("nih_00002102_000"), "good film".into());
+        let record = &assessment.record;
+        assert_eq!((record.outcome, &record.reasons[..]), (Outcome::Refused, &[NETWORK_FAULT][..]));
+        assert!(record.network_error().is_some_and(|words| words.contains("not finite")), "{:?}", record.error);
+        assert!(record.probabilities.is_none() && record.top.is_none() && assessment.cam.is_none());
+        assert!(record.timings_ms.contains_key("infer"));
+
+        let dark = GrayImage::from_pixel(400, 400, image::Luma([3]));
+        let record = pipeline.assess(dark, "dark film".into()).record;
+        assert_eq!((record.outcome, record.network_error()), (Outcome::Refused, None));
+    }
 }

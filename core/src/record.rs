@@ -8,6 +8,9 @@ use crate::decision::{Class, OperatingPoint, Outcome, Probabilities};
 use crate::film::{Outline, Profile};
 use crate::gate::Quality;
 
+/// The reason code of a record whose film was good but whose network failed.
+pub(crate) const NETWORK_FAULT: &str = "network_fault";
+
 /// Which model gave a verdict.
 #[derive(Clone, Debug, Serialize)]
 pub struct ModelName {
@@ -58,4 +61,12 @@ pub struct Record {
     pub timings_ms: BTreeMap<&'static str, f64>,
     /// This program's version.
     pub version: &'static str,
+}
+
+impl Record {
+    /// The words of the network's error, if the film could be judged but the network failed on it. The film is refused
+    /// then, but nothing is wrong with it.
+    pub fn network_error(&self) -> Option<&str> {
+        if self.reasons.contains(&NETWORK_FAULT) { self.error.as_deref() } else { None }
+    }
 }

@@ -216,7 +216,7 @@ where
             Err(error) => return self.storage_failed(format!("the film has no case, take it again: {error}")),
         };
         self.report(&assessment.record);
-        if let Some(error) = network_error(&assessment) {
+        if let Some(error) = assessment.record.network_error() {
             let message = format!("case {id} has no verdict: {error}");
             log::error!("{message}");
             *self.shared.lock().messages.of(Fault::Model) = message;
@@ -261,13 +261,6 @@ where
             Err(_) => {}
         }
     }
-}
-
-/// The words of the error if the network failed on a film that could be judged; `None` if it gave an answer or was not
-/// asked.
-fn network_error(assessment: &Assessment) -> Option<&str> {
-    let record = &assessment.record;
-    if record.reasons.contains(&"network_fault") { record.error.as_deref() } else { None }
 }
 
 /// Tells the service manager, if there is one. The state machine's own loop feeds the watchdog, so that a box that hangs
