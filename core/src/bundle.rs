@@ -345,7 +345,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::tests::{shipped, shipped_folder};
+    use crate::testing::{shipped, shipped_folder};
 
     use super::*;
 

@@ -15,29 +15,15 @@ pub mod gate;
 pub mod gray;
 pub mod image_file;
 pub mod network;
+pub mod onnx;
 pub mod ood;
 pub mod overlay;
 pub mod pipeline;
 pub mod preprocess;
 pub mod reason;
 pub mod record;
+#[cfg(test)]
+mod testing;
 
 /// The sentence that goes with every outcome, picture and export.
 pub const DISCLAIMER: &str = "Research use only, not for diagnosis.";
-
-#[cfg(test)]
-mod tests {
-    use std::path::{Path, PathBuf};
-
-    use crate::bundle::Bundle;
-
-    /// The folder of the bundle that this release ships.
-    pub fn shipped_folder() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/densenet121-cbam")
-    }
-
-    /// The bundle that this release ships.
-    pub fn shipped() -> Bundle {
-        Bundle::load(&shipped_folder()).unwrap()
-    }
-}

@@ -1,29 +1,26 @@
 //! A graph run by tract, with any outputs.
 
-use std::sync::Arc;
-
-use tract_onnx::prelude::{
-    Framework, InferenceModelExt, IntoRunnable, IntoTValue, Tensor, TractError, TypedModel, TypedSimplePlan, tvec,
-};
+use xray_triage_core::onnx::{Graph, OnnxError, Plan, TensorInfo};
 
 use super::ExportError;
 
 /// An optimised graph of one input `[1, 3, size, size]`, run on one thread.
 pub struct Session {
-    plan: Arc<TypedSimplePlan>,
+    plan: Plan,
     names: Vec<String>,
     size: usize,
 }
 
 impl Session {
-    /// Loads the bytes of an ONNX file. `size` is the side of the input in pixels.
+    /// Loads the content of an ONNX file. `size` is the side of the input in pixels.
+    ///
+    /// # Errors
+    /// [`ExportError::Runtime`] if tract cannot read or prepare the graph.
     pub fn load(model: &[u8], size: usize) -> Result<Self, ExportError> {
-        let load = |error| runtime("load the graph", error);
-        let graph = tract_onnx::onnx().model_for_read(&mut &*model).map_err(load)?;
-        let name = |outlet| graph.outlet_label(outlet).unwrap_or(&graph.node(outlet.node).name).to_string();
-        let names = graph.outputs.iter().map(|&outlet| name(outlet)).collect();
-        let graph: TypedModel = graph.into_optimized().map_err(load)?;
-        Ok(Session { plan: graph.into_runnable().map_err(load)?, names, size })
+        let plan = Graph::parse(model).and_then(|graph| graph.into_plan(1));
+        let plan = plan.map_err(|error| runtime("load the graph", error))?;
+        let names = plan.outputs().iter().map(TensorInfo::name).map(String::from).collect();
+        Ok(Session { plan, names, size })
     }
 
     /// Names of the outputs, in the graph's order.
@@ -31,8 +28,10 @@ impl Session {
         &self.names
     }
 
-    /// Runs the graph on `3 * size * size` values, channels first. Gives every output's values in row-major order;
-    /// an input or an output that is not finite is an error.
+    /// Runs the graph on `3 * size * size` values, channels first. Gives every output's values in row-major order.
+    ///
+    /// # Errors
+    /// The input has another length, a value of the input or of an output is not finite, or tract cannot run the graph.
     pub fn run(&self, input: &[f32]) -> Result<Vec<Vec<f32>>, ExportError> {
         let expected = 3 * self.size * self.size;
         if input.len() != expected {
@@ -41,21 +40,34 @@ impl Session {
         if !input.iter().all(|value| value.is_finite()) {
             return Err(ExportError::NotFinite { tensor: "image".into() });
         }
-        let run = |error| runtime("run the graph", error);
-        let input = Tensor::from_shape(&[1, 3, self.size, self.size], input).map_err(run)?;
-        let outputs = self.plan.run(tvec!(input.into_tvalue())).map_err(run)?;
-        let mut values = Vec::with_capacity(outputs.len());
+        let outputs = self.plan.run(&[1, 3, self.size, self.size], input);
+        let outputs = outputs.map_err(|error| runtime("run the graph", error))?;
         for (output, name) in outputs.iter().zip(&self.names) {
-            let output: Vec<f32> = output.to_plain_array_view::<f32>().map_err(run)?.iter().copied().collect();
             if !output.iter().all(|value| value.is_finite()) {
                 return Err(ExportError::NotFinite { tensor: name.clone() });
             }
-            values.push(output);
         }
-        Ok(values)
+        Ok(outputs)
     }
 }
 
-fn runtime(action: &'static str, error: TractError) -> ExportError {
-    ExportError::Runtime { action, reason: format!("{error:#}") }
+fn runtime(action: &'static str, error: OnnxError) -> ExportError {
+    ExportError::Runtime { action, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::export::onnx::{Attribute, Model};
+
+    use super::*;
+
+    #[test]
+    fn a_graph_that_makes_tract_panic_is_an_error() {
+        let mut model = Model::new("damaged");
+        let image = model.input("image", &[1, 3, 4, 4]);
+        let flat = model.node("Flatten", "flat", &[&image], &[("axis", Attribute::Int(9))]);
+        model.output(&flat, &[1, 48]);
+        let error = Session::load(&model.encode(), 4).err().unwrap();
+        assert!(matches!(error, ExportError::Runtime { .. }) && error.to_string().contains("panicked"), "{error}");
+    }
 }

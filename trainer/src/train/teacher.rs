@@ -1,20 +1,22 @@
-//! What a teacher network says of a view (Hinton et al. 2015, "Distilling the knowledge in a neural network"; Romero et
-//! al. 2015, "FitNets", for the features), run through tract.
+//! A teacher: a trained network in an ONNX file whose answers the network in training learns from, beside the labels
+//! (Hinton et al. 2015, "Distilling the knowledge in a neural network"; Romero et al. 2015, "FitNets", for the
+//! features).
 
 use std::path::{Path, PathBuf};
 
 use image::GrayImage;
 use image::imageops::{self, FilterType};
-use tract_onnx::pb::NodeProto;
-use tract_onnx::prelude::*;
 use xray_triage_core::bundle::sha256_hex;
 use xray_triage_core::decision::{self, Class, Scaling};
+use xray_triage_core::onnx::{Graph, Node, OnnxError, Plan, TensorInfo};
 
-/// A classifier in ONNX: input `[1, 3, side, side]` of gray in 0..=1 replicated (its normalisation is inside), output
-/// the logits `[1, 3]` in the order of [`Class::ALL`]. What its last linear layer reads are its features; where those are
-/// the mean over a map, the map is learned from, too.
+/// A classifier in ONNX. Its input is `[1, 3, side, side]`: gray in 0..=1, the same in all three channels; the graph
+/// normalises it itself. Its output is `[1, 3]`: the logits in the order of [`Class::ALL`].
+///
+/// What its last linear layer reads are its features. Where those are the mean over a map, the map can be learned from,
+/// too.
 pub struct Teacher {
-    model: Arc<TypedRunnableModel>,
+    plan: Plan,
     side: u32,
     features: usize,
     /// Channels, rows and columns of the map whose mean the features are; `None` if they are no mean over a map.
@@ -22,14 +24,14 @@ pub struct Teacher {
     sha256: String,
 }
 
-/// What the teacher says of one view.
+/// What the teacher answers to one view.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Lesson {
-    /// In the order of [`Class::ALL`].
+pub struct Answer {
+    /// Probabilities in the order of [`Class::ALL`].
     pub probabilities: [f32; 3],
-    /// What the teacher's last linear layer reads.
+    /// The features: what the teacher's last linear layer reads.
     pub features: Vec<f32>,
-    /// `None` if the features are no mean over a map.
+    /// The map whose mean the features are. `None` if they are no mean over a map.
     pub map: Option<FeatureMap>,
 }
 
@@ -67,6 +69,7 @@ impl FeatureMap {
     }
 }
 
+/// Why a file cannot be a teacher.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{path}: not usable as a teacher ({reason}); it needs one input [1,3,N,N], one output [1,3] and a last linear layer \
@@ -78,52 +81,52 @@ pub struct TeacherError {
 }
 
 impl Teacher {
+    /// Reads and prepares a teacher's ONNX file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no ONNX graph that can be run, or is not such a classifier.
     pub fn load(path: &Path) -> Result<Self, TeacherError> {
         let failed = |reason: String| TeacherError { path: path.into(), reason };
-        let explain = |error: TractError| failed(format!("{error:#}"));
+        let explain = |error: OnnxError| failed(error.to_string());
         let file = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-        let onnx = onnx();
-        let proto = onnx.proto_model_for_read(&mut &file[..]).map_err(explain)?;
-        let layers: Vec<&NodeProto> = proto.graph.iter().flat_map(|graph| &graph.node).collect();
-        let is_linear = |layer: &&&NodeProto| matches!(layer.op_type.as_str(), "Gemm" | "MatMul");
-        let read_by_last_linear = layers.iter().rev().find(is_linear).and_then(|layer| layer.input.first());
+        let mut graph = Graph::parse(&file).map_err(explain)?;
+        let (inputs, outputs) = (graph.inputs(), graph.outputs());
+        let ([_], [logits]) = (inputs, outputs) else {
+            return Err(failed(format!("it has {} inputs and {} outputs", inputs.len(), outputs.len())));
+        };
+        let nodes: Vec<Node> = graph.nodes().collect();
+        let is_linear = |node: &&Node| matches!(node.operator, "Gemm" | "MatMul");
+        let read_by_last_linear = nodes.iter().rev().find(is_linear).and_then(|node| node.inputs.first());
         let features = read_by_last_linear.ok_or_else(|| failed("it has no linear layer".into()))?;
-        let mut model = onnx.model_for_proto_model(&proto).map_err(explain)?;
-        let mut outputs = model.output_outlets().map_err(explain)?.to_vec();
-        let counts = [model.input_outlets().map_err(explain)?.len(), outputs.len()];
-        if counts != [1, 1] {
-            return Err(failed(format!("it has {} inputs and {} outputs", counts[0], counts[1])));
-        }
-        let outlet = model.find_outlet_label(features);
-        outputs.push(outlet.ok_or_else(|| failed(format!("its tensor {features} has no origin")))?);
-        outputs.extend(map_of_mean(&layers, features).and_then(|map| model.find_outlet_label(map)));
-        model.select_output_outlets(&outputs).map_err(explain)?;
-        let model = model.into_optimized().map_err(explain)?;
-        let shape = |fact: TractResult<&TypedFact>| match fact {
-            Ok(fact) => Ok(fact.shape.as_concrete().map(<[_]>::to_vec).unwrap_or_default()),
-            Err(error) => Err(explain(error)),
+        let map = map_of_mean(&nodes, features);
+        let mut names: Vec<String> = vec![logits.name().into(), features.into()];
+        names.extend(map.map(String::from));
+        graph.select_outputs(&names.iter().map(String::as_str).collect::<Vec<_>>()).map_err(explain)?;
+        let plan = graph.into_plan(1).map_err(explain)?;
+
+        let ([input], [logits, features, map @ ..]) = (plan.inputs(), plan.outputs()) else {
+            return Err(failed("its inputs and outputs are lost when it is prepared".into()));
         };
-        let side = match shape(model.input_fact(0))?[..] {
-            [1, 3, height, width] if height == width => width as u32,
-            ref other => return Err(failed(format!("its input is {other:?}"))),
-        };
-        if shape(model.output_fact(0))? != [1, 3] {
-            return Err(failed("its output is another".into()));
-        }
-        let features = match shape(model.output_fact(1))?[..] {
-            [1, features] => features,
-            ref other => return Err(failed(format!("what its last linear layer reads is {other:?}"))),
-        };
-        let map_shape = outputs.get(2).map(|_| shape(model.output_fact(2))).transpose()?;
-        let map_shape = match map_shape.as_deref() {
-            Some(&[1, channels, rows, columns]) => Some([channels, rows, columns]),
+        let side = match input.fixed_shape().as_deref() {
+            Some(&[1, 3, height, width]) if height == width => u32::try_from(width).ok(),
             _ => None,
         };
-        let model = model.into_runnable().map_err(explain)?;
-        Ok(Teacher { model, side, features, map_shape, sha256: sha256_hex(&file) })
+        let side = side.ok_or_else(|| failed(format!("its input is {input}")))?;
+        if logits.fixed_shape() != Some(vec![1, 3]) {
+            return Err(failed(format!("its output is {logits}")));
+        }
+        let features = match features.fixed_shape().as_deref() {
+            Some(&[1, features]) => features,
+            _ => return Err(failed(format!("what its last linear layer reads is {features}"))),
+        };
+        let map_shape = match map.first().and_then(TensorInfo::fixed_shape).as_deref() {
+            Some(&[1, channels, rows, columns]) if channels * rows * columns > 0 => Some([channels, rows, columns]),
+            _ => None,
+        };
+        Ok(Teacher { plan, side, features, map_shape, sha256: sha256_hex(&file) })
     }
 
-    /// Of its file.
+    /// SHA-256 of the teacher's file, 64 lower-case hexadecimal digits.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -138,44 +141,48 @@ impl Teacher {
         self.features
     }
 
-    /// Whether its lessons have a map.
+    /// Whether its answers have a map.
     pub fn has_map(&self) -> bool {
         self.map_shape.is_some()
     }
 
-    /// What it says of a view, of any size.
+    /// The teacher's answer to a view of any size.
     ///
     /// # Errors
     /// tract cannot run the network.
-    pub fn teach(&self, view: &GrayImage) -> TractResult<Lesson> {
+    pub fn teach(&self, view: &GrayImage) -> Result<Answer, OnnxError> {
         let view = imageops::resize(view, self.side, self.side, FilterType::Triangle);
         let gray = view.as_raw().iter().map(|gray| f32::from(*gray) / 255.0);
         let input: Vec<f32> = gray.clone().chain(gray.clone()).chain(gray).collect();
         let side = self.side as usize;
-        let outputs = self.model.run(tvec!(Tensor::from_shape(&[1, 3, side, side], &input)?.into()))?;
-        let values = |output: &TValue| -> TractResult<Vec<f32>> {
-            Ok(output.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
-        };
-        let logits: [f32; 3] = values(&outputs[0])?.as_slice().try_into()?;
+        let mut outputs = self.plan.run(&[1, 3, side, side], &input)?.into_iter();
+        let mut next = || outputs.next().unwrap_or_default();
+        let (logits, features, map) = (next(), next(), next());
+        let logits: [f32; 3] = logits.try_into().map_err(|logits: Vec<f32>| OnnxError::Tract {
+            action: "run",
+            reason: format!("it gave {} logits instead of 3", logits.len()),
+        })?;
         let probabilities = decision::probabilities(&logits, &Scaling::NONE);
         let probabilities = Class::ALL.map(|class| probabilities.of(class) as f32);
-        let map = match self.map_shape {
-            Some(shape) => Some(FeatureMap { shape, values: values(&outputs[2])? }),
-            None => None,
-        };
-        Ok(Lesson { probabilities, features: values(&outputs[1])?, map })
+        let map = self.map_shape.map(|shape| FeatureMap { shape, values: map });
+        Ok(Answer { probabilities, features, map })
     }
 }
 
 /// The tensor that `features` are the mean of over all places, if they are one.
-fn map_of_mean<'a>(layers: &[&'a NodeProto], features: &str) -> Option<&'a str> {
-    let origin = layers.iter().find(|layer| layer.output.iter().any(|output| output == features))?;
-    let read = origin.input.first()?;
-    match origin.op_type.as_str() {
-        "GlobalAveragePool" => Some(read),
-        "Flatten" | "Reshape" | "Squeeze" | "Dropout" | "Identity" => map_of_mean(layers, read),
-        _ => None,
+fn map_of_mean<'a>(nodes: &[Node<'a>], features: &str) -> Option<&'a str> {
+    let mut tensor = features;
+    // A damaged graph may run in a circle, so there are no more steps back than nodes.
+    for _ in nodes {
+        let origin = nodes.iter().find(|node| node.outputs.iter().any(|output| output == tensor))?;
+        let read = origin.inputs.first()?;
+        match origin.operator {
+            "GlobalAveragePool" => return Some(read),
+            "Flatten" | "Reshape" | "Squeeze" | "Dropout" | "Identity" => tensor = read,
+            _ => return None,
+        }
     }
+    None
 }
 
 #[cfg(test)]
@@ -212,14 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lesson_is_the_softmax_and_what_the_last_linear_layer_reads() {
+    fn an_answer_is_the_softmax_and_what_the_last_linear_layer_reads() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("teacher.onnx");
         std::fs::write(&path, onnx(true)).unwrap();
         let teacher = Teacher::load(&path).unwrap();
         assert_eq!((teacher.side(), teacher.features(), teacher.has_map()), (2, 3, true));
         let view = GrayImage::from_pixel(7, 5, image::Luma([51]));
-        let Lesson { probabilities, features, .. } = teacher.teach(&view).unwrap();
+        let Answer { probabilities, features, .. } = teacher.teach(&view).unwrap();
         let close = |found: &[f32], expected: [f32; 3]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
         assert!(features.len() == 3 && close(&features, [0.2; 3]), "{features:?}");
         let powers = [0.0f32, 0.6, 1.2].map(f32::exp);
@@ -242,7 +249,7 @@ mod tests {
         let path = folder.path().join("teacher.onnx");
         std::fs::write(&path, onnx(true)).unwrap();
         let view = GrayImage::from_fn(2, 2, |x, _| image::Luma([if x == 0 { 0 } else { 255 }]));
-        let Lesson { features, map, .. } = Teacher::load(&path).unwrap().teach(&view).unwrap();
+        let Answer { features, map, .. } = Teacher::load(&path).unwrap().teach(&view).unwrap();
         assert_eq!(features, [0.5; 3]);
         assert_eq!(map.unwrap().at_cells(2), [[0.0; 3], [1.0; 3], [0.0; 3], [1.0; 3]].concat());
     }
@@ -259,6 +266,24 @@ mod tests {
         std::fs::write(&path, two_outputs.encode()).unwrap();
         assert!(error().contains("1 inputs and 2 outputs"), "{}", error());
         std::fs::write(&path, b"no network").unwrap();
+        assert!(error().contains("not usable as a teacher"), "{}", error());
+        let mut damaged = Model::new("teacher");
+        let image = damaged.input("image", &[1, 3, 2, 2]);
+        let features = damaged.node("Flatten", "features", &[&image], &[("axis", Attribute::Int(9))]);
+        let weight = damaged.floats("weight".into(), &[12, 3], &[0.5; 36]);
+        let logits = damaged.node("MatMul", "logits", &[&features, &weight], &[]);
+        damaged.output(&logits, &[1, 3]);
+        std::fs::write(&path, damaged.encode()).unwrap();
+        assert!(error().contains("panicked"), "{}", error());
+        let mut circle = Model::new("teacher");
+        let image = circle.input("image", &[1, 3, 2, 2]);
+        let weight = circle.floats("weight".into(), &[12, 3], &[0.5; 36]);
+        circle.node("Flatten", "one", &["two"], &[]);
+        circle.node("Flatten", "two", &["one"], &[]);
+        circle.node("Relu", "unused", &[&image], &[]);
+        let logits = circle.node("MatMul", "logits", &["one", &weight], &[]);
+        circle.output(&logits, &[1, 3]);
+        std::fs::write(&path, circle.encode()).unwrap();
         assert!(error().contains("not usable as a teacher"), "{}", error());
     }
 }

@@ -149,14 +149,14 @@ fn view(
         label = if share > 0.5 { other.label } else { label };
         lungs = None;
     }
-    let lesson = teacher.map(|teacher| teacher.teach(&picture)).transpose();
-    let lesson = lesson.map_err(|error| TrainError::Teacher { reason: format!("it fails on a view, {error:#}") })?;
+    let answer = teacher.map(|teacher| teacher.teach(&picture)).transpose();
+    let answer = answer.map_err(|error| TrainError::Teacher { reason: format!("it fails on a view, {error:#}") })?;
     let cells = config.cells(epoch);
     let (mut features, mut map) = (Vec::new(), Vec::new());
-    if let Some(lesson) = lesson {
-        target = mixed(target, lesson.probabilities, config.teacher_share);
-        features = lesson.features;
-        map = lesson.map.filter(|_| config.map_weight > 0.0).map_or(map, |map| map.at_cells(cells));
+    if let Some(answer) = answer {
+        target = mixed(target, answer.probabilities, config.teacher_share);
+        features = answer.features;
+        map = answer.map.filter(|_| config.map_weight > 0.0).map_or(map, |map| map.at_cells(cells));
     }
     let lungs = lungs.map(|lungs| geometry.coverage(lungs, cells));
     Ok(View { input: preprocess::tensor(&picture, &spec), target, label, features, map, lungs })
