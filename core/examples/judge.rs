@@ -7,13 +7,24 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use xray_triage_core::bundle::Bundle;
 use xray_triage_core::decision::Class;
 use xray_triage_core::pipeline::{Options, Pipeline};
 use xray_triage_core::{DISCLAIMER, image_file, overlay};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match judge() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn judge() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let [bundle, film, heat_map] = &arguments[..] else {
         return Err("usage: judge BUNDLE_FOLDER IMAGE_FILE HEAT_MAP.png".into());

@@ -1,8 +1,18 @@
-//! A model as the device knows it: a folder with the network, and a manifest that says how to feed it and how to read
-//! its answers.
+//! A bundle: a folder with a network, an OOD model, and a manifest that says how to feed the network and how to read its
+//! answers.
 //!
-//! Thresholds and scaling belong to one set of weights and one capture profile, so they travel with the weights,
-//! and the manifest names the weights' hash.
+//! Thresholds and scaling belong to one set of weights and one capture profile. They therefore travel with the weights,
+//! and the manifest names the hash of every other file.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use xray_triage_core::bundle::Bundle;
+//!
+//! let bundle = Bundle::load(Path::new("models/densenet121-cbam"))?;
+//! println!("{} takes {} pixels a side", bundle.manifest.id, bundle.manifest.input.size);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -137,14 +147,14 @@ pub struct ProfileCalibration {
     pub scaling: Scaling,
     /// The operating point used when none is asked for.
     pub default_operating_point: String,
-    /// A plate farther than this from the film space ([`OodModel::score`]) is refused. 0..=1.
+    /// A rectified film whose OOD score ([`OodModel::score`]) is above this is refused. 0..=1.
     #[serde(rename = "unfamiliar_above")]
     pub ood_above: f64,
     /// Thresholds by name. Every profile has the same names.
     pub operating_points: BTreeMap<String, OperatingPoint>,
 }
 
-/// A file of a bundle beside the network.
+/// A file that a manifest names, and its hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleFile {
@@ -154,7 +164,7 @@ pub struct BundleFile {
     pub sha256: String,
 }
 
-/// `manifest.toml`.
+/// The content of `manifest.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -168,9 +178,9 @@ pub struct Manifest {
     pub sha256: String,
     /// The classes in the order of the logits: those of [`Class::ALL`].
     pub labels: Vec<String>,
-    /// How a plate becomes the input tensor.
+    /// How a rectified film becomes the input tensor.
     pub input: InputSpec,
-    /// The [`OodModel`] as JSON.
+    /// The file that holds the [`OodModel`] as JSON.
     #[serde(rename = "film_space")]
     pub ood: BundleFile,
     /// Scaling and thresholds by capture profile.
@@ -194,6 +204,9 @@ impl Manifest {
     }
 
     /// Parses and checks a manifest; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// [`BundleError::Manifest`], [`BundleError::FormatVersion`] or [`BundleError::Entry`].
     pub fn parse(text: &str, origin: &str) -> Result<Manifest, BundleError> {
         // The parser ends its message with a line break.
         let invalid = |error: toml::de::Error| BundleError::Manifest {
@@ -212,12 +225,23 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The manifest as TOML.
-    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+    /// The manifest as TOML, checked as [`Manifest::parse`] checks it. It never holds NaN or infinity, which TOML has.
+    ///
+    /// # Errors
+    /// [`BundleError::Entry`] for a value that reading would refuse, [`BundleError::Manifest`] for one that TOML cannot
+    /// express.
+    pub fn to_toml(&self) -> Result<String, BundleError> {
+        let origin = || format!("manifest of {}", self.id);
+        self.check().map_err(|(entry, problem)| BundleError::Entry { origin: origin(), entry, problem })?;
         toml::to_string_pretty(self)
+            .map_err(|error| BundleError::Manifest { origin: origin(), message: error.to_string() })
     }
 
-    /// The operating point `name`, or each profile's default one, ready for [`crate::decision::decide`].
+    /// The operating point `name` of each profile, or each profile's default one, ready for
+    /// [`crate::decision::decide`].
+    ///
+    /// # Errors
+    /// [`BundleError::OperatingPoint`] if the manifest has no point of that name.
     pub fn rules(&self, name: Option<&str>) -> Result<Profiles<Rule>, BundleError> {
         let rule = |calibration: &ProfileCalibration| {
             let name = name.unwrap_or(&calibration.default_operating_point);
@@ -338,7 +362,10 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads and verifies the bundle in the folder `dir`.
+    /// Reads and verifies the bundle in the folder `dir`. Each file is read once.
+    ///
+    /// # Errors
+    /// As [`Manifest::load`] and [`Bundle::verify`].
     pub fn load(dir: &Path) -> Result<Bundle, BundleError> {
         let manifest = Manifest::load(dir)?;
         let model = read(dir, &manifest.model, MAX_MODEL_BYTES)?;
@@ -438,9 +465,11 @@ mod tests {
         for (edit, entry) in edits {
             let mut manifest = shipped().manifest;
             edit(&mut manifest);
-            let error = parse(&manifest.to_toml().unwrap()).unwrap_err();
-            assert!(matches!(error, BundleError::Entry { .. }), "{error}");
-            assert!(error.to_string().contains(entry), "{error}");
+            let text = toml::to_string_pretty(&manifest).unwrap();
+            for error in [parse(&text).unwrap_err(), manifest.to_toml().unwrap_err()] {
+                assert!(matches!(error, BundleError::Entry { .. }), "{error}");
+                assert!(error.to_string().contains(entry), "{error}");
+            }
         }
     }
 

@@ -196,6 +196,16 @@ pub fn probabilities(logits: &[f32; 3], scaling: &Scaling) -> Probabilities {
 
 /// Applies `rule` to the network's logits.
 ///
+/// ```
+/// use xray_triage_core::decision::{OperatingPoint, Outcome, Rule, Scaling, decide};
+///
+/// let point = OperatingPoint { covid19_at_least: 0.4, refer_below: 0.5 };
+/// let rule = Rule { name: "example".into(), scaling: Scaling::NONE, ood_above: 1.0, point };
+/// let verdict = decide(&[0.0, 0.0, 3.0], &rule);
+/// assert_eq!(verdict.outcome, Outcome::Normal);
+/// assert!(verdict.probabilities.normal > 0.9);
+/// ```
+///
 /// The film is referred when the highest probability is below `refer_below`, or is no number because a logit was
 /// not finite. Otherwise it is COVID-19 from `covid19_at_least` on, and below that the more probable of pneumonia
 /// and normal.

@@ -88,6 +88,17 @@ const SEARCH_SIDE: usize = 480;
 /// is roughly a power of the light, so that dividing gray by gray removes a gradient of the light as it should.
 ///
 /// The film must stand upright within about 15 degrees; a film turned by 90 degrees or mirrored stays so.
+///
+/// ```
+/// use image::{GrayImage, Luma};
+/// use xray_triage_core::film::{Profile, rectify};
+///
+/// // A digital film is its own frame and passes untouched.
+/// let frame = GrayImage::from_fn(320, 320, |x, y| Luma([((x + y) / 4) as u8]));
+/// let rectified = rectify(&frame, None);
+/// assert_eq!((rectified.profile, rectified.outline.found), (Profile::Digital, false));
+/// assert_eq!(rectified.film, frame);
+/// ```
 pub fn rectify(frame: &GrayImage, wanted: Option<Profile>) -> Rectified {
     let attempts: &[(Profile, Target)] = match wanted {
         None => &[(Profile::Film, Target::Film), (Profile::Screen, Target::Screen)],

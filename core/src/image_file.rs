@@ -27,7 +27,6 @@ pub struct ImageFileError {
     /// The file as the caller named it.
     pub path: PathBuf,
     /// What was wrong.
-    #[source]
     pub fault: ImageFault,
 }
 
@@ -57,7 +56,7 @@ pub enum ImageFault {
     /// The file has no bytes.
     #[error("the picture is empty: take or copy it again")]
     Empty,
-    /// The bytes are not a picture of a format the device reads.
+    /// The bytes are not a picture of a format that is read.
     #[error("this is neither a JPEG nor a PNG picture: convert it to one of the two")]
     NotAnImage,
     /// More pixels than [`MAX_PIXELS`].

@@ -55,7 +55,8 @@ pub struct Prediction {
     pub cam: Cam,
 }
 
-/// A network ready to run.
+/// A network ready to run. [`Pipeline`](crate::pipeline::Pipeline) has one; a program that wants a film's verdict does not
+/// need its own.
 #[derive(Debug)]
 pub struct Network {
     plan: Plan,

@@ -26,12 +26,12 @@ pub enum SetupError {
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// The bundle is what it claims to be, but its network does not load.
-    #[error("model {id}: {source}")]
+    #[error("model {id}: {cause}")]
     Network {
         /// The bundle's id.
         id: String,
         /// What the network lacks.
-        source: NetworkError,
+        cause: NetworkError,
     },
 }
 
@@ -64,7 +64,23 @@ pub struct Assessment {
     pub cam: Option<Cam>,
 }
 
-/// The device's judgement: a network with the rules to read it.
+/// Everything that judges films: a network with the rules to read its answers.
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use xray_triage_core::bundle::Bundle;
+/// use xray_triage_core::pipeline::{Options, Pipeline};
+///
+/// let bundle = Bundle::load(Path::new("models/densenet121-cbam"))?;
+/// let pipeline = Pipeline::new(&bundle, &Options::default())?;
+/// let record = pipeline.assess_file(Path::new("film.jpg")).record;
+/// match record.network_error() {
+///     Some(error) => println!("the model failed: {error}"),
+///     None => println!("{} {:?}", record.outcome.headline(), record.probabilities),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Pipeline {
     network: Network,
     ood: OodModel,
@@ -76,11 +92,14 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Loads the bundle's network, which takes seconds, and looks the operating points up.
+    ///
+    /// # Errors
+    /// The bundle has no such operating point, or its network does not load.
     pub fn new(bundle: &Bundle, options: &Options) -> Result<Pipeline, SetupError> {
         let manifest = &bundle.manifest;
         let rules = manifest.rules(options.operating_point.as_deref())?;
         let network = Network::load(&bundle.model, manifest.input.size, options.threads)
-            .map_err(|source| SetupError::Network { id: manifest.id.clone(), source })?;
+            .map_err(|cause| SetupError::Network { id: manifest.id.clone(), cause })?;
         Ok(Pipeline {
             network,
             ood: bundle.ood.clone(),
@@ -97,6 +116,9 @@ impl Pipeline {
     }
 
     /// The network's answer for a rectified film of at least one pixel. The trainer evaluates with this.
+    ///
+    /// # Errors
+    /// The network fails on this film.
     pub fn predict(&self, film: &GrayImage) -> Result<Prediction, NetworkError> {
         self.network.run(&preprocess::tensor(film, &self.input))
     }
@@ -152,7 +174,7 @@ impl Pipeline {
         self.assess_frame(frame, origin, Clock::start())
     }
 
-    /// Finds the film in a frame and looks whether it can be judged.
+    /// Finds the film in a frame and tells whether it can be judged.
     fn look(&self, frame: &GrayImage, wanted: Option<Profile>, clock: &mut Clock) -> Look {
         let film::Rectified { film, outline, profile } = film::rectify(frame, wanted);
         clock.lap("film");
@@ -163,18 +185,17 @@ impl Pipeline {
         if ood_score.is_some() {
             clock.lap("film_space");
         }
-        if ood_score.is_some_and(|distance| distance > self.rule(profile).ood_above) {
+        if ood_score.is_some_and(|score| score > self.rule(profile).ood_above) {
             refusals.push(Reason::OutOfDistribution);
         }
         Look { film, outline, profile, quality, ood_score, refusals }
     }
 
-    /// A film, or the picture on a screen, for which there is weak evidence only, if what it encloses can be judged; of
-    /// two the one whose score is farther below its profile's threshold.
+    /// Looks again for a film, and for the picture on a screen, and takes weaker evidence for each. Returns the one that can
+    /// be judged; of two, the one whose OOD score is the smaller share of its profile's threshold.
     fn look_closer(&self, frame: &GrayImage, clock: &mut Clock) -> Option<Look> {
-        // 0 is a film like many, 1 the threshold; what can be judged has a distance.
-        let strangeness =
-            |look: &Look| look.ood_score.map_or(1.0, |distance| distance / self.rule(look.profile).ood_above);
+        // 0 is a film like many, 1 the threshold. What can be judged has a score.
+        let strangeness = |look: &Look| look.ood_score.map_or(1.0, |score| score / self.rule(look.profile).ood_above);
         [Profile::Film, Profile::Screen]
             .map(|profile| self.look(frame, Some(profile), clock))
             .into_iter()

@@ -8,7 +8,11 @@ use image::GrayImage;
 use image::imageops::{self, FilterType};
 use xray_triage_core::bundle::sha256_hex;
 use xray_triage_core::decision::{self, Class, Scaling};
+use xray_triage_core::input_file;
 use xray_triage_core::onnx::{Graph, Node, OnnxError, Plan, TensorInfo};
+
+/// Most bytes a teacher's file may have: what one protocol buffer message can hold.
+const MAX_BYTES: u64 = i32::MAX as u64;
 
 /// A classifier in ONNX. Its input is `[1, 3, side, side]`: gray in 0..=1, the same in all three channels; the graph
 /// normalises it itself. Its output is `[1, 3]`: the logits in the order of [`Class::ALL`].
@@ -88,7 +92,7 @@ impl Teacher {
     pub fn load(path: &Path) -> Result<Self, TeacherError> {
         let failed = |reason: String| TeacherError { path: path.into(), reason };
         let explain = |error: OnnxError| failed(error.to_string());
-        let file = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let file = input_file::read(path, MAX_BYTES).map_err(|error| failed(error.to_string()))?;
         let mut graph = Graph::parse(&file).map_err(explain)?;
         let (inputs, outputs) = (graph.inputs(), graph.outputs());
         let ([_], [logits]) = (inputs, outputs) else {
