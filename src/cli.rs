@@ -286,7 +286,7 @@ mod tests {
             (Config::read(&nowhere).unwrap_err().into(), "No such file"),
             (settings("[camera]\nwidht = 640\n").into(), "unknown field"),
             (settings("[camera]\nwidth = 0\n").into(), "camera.width is 0"),
-            (load(Some(&nowhere)).unwrap_err().into(), "No such file"),
+            (load(Some(&nowhere)).unwrap_err().into(), "no such file"),
             (load(Some(&broken_bundle)).unwrap_err().into(), "the manifest is not valid"),
             (unknown_point.into(), "no operating point `no-such-point`"),
             (wrong_network.into(), "the network"),

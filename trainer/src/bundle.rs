@@ -2,7 +2,7 @@
 //!
 //! [`export()`] quantizes the network and writes the bundle. [`calibrate`] then fits, for each capture profile, the scaling
 //! of the logits ([`probabilities`]), the operating points ([`operating_points`]) and the threshold of the
-//! out-of-distribution score ([`ood`]). [`open`] gives a bundle, or float weights as if they were one, for measuring.
+//! out-of-distribution score ([`ood`]). [`open()`] gives a bundle, or float weights as if they were one, for measuring.
 
 mod calibration;
 mod error;

@@ -3,7 +3,7 @@
 //!
 //! The scene is a plane measured in millimetres, with the middle of the film or picture as its origin (`sheet`). Its
 //! radiance is linear: 1 is the mean of the light box's panel, or the white of the screen. The modules are in the order in
-//! which light meets things: the light box with the film ([`film_on_lightbox`]) or the [`screen`], marks on the film
+//! which light meets things: the light box with the film ([`film_on_lightbox`]) or the [`screen()`], marks on the film
 //! (`marks`), and the room's reflections (`reflections`). Then come the camera's perspective (`camera`), lens blur,
 //! defocus and motion (`optics`), vignetting, exposure, colour cast, noise, clipping and mosaic (`sensor`), and JPEG
 //! coding. [`Effects`] say how much there is of each. [`photographs`] makes those that training uses.
@@ -30,7 +30,7 @@ pub use screen::screen;
 /// A function that photographs a digital film, given the effects and a seed.
 pub type Simulator = fn(&GrayImage, &Effects, u64) -> Photograph;
 
-/// The simulator of a profile's photographs, [`film_on_lightbox`] or [`screen`]. There is none for digital films, which are
+/// The simulator of a profile's photographs, [`film_on_lightbox`] or [`screen()`]. There is none for digital films, which are
 /// taken as they are.
 pub fn simulator(profile: Profile) -> Option<Simulator> {
     match profile {

@@ -21,7 +21,7 @@ fn found_within_tolerance(scene: &Scene, target: Target) -> Result<(), TestCaseE
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
 
     #[test]
     fn a_darker_film_on_a_bright_panel_is_found(scene in scenes(170.0..240.0f64, 40.0..110.0f64)) {
