@@ -67,3 +67,54 @@ pub fn fit(bytes: &[u8]) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The start of a file in this transfer syntax.
+    fn file(syntax: &str) -> Vec<u8> {
+        let mut bytes = vec![0; 128];
+        bytes.extend(b"DICM");
+        bytes.extend(element(&[2, 0, 0x10, 0], b"UI", syntax.len() as u32, syntax.as_bytes()));
+        bytes
+    }
+
+    /// An element in explicit VR with any length.
+    fn element(tag: &[u8; 4], vr: &[u8; 2], length: u32, value: &[u8]) -> Vec<u8> {
+        let length = length.to_le_bytes();
+        match SHORT.contains(&vr) {
+            true => [&tag[..], vr, &length[..2], value].concat(),
+            false => [&tag[..], vr, &[0, 0], &length, value].concat(),
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_file_is_found_in_each_place() {
+        const ITEM: [u8; 4] = [0xFE, 0xFF, 0x00, 0xE0];
+        let explicit = |rest: &[u8]| fit(&[&file("1.2.840.10008.1.2.1\0"), rest].concat());
+        let pixels = |length| element(&[0xE0, 0x7F, 0x10, 0], b"OW", length, &[1, 2, 3, 4]);
+        assert!(explicit(&pixels(4)) && !explicit(&pixels(5)) && !explicit(&pixels(0x7FFF_FFFF)));
+
+        let text = |length| element(&[0x10, 0, 0x20, 0], b"LO", length, b"P7");
+        assert!(explicit(&text(2)) && !explicit(&text(3)));
+
+        // A sequence with one item, and a fragment of compressed pixels, which is not looked into.
+        let item = |length: u32, value: &[u8]| [&ITEM[..], &length.to_le_bytes(), value].concat();
+        for defined in [true, false] {
+            let sequence = |inner: Vec<u8>| {
+                let items = item(if defined { inner.len() as u32 } else { UNDEFINED }, &inner);
+                element(&[8, 0, 0x40, 0x11], b"SQ", if defined { items.len() as u32 } else { UNDEFINED }, &items)
+            };
+            assert!(explicit(&sequence(text(2))) && !explicit(&sequence(text(3))), "{defined}");
+        }
+        let fragments = |length| element(&[0xE0, 0x7F, 0x10, 0], b"OB", UNDEFINED, &item(length, &text(3)));
+        assert!(explicit(&fragments(10)) && !explicit(&fragments(11)));
+
+        let implicit = |length: u32| {
+            let start = file("1.2.840.10008.1.2\0");
+            fit(&[&start[..], &[0x10, 0, 0x20, 0], &length.to_le_bytes(), b"P7"].concat())
+        };
+        assert!(implicit(2) && !implicit(3));
+    }
+}
