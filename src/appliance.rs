@@ -16,7 +16,6 @@ mod hint;
 mod judge_thread;
 mod leds;
 mod machine;
-mod panics;
 mod queue;
 mod shared;
 mod stillness;
@@ -30,6 +29,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use xray_triage_core::film::Profile;
+use xray_triage_core::panics::catch;
 use xray_triage_core::pipeline::{Pipeline, SetupError};
 use xray_triage_core::record::Record;
 
@@ -41,7 +41,6 @@ use crate::ui::status::Fault;
 use crate::ui::strings::Language;
 
 use machine::Event;
-use panics::catch;
 use shared::Shared;
 use storage::Storage;
 

@@ -2,8 +2,8 @@
 //!
 //! # Modules
 //!
-//! Each uses only modules that are named before it, and the helpers [`input_file`], [`atomic_file`], [`reason`] and
-//! `gray`: [`image_file`] reads a picture, [`film`] finds and rectifies the film in it, [`gate`] refuses what cannot be
+//! Each uses only modules that are named before it, and the helpers [`input_file`], [`atomic_file`], [`panics`],
+//! [`reason`] and `gray`: [`image_file`] reads a picture, [`film`] finds and rectifies the film in it, [`gate`] refuses what cannot be
 //! judged, [`preprocess`] makes the input tensor, [`ood`] tells what is no frontal chest film, [`decision`] turns logits
 //! into an outcome, [`cam`] holds the class activation maps, [`onnx`] runs graphs, [`network`] gives logits and maps,
 //! [`bundle`] brings the network and its thresholds, [`record`] is what is kept of a film, [`pipeline`] joins these
@@ -27,6 +27,7 @@ pub mod network;
 pub mod onnx;
 pub mod ood;
 pub mod overlay;
+pub mod panics;
 pub mod pipeline;
 pub mod preprocess;
 pub mod reason;

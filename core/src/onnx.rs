@@ -16,11 +16,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::any::Any;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic;
 use std::sync::{Arc, Once};
 
 use thiserror::Error;
@@ -32,6 +31,8 @@ use tract_core::prelude::{
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 use tract_onnx::prelude::{DatumExt, InferenceFact, InferenceModel, InferenceModelExt};
 use tract_onnx::tract_hir::infer::{Factoid, GenericFactoid};
+
+use crate::panics;
 
 /// Why an ONNX graph cannot be read, prepared or run.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -315,20 +316,12 @@ fn guarded<T>(action: &'static str, call: impl FnOnce() -> Result<T, TractError>
         }));
     });
     let outer = GUARDED.replace(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(call));
+    let result = panics::catch(call);
     GUARDED.set(outer);
     match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(OnnxError::Tract { action, reason: format!("{error:#}") }),
-        Err(panic) => Err(OnnxError::Panic { action, reason: words(panic) }),
-    }
-}
-
-/// What a panic said.
-fn words(panic: Box<dyn Any + Send>) -> String {
-    match panic.downcast::<String>() {
-        Ok(words) => *words,
-        Err(panic) => panic.downcast_ref::<&str>().unwrap_or(&"it does not say why").to_string(),
+        Err(reason) => Err(OnnxError::Panic { action, reason }),
     }
 }
 

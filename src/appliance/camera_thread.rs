@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use image::GrayImage;
 use jiff::Timestamp;
 
+use xray_triage_core::panics::catch;
+
 use crate::camera::Camera;
 use crate::ui::status::{Fault, Hint};
 
 use super::machine::Event;
-use super::panics::catch;
 use super::shared::{Captured, Demand, PATIENCE, Shared};
 use super::stillness::Stillness;
 use super::{Behaviour, hint};

@@ -1,12 +1,12 @@
 //! The judge's thread: it loads the model, and then judges the frames that it is given.
 
 use image::GrayImage;
+use xray_triage_core::panics::catch;
 use xray_triage_core::pipeline::{Assessment, Pipeline, SetupError};
 
 use crate::ui::status::Fault;
 
 use super::machine::Event;
-use super::panics::catch;
 use super::shared::{PATIENCE, Shared};
 
 /// Loads the model and judges frames until the box is ending. A model that does not load is a fault.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use image::GrayImage;
 use jiff::Timestamp;
+use xray_triage_core::panics::catch;
 use xray_triage_core::pipeline::Assessment;
 
 use crate::ui::status::{Fault, Hint};
 
 use super::machine::Event;
-use super::panics::catch;
 use super::queue::EventQueue;
 
 /// How long a thread waits at most before it looks whether the box is ending.

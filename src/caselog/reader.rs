@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use xray_triage_core::decision::Probabilities;
-use xray_triage_core::image_file;
+use xray_triage_core::{image_file, input_file};
 
 use super::films::{self, FOLDER};
 use super::row::{CaseRow, SCHEMA_VERSION, last_number, layout, newest_taken};
@@ -218,7 +218,7 @@ fn readable(path: &Path) -> Result<(), String> {
     if path.extension().is_some_and(|extension| extension == "png") {
         return image_file::read(path).map(drop).map_err(|error| error.to_string());
     }
-    let text = image_file::load(path).map_err(|fault| format!("{}: {fault}", path.display()))?;
+    let text = input_file::read(path, image_file::MAX_BYTES).map_err(|fault| format!("{}: {fault}", path.display()))?;
     let maps: serde_json::Result<Value> = serde_json::from_slice(&text);
     maps.map(drop).map_err(|error| format!("{}: {error}", path.display()))
 }
