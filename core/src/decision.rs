@@ -124,7 +124,8 @@ impl Probabilities {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatingPoint {
-    /// A film whose COVID-19 probability is at least this is called COVID-19, whatever the other two are.
+    /// A film whose COVID-19 probability is at least this is called COVID-19, whatever the other two are. A film of which
+    /// COVID-19 is the most probable class, but below this, is referred.
     pub covid19_at_least: f64,
     /// A film whose highest probability is below this is referred.
     pub refer_below: f64,
@@ -206,27 +207,29 @@ pub fn probabilities(logits: &[f32; 3], scaling: &Scaling) -> Probabilities {
 /// assert!(verdict.probabilities.normal > 0.9);
 /// ```
 ///
-/// The film is referred when the highest probability is below `refer_below`, or is no number because a logit was
-/// not finite. Otherwise it is COVID-19 from `covid19_at_least` on, and below that the more probable of pneumonia
-/// and normal.
+/// - The film is referred when the highest probability is below `refer_below`, or is no number because a logit was not
+///   finite.
+/// - Otherwise it is COVID-19 from `covid19_at_least` on, even if another class is more probable.
+/// - Below that it is the most probable class if that is pneumonia or normal. If it is COVID-19, the film is referred: no
+///   film is called pneumonia or normal while COVID-19 is more probable than that.
 pub fn decide(logits: &[f32; 3], rule: &Rule) -> Verdict {
     let probabilities = probabilities(logits, &rule.scaling);
     let top = probabilities.top();
     let confident = probabilities.of(top) >= rule.point.refer_below;
-    let (outcome, reasons) = if !confident {
-        (Outcome::Refer, vec![Reason::LowConfidence])
-    } else if probabilities.covid19 >= rule.point.covid19_at_least {
-        (Outcome::Covid19, vec![])
-    } else if probabilities.pneumonia >= probabilities.normal {
-        (Outcome::Pneumonia, vec![])
-    } else {
-        (Outcome::Normal, vec![])
+    let outcome = match top {
+        _ if !confident => Outcome::Refer,
+        _ if probabilities.covid19 >= rule.point.covid19_at_least => Outcome::Covid19,
+        Class::Covid19 => Outcome::Refer,
+        Class::Pneumonia | Class::Normal => top.into(),
     };
+    let reasons = if outcome == Outcome::Refer { vec![Reason::LowConfidence] } else { vec![] };
     Verdict { outcome, top, probabilities, reasons }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn rule(covid19_at_least: f64, refer_below: f64) -> Rule {
@@ -273,9 +276,31 @@ mod tests {
     }
 
     #[test]
-    fn below_its_threshold_covid19_is_never_called_even_on_top() {
-        let verdict = decide(&logits([0.45, 0.15, 0.40]), &rule(0.50, 0.4));
-        assert_eq!((verdict.outcome, verdict.top), (Outcome::Normal, Class::Covid19));
+    fn below_its_threshold_covid19_on_top_is_referred() {
+        let verdict = decide(&logits([0.68, 0.08, 0.24]), &rule(0.90, 0.5));
+        assert_eq!((verdict.outcome, verdict.top), (Outcome::Refer, Class::Covid19));
+        assert_eq!(verdict.reasons, [Reason::LowConfidence]);
+    }
+
+    proptest! {
+        /// The bars on the screen and the word above them agree.
+        #[test]
+        fn pneumonia_and_normal_are_the_most_probable_class(
+            logits in prop::array::uniform3(-8.0..8.0f32),
+            covid19_at_least in 0.0..=1.0,
+            refer_below in 0.0..=1.0,
+        ) {
+            let verdict = decide(&logits, &rule(covid19_at_least, refer_below));
+            let covid19 = verdict.probabilities.covid19;
+            match verdict.outcome {
+                Outcome::Covid19 => prop_assert!(covid19 >= covid19_at_least),
+                Outcome::Refer => prop_assert!(
+                    verdict.probabilities.of(verdict.top) < refer_below
+                        || verdict.top == Class::Covid19 && covid19 < covid19_at_least
+                ),
+                outcome => prop_assert_eq!(outcome.class(), Some(verdict.top)),
+            }
+        }
     }
 
     #[test]

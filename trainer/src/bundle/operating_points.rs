@@ -15,7 +15,8 @@ const REFERRED: f64 = 0.15;
 /// Fits the operating points of a profile, and gives its whole calibration. `films` should hold COVID-19 films and others.
 /// `scaling` and the out-of-distribution threshold `ood_above` are taken as they are.
 ///
-/// All operating points refer the same least confident 15 % of the films. The thresholds for COVID-19 are set by what the
+/// All operating points refer the least confident 15 % of the films, and those of which COVID-19 is the most probable class
+/// but below its threshold. The thresholds for COVID-19 are set by what the
 /// device's own rule ([`decision::decide`]) makes of the films:
 ///
 /// - `screening`: the highest threshold at which 95 % of the COVID-19 films are caught, but not above `balanced`. A film
