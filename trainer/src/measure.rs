@@ -63,12 +63,12 @@ mod tests {
     /// A film that the network saw. The probabilities are in the order of [`Class::ALL`].
     pub(crate) fn judgement(truth: Class, [covid19, pneumonia, normal]: [f64; 3]) -> Judgement {
         let probabilities = Probabilities { covid19, pneumonia, normal };
-        Judgement { truth, outcome: probabilities.top().into(), probabilities: Some(probabilities) }
+        Judgement { truth, patient: None, outcome: probabilities.top().into(), probabilities: Some(probabilities) }
     }
 
     /// A film that was refused before the network saw it.
     pub(crate) fn refused(truth: Class) -> Judgement {
-        Judgement { truth, outcome: Outcome::Refused, probabilities: None }
+        Judgement { truth, patient: None, outcome: Outcome::Refused, probabilities: None }
     }
 
     #[test]

@@ -9,8 +9,10 @@ pub mod augment;
 mod checkpoint;
 mod epochs;
 mod error;
+mod example;
 mod loss;
 mod pace;
+mod sampling;
 mod settings;
 mod state;
 mod steps;
@@ -26,8 +28,8 @@ use xray_triage_core::decision::Class;
 use xray_triage_core::preprocess::InputSpec;
 
 pub use self::error::TrainError;
-pub use self::settings::{Schedule, Stage, TrainConfig};
-pub use self::views::Example;
+pub use self::example::Example;
+pub use self::settings::{LabelWeights, Schedule, Stage, TrainConfig};
 use crate::data::dataset::LabelledFilm;
 use crate::model::backend;
 use crate::model::fake_quantization::FakeQuantization;
@@ -173,7 +175,7 @@ fn judge_epoch(
         size,
         learning_rate: config.learning_rate((epoch + 1) * steps_per_epoch - 1, steps_per_epoch),
         train_loss: progress.loss_sum / steps_per_epoch as f64,
-        train_accuracy: progress.right as f64 / inputs.train.len() as f64,
+        train_accuracy: progress.right as f64 / config.views_per_epoch(inputs.train.len()) as f64,
         val_loss,
         val_accuracy,
         seconds: epoch_started.elapsed().as_secs_f64(),

@@ -21,7 +21,7 @@ use trainer::model::formula;
 use trainer::model::network::Network;
 use trainer::model::state_dict::StateDict;
 use trainer::train::teacher::Teacher;
-use trainer::train::{self, Ended, Example, RunInputs, Schedule, Stage, TrainConfig};
+use trainer::train::{self, Ended, Example, LabelWeights, RunInputs, Schedule, Stage, TrainConfig};
 use xray_triage_core::decision::{self, Class, Scaling};
 use xray_triage_core::pipeline::Options;
 use xray_triage_core::preprocess::{self, InputSpec};
@@ -110,12 +110,8 @@ fn examples() -> Vec<Example> {
     (0..12)
         .map(|number| {
             let label = Class::ALL[number as usize % 3];
-            Example {
-                picture: film(label, number),
-                label,
-                photographs: vec![],
-                lungs: Some(GrayImage::from_pixel(4, 4, Luma([200]))),
-            }
+            let lungs = Some(GrayImage::from_pixel(4, 4, Luma([200])));
+            Example { lungs, ..Example::new(film(label, number), label) }
         })
         .collect()
 }
@@ -133,6 +129,9 @@ fn validation() -> Vec<LabelledFilm> {
                 image_id: number.to_string(),
                 path: PathBuf::new(),
                 label,
+                label_source: None,
+                reading: String::new(),
+                review: String::new(),
                 source: String::new(),
                 patient_id: String::new(),
                 view: String::new(),
@@ -161,6 +160,11 @@ fn config(epochs: usize) -> TrainConfig {
         photograph_share: 0.0,
         mixup: 0.5,
         balance_classes: false,
+        balance_exponent: 1.0,
+        label_weights: LabelWeights::EQUAL,
+        epoch_views: None,
+        borrowed_grays: 0.0,
+        coarse: 0.0,
         mixed_precision: false,
         stages: vec![Stage { size: 32, epochs }],
         architecture: Architecture::tiny(Attention::Cbam),

@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn figures_that_are_not_there_go_into_a_manifest_as_words() {
-        let refused = Judgement { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None };
+        let refused = Judgement { truth: Class::Normal, patient: None, outcome: Outcome::Refused, probabilities: None };
         let figures = recorded_figures(&Metrics::of(&[refused]).unwrap());
         assert_eq!(figures["recall_normal"].as_float(), Some(0.0));
         assert_eq!(figures["recall_covid19"].as_str(), Some("none: there is no film of the class"));

@@ -45,6 +45,10 @@ pub struct PrepareArgs {
     /// stage_2_train_images/ (DICOM).
     #[arg(long, group = "sources")]
     rsna: Option<PathBuf>,
+    /// A table of what radiologists saw of films of the sources: with the columns film (an id or a file's name) and reading,
+    /// or the four-reader labels for NIH films with Image Index and Airspace opacity. May be given several times.
+    #[arg(long)]
+    readings: Vec<PathBuf>,
     /// Shares of train, val and test in percent.
     #[arg(long, default_value_t = Shares::PAPER)]
     splits: Shares,
@@ -80,6 +84,7 @@ pub fn prepare(args: PrepareArgs) -> Result<(), AnyError> {
         encoding: args.encoding,
         resplit: args.resplit,
         allow_missing_class: args.allow_missing_class,
+        readings: args.readings,
         class_folders: args.class,
     };
     print!("{}", prepare::prepare(&args.out, &sources, &options)?);

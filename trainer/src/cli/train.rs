@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, ValueEnum};
 use trainer::bundle::Quantization;
 use trainer::data::annotations::Annotations;
-use trainer::data::dataset::{self, LabelledFilm, Manifest};
+use trainer::data::dataset::{self, Film, LabelSource, LabelledFilm, Manifest};
 use trainer::disk;
 use trainer::model::architecture::Attention;
 use trainer::model::backend::Backend;
@@ -109,9 +109,26 @@ pub struct TrainSettings {
     /// The chance that a view is mixed with a view of another film, 0 to 1.
     #[arg(long, value_parser = share)]
     mixup: Option<f32>,
-    /// Draw each class equally often, whatever its share of the films.
-    #[arg(long)]
-    balance_classes: bool,
+    /// Whether each class is drawn equally often, whatever its share of the films.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    balance_classes: Option<bool>,
+    /// How views and sources share their class's draws: as their films' weights to this power, 0 to 1. With 1 films are
+    /// drawn alike, with 0 views and sources.
+    #[arg(long, value_parser = share)]
+    balance_exponent: Option<f32>,
+    /// How often films are drawn by where their label comes from, as SOURCE=WEIGHT, for instance report_text=0.5. Several
+    /// are separated by commas; sources that are not named keep their weight.
+    #[arg(long, value_delimiter = ',', value_parser = label_weight)]
+    label_weights: Vec<(LabelSource, f32)>,
+    /// How many views an epoch has, instead of as many as there are films.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    epoch_views: Option<u32>,
+    /// The chance that a view has the histogram of another film, 0 to 1.
+    #[arg(long, value_parser = share)]
+    borrowed_grays: Option<f32>,
+    /// The chance that a view is of a film that was stored small, 0 to 1.
+    #[arg(long, value_parser = share)]
+    coarse: Option<f32>,
     /// Compute convolutions in bfloat16, which is faster on processors with instructions for it.
     #[arg(long)]
     mixed_precision: bool,
@@ -203,7 +220,12 @@ pub fn train_config(
         augment: base.augment && !args.no_augment,
         photograph_share: args.photograph_share.unwrap_or(base.photograph_share),
         mixup: args.mixup.unwrap_or(base.mixup),
-        balance_classes: base.balance_classes || args.balance_classes,
+        balance_classes: args.balance_classes.unwrap_or(base.balance_classes),
+        balance_exponent: args.balance_exponent.unwrap_or(base.balance_exponent),
+        label_weights: args.label_weights.iter().fold(base.label_weights, |all, &(source, one)| all.with(source, one)),
+        epoch_views: args.epoch_views.map(|views| views as usize).or(base.epoch_views),
+        borrowed_grays: args.borrowed_grays.unwrap_or(base.borrowed_grays),
+        coarse: args.coarse.unwrap_or(base.coarse),
         mixed_precision: base.mixed_precision || args.mixed_precision,
         stages: args.stages.clone().unwrap_or(base.stages),
         initial_weights: initial.map(|initial| initial.sha256.clone()),
@@ -220,6 +242,13 @@ fn share(text: &str) -> Result<f32, String> {
     share.ok_or_else(|| "write a number from 0 to 1, for instance 0.5".into())
 }
 
+/// Reads `SOURCE=WEIGHT`, for instance `report_text=0.5`.
+fn label_weight(text: &str) -> Result<(LabelSource, f32), String> {
+    let help = || format!("`{text}` is no weight; write SOURCE=WEIGHT, for instance report_text=0.5");
+    let (source, weight) = text.split_once('=').ok_or_else(help)?;
+    Ok((source.parse()?, weight.parse().map_err(|_| help())?))
+}
+
 /// Loads the teacher, if one is given.
 pub fn teacher(args: &TrainSettings) -> Result<Option<Teacher>, TeacherError> {
     args.teacher.as_deref().map(Teacher::load).transpose()
@@ -233,7 +262,7 @@ pub fn training_films(
 ) -> Result<(Vec<Example>, Vec<LabelledFilm>), AnyError> {
     let manifest = Manifest::read(&args.manifest)?;
     let (train_films, skipped) = dataset::read_films(manifest.split("train")?)?;
-    let (val_films, val_skipped) = dataset::read_films(manifest.split("val")?)?;
+    let (val_films, val_skipped) = dataset::read_films(dataset::with_trusted_labels("val", manifest.split("val")?))?;
     dataset::check_classes("train", &train_films)?;
     println!(
         "{} films to train on, {} to validate; {} unreadable films left out",
@@ -250,7 +279,8 @@ pub fn training_films(
     let mut examples = Vec::with_capacity(train_films.len());
     for (LabelledFilm { film, picture }, photographs) in train_films.into_iter().zip(photographs) {
         let lungs = annotations.lungs(&film.image_id)?;
-        examples.push(Example { picture, label: film.label, photographs, lungs });
+        let Film { label, source, view, label_source, .. } = film;
+        examples.push(Example { picture, label, photographs, lungs, source, view, label_source });
     }
     let with_lungs = examples.iter().filter(|example| example.lungs.is_some()).count();
     println!("{with_lungs} of the films to train on have a lung mask");

@@ -3,6 +3,7 @@
 //!
 //! The modules are in the order of the work: [`sources`] list the films, and [`finding`] says what class a source's words
 //! mean. `pictures` reads each picture ([`dicom`] those of hospitals) and writes it. [`duplicates`] finds copies,
+//! `readings` joins what readers saw,
 //! `patients` joins the films of each patient, and [`split`] gives each patient a split. [`report`] counts what is in the
 //! set, and [`dropped`] says what is not.
 
@@ -14,21 +15,22 @@ pub mod finding;
 mod groups;
 mod patients;
 mod pictures;
+mod readings;
 pub mod report;
 pub mod sources;
 pub mod split;
 mod tables;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use xray_triage_core::decision::Class;
 
-use crate::data::dataset::Row;
+use crate::data::dataset::{Label, Row};
 
 pub use error::PrepareError;
 pub use pictures::Encoding;
 
-use dropped::Dropped;
+use dropped::{Dropped, Reason};
 use report::Report;
 use sources::{Candidate, ClassFolder, Source};
 use split::Shares;
@@ -48,6 +50,8 @@ pub struct Options {
     pub resplit: bool,
     /// Go on where a class has no film.
     pub allow_missing_class: bool,
+    /// Tables of readings, which are joined to the films of the sources.
+    pub readings: Vec<PathBuf>,
     /// Folders of [`Source::Folders`] that do not have their class's name.
     pub class_folders: Vec<ClassFolder>,
 }
@@ -64,6 +68,15 @@ pub fn prepare(out: &Path, sources: &[Source], options: &Options) -> Result<Repo
         return Err(PrepareError::Occupied { out: out.into() });
     }
     let (mut candidates, mut dropped) = list(sources, options)?;
+    for table in &options.readings {
+        let joined = readings::join(table, candidates.iter_mut().map(|candidate| &mut candidate.row))?;
+        log::info!(
+            "{}: {} films read; {} of its films are in no source",
+            table.display(),
+            joined.films,
+            joined.not_there
+        );
+    }
     pictures::name(&mut candidates, options.encoding);
     let taken = pictures::take_all(out, candidates, options.longest_side, options.encoding)?;
     dropped.extend(taken.dropped);
@@ -71,7 +84,11 @@ pub fn prepare(out: &Path, sources: &[Source], options: &Options) -> Result<Repo
 
     let pairs = duplicates::pairs(&taken.fingerprints);
     let patients = patients::join(&mut rows, &pairs);
+    let disagree = readings::spread(&mut rows, &pairs);
     let mut left_out = duplicates::leave_out(&rows, &pairs);
+    for (film, readings) in disagree {
+        left_out.insert(film, Dropped::new(&rows[film], Reason::ReadingsDisagree, readings));
+    }
     split::share_out(&mut rows, &patients, options.shares, options.seed, &mut left_out);
 
     let mut kept = Vec::new();
@@ -107,7 +124,7 @@ fn list(sources: &[Source], options: &Options) -> Result<(Vec<Candidate>, Vec<Dr
 fn write(out: &Path, films: Vec<Row>, dropped: Vec<Dropped>, options: &Options) -> Result<Report, PrepareError> {
     let list = out.join("dropped.csv");
     tables::write(&list, &dropped)?;
-    let missing = Class::ALL.into_iter().find(|class| !films.iter().any(|row| row.label == class.label()));
+    let missing = Class::ALL.into_iter().find(|class| !films.iter().any(|row| row.shown() == Ok(Label::Class(*class))));
     if let Some(class) = missing
         && !options.allow_missing_class
     {

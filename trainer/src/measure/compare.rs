@@ -322,7 +322,7 @@ mod tests {
             pneumonia: share(Class::Pneumonia),
             normal: share(Class::Normal),
         });
-        Judgement { truth, outcome: top.map_or(Outcome::Refused, Outcome::from), probabilities }
+        Judgement { truth, patient: None, outcome: top.map_or(Outcome::Refused, Outcome::from), probabilities }
     }
 
     /// A network that is right where the text has a 1; films are COVID-19, pneumonia and normal in turn.
@@ -416,6 +416,9 @@ mod tests {
             image_id: image_id.into(),
             path: Default::default(),
             label,
+            label_source: None,
+            reading: String::new(),
+            review: String::new(),
             source: "nih".into(),
             patient_id: String::new(),
             view: "AP".into(),

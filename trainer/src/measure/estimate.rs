@@ -1,5 +1,7 @@
 //! Figures with 95 % intervals.
 
+use std::collections::HashMap;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -20,36 +22,64 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Computes `statistic` on the films, and its interval over resamples of them.
+    /// Computes `statistic` on the films, and its interval over resamples of them. The films are taken as independent.
     ///
     /// `None` where the films have no finite value. Resamples without a finite value are left out. The random seed is
     /// fixed, so the same films give the same interval.
     pub fn of<T: Clone>(films: &[T], statistic: impl Fn(&[T]) -> Option<f64>) -> Option<Self> {
+        Estimate::by_patient(films, |_| None, statistic)
+    }
+
+    /// Like [`Estimate::of`], with resamples of patients (cluster bootstrap, Davison and Hinkley 1997, "Bootstrap methods
+    /// and their application"): films of one patient are alike, so they say less than films of as many patients. A film
+    /// whose `patient` is not known is one by itself.
+    pub fn by_patient<T: Clone>(
+        films: &[T],
+        patient: impl Fn(&T) -> Option<u32>,
+        statistic: impl Fn(&[T]) -> Option<f64>,
+    ) -> Option<Self> {
         let statistic = |films: &[T]| statistic(films).filter(|value| value.is_finite());
         let value = statistic(films)?;
+        let patients = patients(films, patient);
         let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut drawn = Vec::with_capacity(films.len());
         let mut resampled: Vec<f64> = (0..RESAMPLES)
             .filter_map(|_| {
-                let drawn: Vec<T> = (0..films.len()).map(|_| films[rng.random_range(0..films.len())].clone()).collect();
+                drawn.clear();
+                for _ in 0..patients.len() {
+                    let patient = &patients[rng.random_range(0..patients.len())];
+                    drawn.extend(patient.iter().map(|&film| films[film].clone()));
+                }
                 statistic(&drawn)
             })
             .collect();
         Some(Estimate::among(value, &mut resampled))
     }
 
-    /// The mean outcome, 0..=1, of the films that have an outcome, with its interval. `None` if no film has one.
-    ///
-    /// Where all outcomes are 0, or all are 1, resamples do not differ, though other films might. Such a share gets the
-    /// exact interval of Clopper and Pearson 1934.
+    /// The mean outcome, 0..=1, of the films that have an outcome, with its interval. `None` if no film has one. The films
+    /// are taken as independent.
     pub fn of_share<T: Clone>(films: &[T], outcome: impl Fn(&T) -> Option<f64>) -> Option<Self> {
+        Estimate::share_by_patient(films, |_| None, outcome)
+    }
+
+    /// Like [`Estimate::of_share`], with resamples of patients.
+    ///
+    /// Where all outcomes are 0, or all are 1, resamples do not differ, though other patients might. Such a share gets the
+    /// exact interval of Clopper and Pearson 1934 for as many films as there are patients.
+    pub fn share_by_patient<T: Clone>(
+        films: &[T],
+        patient: impl Fn(&T) -> Option<u32>,
+        outcome: impl Fn(&T) -> Option<f64>,
+    ) -> Option<Self> {
         let mean_outcome = |films: &[T]| mean(films.iter().filter_map(&outcome));
-        let among = films.iter().filter_map(&outcome).count();
+        let counted: Vec<&T> = films.iter().filter(|film| outcome(film).is_some()).collect();
+        let among = patients(&counted, |film| patient(film)).len();
         // With this share, `among` films are all alike in one draw out of 40.
         let bound = 0.025f64.powf(1.0 / among as f64);
         match mean_outcome(films)? {
             0.0 => Some(Estimate { value: 0.0, low: 0.0, high: 1.0 - bound }),
             1.0 => Some(Estimate { value: 1.0, low: bound, high: 1.0 }),
-            _ => Estimate::of(films, mean_outcome),
+            _ => Estimate::by_patient(films, patient, mean_outcome),
         }
     }
 
@@ -72,6 +102,20 @@ impl Estimate {
     pub fn number(&self) -> String {
         format!("{:.3} ({:.3}-{:.3})", self.value, self.low, self.high)
     }
+}
+
+/// The films of each patient, by their place in `films`, in the order of the patients' first films. A film whose patient is
+/// not known is one by itself.
+pub(super) fn patients<T>(films: &[T], patient: impl Fn(&T) -> Option<u32>) -> Vec<Vec<usize>> {
+    let mut places: HashMap<u32, usize> = HashMap::new();
+    let mut patients: Vec<Vec<usize>> = Vec::new();
+    for (film, patient) in films.iter().map(patient).enumerate() {
+        match patient.map(|patient| *places.entry(patient).or_insert(patients.len())) {
+            Some(place) if place < patients.len() => patients[place].push(film),
+            _ => patients.push(vec![film]),
+        }
+    }
+    patients
 }
 
 /// A share in percent with its interval, or a dash where there is none.
@@ -123,6 +167,22 @@ mod tests {
         let half = share(&[0.0, 1.0, 0.0, 1.0]);
         assert_eq!(Some(half), Estimate::of(&[0.0, 1.0, 0.0, 1.0], |films| mean(films.iter().copied())));
         assert!(Estimate::of_share(&[1.0], |_| None).is_none());
+    }
+
+    #[test]
+    fn films_of_one_patient_widen_the_interval_to_that_of_as_many_patients() {
+        let width = |estimate: Estimate| estimate.high - estimate.low;
+        // A hundred patients, half of them right on all of their films.
+        let films: Vec<(u32, f64)> = (0..400).map(|film| (film / 4, f64::from(film / 4 % 2))).collect();
+        let by_film = width(Estimate::of_share(&films, |film| Some(film.1)).unwrap());
+        let by_patient = Estimate::share_by_patient(&films, |film| Some(film.0), |film| Some(film.1)).unwrap();
+        assert!((width(by_patient) - 0.196).abs() < 0.02 && by_film < 0.11, "{by_patient:?}, {by_film}");
+        assert_eq!(by_patient.value, 0.5);
+        let unknown = Estimate::share_by_patient(&films, |_| None, |film| Some(film.1)).unwrap();
+        assert_eq!(width(unknown), by_film);
+        // Ten films of one patient, all right, say no more than one film.
+        let one = Estimate::share_by_patient(&[1.0; 10], |_| Some(7), |film| Some(*film)).unwrap();
+        assert!((one.low - 0.025).abs() < 1e-9, "{one:?}");
     }
 
     #[test]

@@ -6,14 +6,16 @@ use xray_triage_core::film::Profile;
 use xray_triage_core::pipeline::Pipeline;
 use xray_triage_core::record::{ModelName, Record};
 
-use crate::data::dataset::Film;
+use crate::data::dataset::{Film, LabelSource};
 use crate::markdown::{plain, table};
 
-use super::judgement::Judgement;
+use super::judgement::{Judgement, patient_number};
 use super::metrics::Metrics;
 
 /// The name of the group of all films.
 const ALL_FILMS: &str = "all";
+/// The name of the group of films whose labels are proved ([`LabelSource::is_proved`]).
+const PROVED_FILMS: &str = "read or proved";
 /// Stands between the level of a photograph and the name of a group, as in `level 2, all`.
 const LEVEL_END: &str = ", ";
 
@@ -39,7 +41,7 @@ pub struct Evaluation {
     /// The operating point that was given. `None` if each film was judged at the default one of its profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operating_point: Option<String>,
-    /// The figures, first those of all films.
+    /// The figures. The first are those of the films whose labels are proved, or of all films if it is not known which are.
     pub groups: Vec<Group>,
     /// Every film with what the device made of it. Empty for photographs at several levels.
     #[serde(default)]
@@ -116,10 +118,16 @@ pub fn judgement(film: &Film, record: Record) -> Judgement {
     if let Some(error) = &record.error {
         log::warn!("{}: {error}", film.image_id);
     }
-    Judgement { truth: film.label, outcome: record.outcome, probabilities: record.probabilities }
+    Judgement {
+        truth: film.label,
+        patient: patient_number(&film.patient_id),
+        outcome: record.outcome,
+        probabilities: record.probabilities,
+    }
 }
 
-/// Computes the figures of all films, and of each protocol, each source and each view (projection).
+/// Computes the figures of all films, of those whose labels are proved (PA and AP views by themselves, too), and of each
+/// label source, protocol, source and view (projection).
 ///
 /// Where source and class go together, a model can score by telling sources apart; the figures of single sources show
 /// it. `judgements` are in the order of `films`.
@@ -169,7 +177,17 @@ fn groups(prefix: &str, films: &[Film], judgements: &[Judgement]) -> Vec<Group> 
             films.iter().zip(judgements).filter(|(film, _)| wanted(film)).map(|(_, judgement)| *judgement).collect();
         groups.extend(Metrics::of(&part).map(|metrics| Group { name: format!("{prefix}{name}"), metrics }));
     };
+    let proved = |film: &Film| film.label_source.is_some_and(LabelSource::is_proved);
+    let projection = |film: &Film, wanted| film.view.split_whitespace().next() == Some(wanted);
+    // The figures that can be relied on come first.
+    add(PROVED_FILMS.into(), &proved);
+    for view in ["PA", "AP"] {
+        add(format!("{PROVED_FILMS}, {view}"), &|film| proved(film) && projection(film, view));
+    }
     add(ALL_FILMS.into(), &|_| true);
+    for source in LabelSource::ALL {
+        add(format!("labels by {}", source.label()), &|film| film.label_source == Some(source));
+    }
     for protocol in distinct(films, |film| &film.protocol) {
         add(format!("protocol {protocol}"), &|film| film.protocol == protocol);
     }
@@ -225,13 +243,16 @@ impl Evaluation {
 }
 
 impl std::fmt::Display for Evaluation {
-    /// Tables in Markdown. The first has all groups. Then, for all films (level by level if there are levels), come the
-    /// figures of each class with 95 % intervals, the confusion matrix and the calibration error.
+    /// Tables in Markdown. The first has all groups. Then, for the films whose labels are proved and for all films (level by
+    /// level if there are levels), come the figures of each class with 95 % intervals, the confusion matrix and the
+    /// calibration error.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.groups_table())?;
-        let of_all_films =
-            |group: &&Group| group.name == ALL_FILMS || group.name.ends_with(&format!("{LEVEL_END}{ALL_FILMS}"));
-        for Group { name, metrics } in self.groups.iter().filter(of_all_films) {
+        let shown_whole = |group: &&Group| {
+            let name = group.name.rsplit_once(LEVEL_END).filter(|(level, _)| level.starts_with("level"));
+            [ALL_FILMS, PROVED_FILMS].contains(&name.map_or(group.name.as_str(), |(_, name)| name))
+        };
+        for Group { name, metrics } in self.groups.iter().filter(shown_whole) {
             write!(f, "\n{name}, with 95 % intervals:\n\n{}\n{}", metrics.classes_table(), metrics.confusion_table())?;
             writeln!(f, "\n{}", metrics.calibration_error())?;
         }
@@ -259,6 +280,9 @@ mod tests {
             image_id: String::new(),
             path: Default::default(),
             label: Class::Normal,
+            label_source: None,
+            reading: String::new(),
+            review: String::new(),
             source: source.into(),
             patient_id: String::new(),
             view: view.into(),
@@ -278,7 +302,7 @@ mod tests {
             let share = |class| if class == top { 1.0 } else { 0.0 };
             let [covid19, pneumonia, normal] = Class::ALL.map(share);
             let probabilities = Some(Probabilities { covid19, pneumonia, normal });
-            Judgement { truth: Class::Normal, outcome: top.into(), probabilities }
+            Judgement { truth: Class::Normal, patient: None, outcome: top.into(), probabilities }
         };
         let judged = [judged(Class::Normal), judged(Class::Covid19), judged(Class::Normal)];
         let found: Vec<(String, usize, f64)> = groups("level 4, ", &films, &judged)
@@ -297,13 +321,43 @@ mod tests {
     }
 
     #[test]
+    fn films_that_were_read_or_proved_come_first_with_their_views() {
+        let from = |label_source, view: &str| Film { label_source, ..film("nih", view) };
+        let films = [
+            from(Some(LabelSource::ReportText), "PA"),
+            from(Some(LabelSource::Radiologists), "AP Supine"),
+            from(Some(LabelSource::Clinical), "PA"),
+            from(None, "PA"),
+        ];
+        let judged = Judgement { truth: Class::Normal, patient: None, outcome: Outcome::Refused, probabilities: None };
+        let found: Vec<(String, usize)> = groups("", &films, &[judged; 4])
+            .into_iter()
+            .map(|group| (group.name, group.metrics.films))
+            .filter(|(name, _)| !name.starts_with("view"))
+            .collect();
+        let expected = [
+            ("read or proved", 2),
+            ("read or proved, PA", 1),
+            ("read or proved, AP", 1),
+            ("all", 4),
+            ("labels by radiologists", 1),
+            ("labels by clinical", 1),
+            ("labels by report_text", 1),
+            ("source nih", 4),
+        ];
+        assert_eq!(found, expected.map(|(name, films)| (name.to_owned(), films)));
+        let text = of_groups(groups("level 3, ", &films, &[judged; 4])).to_string();
+        assert!(text.contains("\nlevel 3, read or proved, with 95 % intervals:\n"), "{text}");
+    }
+
+    #[test]
     fn the_table_has_precision_intervals_and_the_confusion_matrix() {
         let films = [film("nih", "PA"), film("a|b_c", "AP")];
         let judged = [Class::Normal, Class::Covid19].map(|top| {
             let share = |class| if class == top { 1.0 } else { 0.0 };
             let [covid19, pneumonia, normal] = Class::ALL.map(share);
             let probabilities = Some(Probabilities { covid19, pneumonia, normal });
-            Judgement { truth: Class::Normal, outcome: top.into(), probabilities }
+            Judgement { truth: Class::Normal, patient: None, outcome: top.into(), probabilities }
         });
         let groups = [groups("", &films, &judged), groups("level 2, ", &films, &judged)].concat();
         let evaluation = of_groups(groups);
@@ -320,7 +374,8 @@ mod tests {
 
     #[test]
     fn refused_films_show_a_dash_for_their_calibration_error() {
-        let refused = [Judgement { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None }];
+        let refused =
+            [Judgement { truth: Class::Normal, patient: None, outcome: Outcome::Refused, probabilities: None }];
         let text = of_groups(groups("", &[film("", "")], &refused)).to_string();
         assert!(text.contains("| all | 1 | 0.0 (0.0-97.5) | - | - | 0.0 | - | - | 1 | 0.0 | - |"), "{text}");
     }

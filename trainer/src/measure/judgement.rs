@@ -1,6 +1,7 @@
 //! What the device said of a labelled film.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use xray_triage_core::decision::{Class, Outcome, Probabilities};
 
 /// A film's true class beside what the device made of the film. All figures are computed from these.
@@ -9,10 +10,21 @@ pub struct Judgement {
     /// The film's label, which counts as the truth.
     #[serde(rename = "label")]
     pub truth: Class,
+    /// A number for the film's patient ([`patient_number`]). `None` if the patient is not known, and in measurements older
+    /// than this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<u32>,
     /// What became of the film at the operating point.
     pub outcome: Outcome,
     /// The calibrated probabilities. `None` where the film was refused before the network saw it.
     pub probabilities: Option<Probabilities>,
+}
+
+/// A number for a patient's id: the first bytes of its SHA-256. `None` for an empty id.
+pub fn patient_number(id: &str) -> Option<u32> {
+    let hash: [u8; 32] = Sha256::digest(id.as_bytes()).into();
+    let [a, b, c, d, ..] = hash;
+    (!id.is_empty()).then(|| u32::from_be_bytes([a, b, c, d]))
 }
 
 impl Judgement {

@@ -62,8 +62,9 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Computes the figures of `films`. `None` if there are no films.
+    /// Computes the figures of `films`, with intervals over patients. `None` if there are no films.
     pub fn of(films: &[Judgement]) -> Option<Self> {
+        let patient = |film: &Judgement| film.patient;
         let mut confusion = [[0; CLASSES + 1]; CLASSES];
         for film in films {
             confusion[film.truth as usize][film.top().map_or(CLASSES, |class| class as usize)] += 1;
@@ -76,10 +77,10 @@ impl Metrics {
                 ClassMetrics {
                     class,
                     films: films.iter().filter(|film| is(film)).count(),
-                    recall: Estimate::of_share(films, |film| outcome(is(film), called(film))),
-                    specificity: Estimate::of_share(films, |film| outcome(!is(film), !called(film))),
-                    precision: Estimate::of_share(films, |film| outcome(called(film), is(film))),
-                    auroc: Estimate::of(films, |films| auroc(films, class)),
+                    recall: Estimate::share_by_patient(films, patient, |film| outcome(is(film), called(film))),
+                    specificity: Estimate::share_by_patient(films, patient, |film| outcome(!is(film), !called(film))),
+                    precision: Estimate::share_by_patient(films, patient, |film| outcome(called(film), is(film))),
+                    auroc: Estimate::by_patient(films, patient, |films| auroc(films, class)),
                 }
             })
             .collect();
@@ -88,8 +89,8 @@ impl Metrics {
         Some(Metrics {
             films: films.len(),
             refused: films.iter().filter(|film| film.probabilities.is_none()).count(),
-            accuracy: Estimate::of_share(films, |film| outcome(true, film.is_right()))?,
-            macro_auroc: Estimate::of(films, macro_auroc),
+            accuracy: Estimate::share_by_patient(films, patient, |film| outcome(true, film.is_right()))?,
+            macro_auroc: Estimate::by_patient(films, patient, macro_auroc),
             expected_calibration_error: expected_calibration_error(&reliability),
             calibration_error_by_chance: error_by_chance(films),
             reliability,

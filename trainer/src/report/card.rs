@@ -75,8 +75,8 @@ impl Facts<'_> {
                 Some(evaluation) => Part::Text(evaluation.groups_table()),
                 None => self.not_measured("evaluate", ""),
             }]),
-            "classes" => Ok(self.all().map(|metrics| Part::Text(metrics.classes_table())).into_iter().collect()),
-            "confusion" => self.all().map_or(Ok(vec![]), films::confusion),
+            "classes" => Ok(self.headline().map(|metrics| Part::Text(metrics.classes_table())).into_iter().collect()),
+            "confusion" => self.headline().map_or(Ok(vec![]), films::confusion),
             "roc" => self.roc(),
             "calibration" => self.calibration(),
             "operating_points" => Ok(vec![self.operating_points()]),
@@ -102,9 +102,9 @@ impl Facts<'_> {
         self.measurements.evaluation(&self.manifest().sha256, self.split, None)
     }
 
-    /// The figures of all films of this evaluation.
-    fn all(&self) -> Option<&Metrics> {
-        self.main().and_then(all)
+    /// The figures of this evaluation that can be relied on most.
+    fn headline(&self) -> Option<&Metrics> {
+        self.main().and_then(headline)
     }
 
     /// The judgement of each film of this evaluation.
@@ -122,7 +122,7 @@ impl Facts<'_> {
     }
 }
 
-/// The figures of the group of all films.
-fn all(evaluation: &Evaluation) -> Option<&Metrics> {
-    evaluation.groups.iter().find(|group| group.name == "all").map(|group| &group.metrics)
+/// The figures that can be relied on most: of the films whose labels are proved, or of all if it is not known which are.
+fn headline(evaluation: &Evaluation) -> Option<&Metrics> {
+    evaluation.groups.first().map(|group| &group.metrics)
 }

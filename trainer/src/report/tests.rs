@@ -40,14 +40,14 @@ fn bundle() -> Bundle {
 fn judgements() -> Vec<Judgement> {
     let seen = |truth: Class, [covid19, pneumonia, normal]: [f64; 3]| {
         let probabilities = Probabilities { covid19, pneumonia, normal };
-        Judgement { truth, outcome: probabilities.top().into(), probabilities: Some(probabilities) }
+        Judgement { truth, patient: None, outcome: probabilities.top().into(), probabilities: Some(probabilities) }
     };
     vec![
         seen(Class::Covid19, [0.9, 0.05, 0.05]),
         seen(Class::Covid19, [0.3, 0.1, 0.6]),
         seen(Class::Pneumonia, [0.1, 0.8, 0.1]),
         seen(Class::Normal, [0.05, 0.05, 0.9]),
-        Judgement { truth: Class::Normal, outcome: Outcome::Refused, probabilities: None },
+        Judgement { truth: Class::Normal, patient: None, outcome: Outcome::Refused, probabilities: None },
     ]
 }
 

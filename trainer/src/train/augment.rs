@@ -52,6 +52,44 @@ pub fn base(picture: &GrayImage, size: u32) -> GrayImage {
     image::imageops::resize(picture, side, side, image::imageops::FilterType::Triangle)
 }
 
+/// Gives a picture the grays of another one, of any size, so that both have the same histogram: the darkest tenth of its
+/// places gets the grays of the darkest tenth of the other's, and so on.
+///
+/// Some collections were histogram-equalised, and each scanner has grays of its own.
+pub fn borrow_grays(picture: &mut GrayImage, other: &GrayImage) {
+    let histogram = |picture: &GrayImage| {
+        let mut counts = [0u64; 256];
+        picture.iter().for_each(|gray| counts[usize::from(*gray)] += 1);
+        counts
+    };
+    let (own, wanted) = (histogram(picture), histogram(other));
+    let (own_places, wanted_places) = (own.iter().sum::<u64>(), wanted.iter().sum::<u64>());
+    if own_places == 0 || wanted_places == 0 {
+        return;
+    }
+    let (mut below, mut gray, mut upto) = (0, 0usize, wanted[0]);
+    let new: [u8; 256] = std::array::from_fn(|own_gray| {
+        // The middle of the places with this gray, in the order of grays, as a place of the other picture.
+        let middle = below + own[own_gray] / 2;
+        below += own[own_gray];
+        while gray < 255 && upto * own_places <= middle * wanted_places {
+            gray += 1;
+            upto += wanted[gray];
+        }
+        gray as u8
+    });
+    picture.iter_mut().for_each(|gray| *gray = new[usize::from(*gray)]);
+}
+
+/// A picture as if it had been stored small: reduced to two fifths of each side or more, and enlarged again.
+pub fn coarse(picture: &GrayImage, rng: &mut impl Rng) -> GrayImage {
+    let (width, height) = picture.dimensions();
+    let mut reduced = |side: u32| ((side as f32 * rng.random_range(0.4..1.0f32)) as u32).max(1);
+    let filter = image::imageops::FilterType::Triangle;
+    let small = image::imageops::resize(picture, reduced(width), reduced(height), filter);
+    image::imageops::resize(&small, width, height, filter)
+}
+
 /// From where a view of a film is taken: rotation, zoom, stretch, shift, keystone and mirroring.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Geometry {
@@ -216,6 +254,35 @@ mod tests {
         assert_eq!(view(1), view(1));
         assert_ne!(view(1), view(2));
         assert_eq!(view(1).0.dimensions(), (64, 64));
+    }
+
+    #[test]
+    fn borrowed_grays_are_the_other_pictures_and_keep_their_order() {
+        let mut picture = GrayImage::from_fn(64, 64, |x, y| Luma([(x + y) as u8]));
+        let ramp = picture.clone();
+        let other = GrayImage::from_fn(40, 10, |x, _| Luma([if x < 10 { 20 } else { 200 + x as u8 }]));
+        borrow_grays(&mut picture, &other);
+        let dark = picture.iter().filter(|gray| **gray == 20).count() as f32 / 4096.0;
+        assert!((dark - 0.25).abs() < 0.02, "{dark}");
+        assert!(picture.iter().all(|gray| *gray == 20 || (210..240).contains(gray)));
+        let mut pairs: Vec<(u8, u8)> = ramp.iter().copied().zip(picture.iter().copied()).collect();
+        pairs.sort_unstable();
+        assert!(pairs.windows(2).all(|pair| pair[0].1 <= pair[1].1));
+
+        let mut same = ramp.clone();
+        borrow_grays(&mut same, &ramp);
+        assert_eq!(same, ramp);
+    }
+
+    #[test]
+    fn a_coarse_picture_keeps_its_size_and_mean_and_loses_detail() {
+        let picture = GrayImage::from_fn(90, 60, |x, _| Luma([if x % 2 == 0 { 50 } else { 150 }]));
+        let coarse = coarse(&picture, &mut ChaCha8Rng::seed_from_u64(5));
+        assert_eq!(coarse.dimensions(), (90, 60));
+        let mean = |picture: &GrayImage| picture.iter().map(|gray| f32::from(*gray)).sum::<f32>() / 5400.0;
+        assert!((mean(&coarse) - 100.0).abs() < 3.0, "{}", mean(&coarse));
+        let range = |picture: &GrayImage| picture.iter().max().unwrap() - picture.iter().min().unwrap();
+        assert!(range(&coarse) < range(&picture), "{}", range(&coarse));
     }
 
     /// The mask is white where the film is bright, so both are seen in the same cells.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::dataset::LabelSource;
 use crate::model::architecture::{Architecture, Attention, DEFAULT_SIZE};
 
 use super::TrainError;
@@ -45,6 +46,51 @@ pub enum Schedule {
     Constant,
 }
 
+/// How much a film counts by where its label comes from, each 0 or more. A film of which nothing is known counts 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LabelWeights {
+    /// Of [`LabelSource::Radiologists`].
+    pub radiologists: f32,
+    /// Of [`LabelSource::Clinical`].
+    pub clinical: f32,
+    /// Of [`LabelSource::ReportText`].
+    pub report_text: f32,
+    /// Of [`LabelSource::PatientTest`].
+    pub patient_test: f32,
+    /// Of [`LabelSource::Folder`].
+    pub folder: f32,
+}
+
+impl LabelWeights {
+    /// Every label counts whole.
+    pub const EQUAL: LabelWeights =
+        LabelWeights { radiologists: 1.0, clinical: 1.0, report_text: 1.0, patient_test: 1.0, folder: 1.0 };
+
+    /// The weight of a film whose label comes from there.
+    pub fn of(&self, source: Option<LabelSource>) -> f32 {
+        match source {
+            None => 1.0,
+            Some(LabelSource::Radiologists) => self.radiologists,
+            Some(LabelSource::Clinical) => self.clinical,
+            Some(LabelSource::ReportText) => self.report_text,
+            Some(LabelSource::PatientTest) => self.patient_test,
+            Some(LabelSource::Folder) => self.folder,
+        }
+    }
+
+    /// The same with another weight for labels from there.
+    pub fn with(mut self, source: LabelSource, weight: f32) -> Self {
+        *match source {
+            LabelSource::Radiologists => &mut self.radiologists,
+            LabelSource::Clinical => &mut self.clinical,
+            LabelSource::ReportText => &mut self.report_text,
+            LabelSource::PatientTest => &mut self.patient_test,
+            LabelSource::Folder => &mut self.folder,
+        } = weight;
+        self
+    }
+}
+
 /// All settings that decide a run's outcome. A run's checkpoint and a bundle's manifest keep them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
@@ -86,6 +132,23 @@ pub struct TrainConfig {
     /// Whether each class is drawn equally often, whatever its share of the films.
     #[serde(default)]
     pub balance_classes: bool,
+    /// How a class's views and sources share the class's draws: as their films' weights together to this power, 0..=1. With 1
+    /// every film of a weight is drawn alike, with 0 every view and source.
+    #[serde(default = "one")]
+    pub balance_exponent: f32,
+    /// How often films are drawn by where their label comes from.
+    #[serde(default = "equal_labels")]
+    pub label_weights: LabelWeights,
+    /// How many views an epoch has. `None` for as many as there are films.
+    #[serde(default)]
+    pub epoch_views: Option<usize>,
+    /// The chance that a view has the histogram of another film, of any class, 0..=1.
+    #[serde(default)]
+    pub borrowed_grays: f32,
+    /// The chance that a view is of a film that was stored small: reduced to as little as two fifths, and enlarged again,
+    /// 0..=1.
+    #[serde(default)]
+    pub coarse: f32,
     /// Whether convolutions and the maps between them are in bfloat16, and all else in single precision (Micikevicius et
     /// al. 2018, "Mixed precision training").
     #[serde(default)]
@@ -128,6 +191,11 @@ impl TrainConfig {
             photograph_share: 0.0,
             mixup: 0.0,
             balance_classes: false,
+            balance_exponent: 1.0,
+            label_weights: LabelWeights::EQUAL,
+            epoch_views: None,
+            borrowed_grays: 0.0,
+            coarse: 0.0,
             mixed_precision: false,
             stages: vec![Stage { size: 224, epochs: 50 }],
             architecture: Architecture::densenet121(attention),
@@ -154,7 +222,12 @@ impl TrainConfig {
             augment: true,
             photograph_share: 0.0,
             mixup: 0.0,
-            balance_classes: false,
+            balance_classes: true,
+            balance_exponent: 0.5,
+            label_weights: LabelWeights { folder: 0.7, report_text: 0.5, patient_test: 0.15, ..LabelWeights::EQUAL },
+            epoch_views: None,
+            borrowed_grays: 0.3,
+            coarse: 0.3,
             mixed_precision: false,
             stages: vec![Stage { size: 128, epochs: 60 }, Stage { size: 224, epochs: 12 }],
             architecture: Architecture::densenet121(attention),
@@ -186,9 +259,14 @@ impl TrainConfig {
         self.size(epoch) as usize / self.architecture.stride()
     }
 
+    /// Views of an epoch over so many films.
+    pub fn views_per_epoch(&self, films: usize) -> usize {
+        self.epoch_views.unwrap_or(films)
+    }
+
     /// Steps of an epoch over so many films.
     pub fn steps_per_epoch(&self, films: usize) -> usize {
-        films.div_ceil(self.batch_size)
+        self.views_per_epoch(films).div_ceil(self.batch_size)
     }
 
     /// Whether anything is learned from the teacher's features.
@@ -204,12 +282,20 @@ impl TrainConfig {
         if self.batch_size == 0 {
             return Err(TrainError::Setting { setting: "batch_size", value: "0".into(), wanted: "1 or more" });
         }
+        if self.epoch_views == Some(0) {
+            return Err(TrainError::Setting { setting: "epoch_views", value: "0".into(), wanted: "1 or more" });
+        }
         let positive = [
             ("learning_rate", self.learning_rate),
             ("weight_decay", self.weight_decay.into()),
             ("feature_weight", self.feature_weight.into()),
             ("map_weight", self.map_weight.into()),
             ("lung_weight", self.lung_weight.into()),
+            ("label_weights.radiologists", self.label_weights.radiologists.into()),
+            ("label_weights.clinical", self.label_weights.clinical.into()),
+            ("label_weights.report_text", self.label_weights.report_text.into()),
+            ("label_weights.patient_test", self.label_weights.patient_test.into()),
+            ("label_weights.folder", self.label_weights.folder.into()),
         ];
         let shares = [
             ("label_smoothing", self.label_smoothing),
@@ -217,6 +303,9 @@ impl TrainConfig {
             ("average_decay", self.average_decay),
             ("photograph_share", self.photograph_share),
             ("mixup", self.mixup),
+            ("balance_exponent", self.balance_exponent),
+            ("borrowed_grays", self.borrowed_grays),
+            ("coarse", self.coarse),
         ];
         let largest = |(setting, value)| (setting, value, f64::MAX, "a finite number of 0 or more");
         let share = |(setting, value): (_, f32)| (setting, value.into(), 1.0, "a number from 0 to 1");
@@ -238,6 +327,16 @@ impl TrainConfig {
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / total).cos());
         self.learning_rate * cosine * warm_up.min(1.0)
     }
+}
+
+/// What a checkpoint from before there was such a setting means.
+fn one() -> f32 {
+    1.0
+}
+
+/// What a checkpoint from before there was such a setting means.
+fn equal_labels() -> LabelWeights {
+    LabelWeights::EQUAL
 }
 
 #[cfg(test)]

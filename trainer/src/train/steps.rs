@@ -60,7 +60,7 @@ pub fn train_epoch(
             state.progress.step += 1;
             clock.pace.add(films, size, step_started.elapsed());
             step_started = Instant::now();
-            clock.report(&state.progress, train.len());
+            clock.report(&state.progress, config.views_per_epoch(train.len()));
             if stop.load(Ordering::Relaxed) {
                 return Ok(true);
             }
@@ -82,15 +82,15 @@ impl Clock {
     }
 
     /// Logs every tenth step, and the last of the epoch.
-    fn report(&self, progress: &Progress, films: usize) {
+    fn report(&self, progress: &Progress, views: usize) {
         let config = &progress.config;
-        let steps_per_epoch = config.steps_per_epoch(films);
+        let steps_per_epoch = views.div_ceil(config.batch_size);
         if !progress.step.is_multiple_of(10) && progress.step != steps_per_epoch {
             return;
         }
-        let films_done = (progress.step * config.batch_size).min(films);
-        let here = pace::pixels(films - films_done, config.size(progress.epoch));
-        let later = (progress.epoch + 1..config.epochs()).map(|epoch| pace::pixels(films, config.size(epoch)));
+        let views_done = (progress.step * config.batch_size).min(views);
+        let here = pace::pixels(views - views_done, config.size(progress.epoch));
+        let later = (progress.epoch + 1..config.epochs()).map(|epoch| pace::pixels(views, config.size(epoch)));
         let left: Duration = self.pace.left(here + later.sum::<f64>(), self.started.elapsed());
         log::info!(
             "epoch {}/{} step {}/{steps_per_epoch}: loss {:.4}, accuracy {:.1} %, {:.1} images/s, about {} min left",
@@ -98,7 +98,7 @@ impl Clock {
             config.epochs(),
             progress.step,
             progress.loss_sum / progress.step as f64,
-            100.0 * progress.right as f64 / films_done as f64,
+            100.0 * progress.right as f64 / views_done as f64,
             self.pace.films_per_second(),
             left.as_secs().div_ceil(60)
         );

@@ -1,7 +1,6 @@
 //! Views of the training films, and the training target of each view.
 
 use image::GrayImage;
-use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -9,20 +8,10 @@ use xray_triage_core::decision::Class;
 use xray_triage_core::preprocess::{self, InputSpec};
 
 use super::augment::{self, Geometry};
+use super::example::Example;
+use super::sampling;
 use super::teacher::Teacher;
 use super::{CLASSES, TrainConfig, TrainError};
-
-/// A film to train on.
-pub struct Example {
-    /// The film.
-    pub picture: GrayImage,
-    /// The class that the film is labelled with.
-    pub label: Class,
-    /// The rectified films of simulated photographs of the film ([`crate::simulate::photographs`]), if there are any.
-    pub photographs: Vec<GrayImage>,
-    /// The film's lung mask, if there is one: white inside the lungs, of the picture's shape and any size.
-    pub lungs: Option<GrayImage>,
-}
 
 /// The views of one step, with their training targets.
 #[derive(Default)]
@@ -69,22 +58,10 @@ pub struct DrawnView {
     before: usize,
 }
 
-/// The views of an epoch in random order, as many as there are films. Without balanced classes there is one view of each
-/// film. With balanced classes every class comes equally often: films of a small class more than once, some films of a
-/// large class not at all.
+/// The views of an epoch in random order. A film may come more than once, or not at all ([`sampling`]).
 pub fn order(train: &[Example], config: &TrainConfig, epoch: usize) -> Vec<DrawnView> {
     let mut rng = rng(config.seed, epoch, usize::MAX);
-    let mut order: Vec<usize> = (0..train.len()).collect();
-    order.shuffle(&mut rng);
-    if config.balance_classes {
-        let of_class = |class: Class| order.iter().copied().filter(move |film| train[*film].label == class);
-        let mut drawn: [_; CLASSES] = Class::ALL.map(|class| of_class(class).cycle());
-        // A class without films gives none.
-        let mut balanced: Vec<usize> =
-            (0..train.len()).filter_map(|place| drawn[(place + epoch) % CLASSES].next()).collect();
-        balanced.shuffle(&mut rng);
-        order = balanced;
-    }
+    let order = sampling::draw(train, config, config.views_per_epoch(train.len()), &mut rng);
     let mut drawn = vec![0; train.len()];
     let count = |film: usize| {
         drawn[film] += 1;
@@ -133,22 +110,15 @@ fn view(
     let mut rng = rng(config.seed, epoch, before * train.len() + film);
     // The view is fine enough for the network and for the teacher.
     let side = teacher.map_or(spec.size, |teacher| teacher.side().max(spec.size));
-    let take = |example: &Example, rng: &mut _| {
-        let picture = seen_picture(example, config.photograph_share, rng);
-        match config.augment {
-            true => augment::random_view(&augment::base(picture, side), side, rng),
-            false => (picture.clone(), Geometry::IDENTITY),
-        }
-    };
     let example = &train[film];
-    let (mut picture, geometry) = take(example, &mut rng);
+    let (mut picture, geometry) = look(train, example, config, side, &mut rng);
     let mut target = target_of(example.label, config);
     let (mut label, mut lungs) = (example.label, example.lungs.as_ref());
     // Without mixing nothing is drawn, so that views stay what they were.
     if config.mixup > 0.0 && rng.random_bool(config.mixup.into()) {
         let other = &train[rng.random_range(0..train.len())];
         let share = rng.random_range(0.0..1.0f32);
-        let (other_picture, _) = take(other, &mut rng);
+        let (other_picture, _) = look(train, other, config, side, &mut rng);
         augment::mix(&mut picture, &other_picture, share);
         target = mixed(target, target_of(other.label, config), share);
         label = if share > 0.5 { other.label } else { label };
@@ -165,6 +135,29 @@ fn view(
     }
     let lungs = lungs.map(|lungs| geometry.coverage(lungs, cells));
     Ok(View { input: preprocess::tensor(&picture, &spec), target, label, features, map, lungs })
+}
+
+/// A look at a film, and from where: a random one of `side` pixels each way, or the film as it is.
+fn look(
+    train: &[Example],
+    example: &Example,
+    config: &TrainConfig,
+    side: u32,
+    rng: &mut impl Rng,
+) -> (GrayImage, Geometry) {
+    let picture = seen_picture(example, config.photograph_share, rng);
+    if !config.augment {
+        return (picture.clone(), Geometry::IDENTITY);
+    }
+    let mut base = augment::base(picture, side);
+    // Where a chance is 0 nothing is drawn, so that views stay what they were.
+    if config.borrowed_grays > 0.0 && rng.random_bool(config.borrowed_grays.into()) {
+        augment::borrow_grays(&mut base, &train[rng.random_range(0..train.len())].picture);
+    }
+    if config.coarse > 0.0 && rng.random_bool(config.coarse.into()) {
+        base = augment::coarse(&base, rng);
+    }
+    augment::random_view(&base, side, rng)
 }
 
 /// The picture that a view starts from: the film, or with a chance of `photograph_share` one of its photographs.
@@ -215,13 +208,13 @@ mod tests {
         let train: Vec<Example> = labels
             .into_iter()
             .flat_map(|(label, count)| std::iter::repeat_n(label, count))
-            .map(|label| Example { picture: GrayImage::new(8, 8), label, photographs: vec![], lungs: None })
+            .map(|label| Example::new(GrayImage::new(8, 8), label))
             .collect();
         let count = |config: &TrainConfig| {
             let order = order(&train, config, 0);
             Class::ALL.map(|class| order.iter().filter(|film| train[film.film].label == class).count())
         };
-        let plain = TrainConfig::own(Attention::None);
+        let plain = TrainConfig { balance_classes: false, balance_exponent: 1.0, ..TrainConfig::own(Attention::None) };
         assert_eq!(count(&plain), [2, 9, 4]);
         let balanced = TrainConfig { balance_classes: true, ..plain };
         assert_eq!(count(&balanced), [5, 5, 5]);
@@ -240,10 +233,8 @@ mod tests {
     #[test]
     fn views_start_from_photographs_as_often_as_asked() {
         let mut example = Example {
-            picture: GrayImage::new(1, 1),
-            label: Class::Normal,
             photographs: vec![GrayImage::new(2, 2), GrayImage::new(3, 3)],
-            lungs: None,
+            ..Example::new(GrayImage::new(1, 1), Class::Normal)
         };
         let widths = |example: &Example, share| {
             let mut counts = [0; 3];
@@ -268,7 +259,7 @@ mod tests {
         let teacher = Teacher::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/teacher.onnx")).unwrap();
         let film = |gray, label| {
             let picture = GrayImage::from_pixel(64, 64, image::Luma([gray]));
-            Example { picture, label, photographs: vec![], lungs: Some(GrayImage::new(1, 1)) }
+            Example { lungs: Some(GrayImage::new(1, 1)), ..Example::new(picture, label) }
         };
         let films = [film(0, Class::Covid19), film(255, Class::Normal)];
         let labels_alone = TrainConfig {

@@ -29,6 +29,8 @@ pub enum Reason {
     NearDuplicate,
     /// The same film has different labels. Nothing tells which is right.
     LabelsContradict,
+    /// The same film was read differently.
+    ReadingsDisagree,
     /// The film's patient is in another split of an imported manifest.
     PatientInOtherSplit,
 }
@@ -46,6 +48,7 @@ impl fmt::Display for Reason {
             Reason::SamePixels => "same pixels as another film",
             Reason::NearDuplicate => "near duplicate of another film",
             Reason::LabelsContradict => "duplicates with different labels",
+            Reason::ReadingsDisagree => "readers disagree",
             Reason::PatientInOtherSplit => "patient is in another split",
         })
     }

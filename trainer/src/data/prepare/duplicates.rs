@@ -7,7 +7,7 @@ use image_hasher::{HashAlg, HasherConfig};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::data::dataset::Row;
+use crate::data::dataset::{Label, Row};
 
 use super::dropped::{Dropped, Reason};
 use super::groups::Groups;
@@ -109,7 +109,7 @@ pub fn pairs(fingerprints: &[Fingerprint]) -> Vec<Pair> {
 }
 
 /// The films that are left out because they are copies, by their place in `rows`. Of films that are copies of each other
-/// the first is kept. If their labels differ, none is.
+/// the first is kept. If they show different things, none is.
 pub fn leave_out(rows: &[Row], pairs: &[Pair]) -> HashMap<usize, Dropped> {
     let mut copies = Groups::new(rows.len());
     pairs.iter().for_each(|pair| copies.join(pair.first, pair.second));
@@ -117,9 +117,10 @@ pub fn leave_out(rows: &[Row], pairs: &[Pair]) -> HashMap<usize, Dropped> {
     let mut left_out = HashMap::new();
     for films in copies.lists() {
         let [first, others @ ..] = films.as_slice() else { continue };
-        if others.iter().any(|&film| rows[film].label != rows[*first].label) {
+        let shown = |film: usize| rows[film].shown().unwrap_or(Label::Other);
+        if others.iter().any(|&film| shown(film) != shown(*first)) {
             let labels: Vec<String> =
-                films.iter().map(|&film| format!("{} {}", rows[film].image_id, rows[film].label)).collect();
+                films.iter().map(|&film| format!("{} {}", rows[film].image_id, shown(film).text())).collect();
             let drop = |&film: &usize| (film, Dropped::new(&rows[film], Reason::LabelsContradict, labels.join(", ")));
             left_out.extend(films.iter().map(drop));
             continue;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::data::dataset::DatasetError;
+use crate::data::dataset::{DatasetError, READINGS};
 
 /// Why [`prepare`](super::prepare()) stopped. A single film that cannot be used is no error: it is left out and listed.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,35 @@ pub enum PrepareError {
         path: PathBuf,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// A table of readings has the columns of neither kind.
+    #[error("{path}: no table of readings; it needs the columns film and reading, or Image Index and Airspace opacity")]
+    ReadingColumns {
+        /// The table.
+        path: PathBuf,
+    },
+    /// A table of readings has a reading that there is not.
+    #[error("{path}, film {film}: no such reading, `{reading}`; there are {}", READINGS.join(", "))]
+    UnknownReading {
+        /// The table.
+        path: PathBuf,
+        /// The film.
+        film: String,
+        /// What stands there.
+        reading: String,
+    },
+    /// Films of a table of readings were read differently, in the table or before.
+    #[error(
+        "{path}: readings disagree for {films} films, the first is {first}; keep the reading that holds, or take the \
+         films out of the table"
+    )]
+    ReadingsDisagree {
+        /// The table.
+        path: PathBuf,
+        /// How many films these are.
+        films: usize,
+        /// The first of them.
+        first: String,
     },
     /// A file or folder of a source cannot be read.
     #[error("{path}: cannot be read ({source}); check the name and its permissions")]

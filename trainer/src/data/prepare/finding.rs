@@ -4,6 +4,8 @@
 
 use xray_triage_core::decision::Class;
 
+use crate::data::dataset::Label;
+
 use super::dropped::Reason;
 
 /// Words that name an infectious or aspiration pneumonia in the three COVID-19 collections. They fit both spellings in
@@ -72,16 +74,17 @@ pub fn nih_class(labels: &str) -> Result<Class, Reason> {
     }
 }
 
-/// The class of RSNA's detailed class. `Lung Opacity` is the challenge's word for evidence of pneumonia. The films are
-/// older than COVID-19.
+/// What RSNA's detailed class says of a film, and the reading ([`READINGS`](crate::data::dataset::READINGS)) that it is.
+/// `Lung Opacity` is the challenge's word for evidence of pneumonia. The films are older than COVID-19.
 ///
 /// # Errors
-/// [`Reason::NoLabel`] if there is no word, [`Reason::OtherFinding`] if it is none of the three classes.
-pub fn rsna_class(class: &str) -> Result<Class, Reason> {
+/// [`Reason::NoLabel`] if there is no word, [`Reason::OtherFinding`] if the challenge has no such word.
+pub fn rsna_label(class: &str) -> Result<(Label, &'static str), Reason> {
     match class {
         "" => Err(Reason::NoLabel),
-        "Normal" => Ok(Class::Normal),
-        "Lung Opacity" => Ok(Class::Pneumonia),
+        "Normal" => Ok((Label::Class(Class::Normal), "normal")),
+        "Lung Opacity" => Ok((Label::Class(Class::Pneumonia), "lung_opacity")),
+        "No Lung Opacity / Not Normal" => Ok((Label::Other, "abnormal_no_opacity")),
         _ => Err(Reason::OtherFinding),
     }
 }
@@ -141,9 +144,10 @@ mod tests {
         assert_eq!(nih_class("Effusion|Pneumonia"), Ok(Class::Pneumonia));
         assert_eq!(nih_class("No Finding"), Ok(Class::Normal));
         assert_eq!(nih_class("Infiltration"), Err(Reason::OtherFinding));
-        assert_eq!(rsna_class("Lung Opacity"), Ok(Class::Pneumonia));
-        assert_eq!(rsna_class("Normal"), Ok(Class::Normal));
-        assert_eq!(rsna_class("No Lung Opacity / Not Normal"), Err(Reason::OtherFinding));
+        assert_eq!(rsna_label("Lung Opacity"), Ok((Class::Pneumonia.into(), "lung_opacity")));
+        assert_eq!(rsna_label("Normal"), Ok((Class::Normal.into(), "normal")));
+        assert_eq!(rsna_label("No Lung Opacity / Not Normal"), Ok((Label::Other, "abnormal_no_opacity")));
+        assert_eq!(rsna_label("Nodule"), Err(Reason::OtherFinding));
     }
 
     #[test]

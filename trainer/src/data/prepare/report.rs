@@ -5,7 +5,7 @@ use std::fmt;
 
 use xray_triage_core::decision::Class;
 
-use crate::data::dataset::Row;
+use crate::data::dataset::{Label, Row};
 
 use super::dropped::Dropped;
 use super::split::SPLITS;
@@ -42,14 +42,17 @@ impl Report {
             writeln!(formatter, "{:>9}", count(wanted))
         };
         let sources: BTreeSet<&str> = self.films.iter().map(|row| row.source.as_str()).collect();
-        for label in Class::ALL.map(Class::label) {
+        for label in Class::ALL.map(Label::Class).into_iter().chain([Label::Other]) {
+            let shows = |row: &Row| row.shown() == Ok(label);
             for source in &sources {
-                let wanted = |row: &Row| row.label == label && row.source == *source;
+                let wanted = |row: &Row| shows(row) && row.source == *source;
                 if count(&wanted) > 0 {
-                    line(formatter, label, source, &wanted)?;
+                    line(formatter, label.text(), source, &wanted)?;
                 }
             }
-            line(formatter, label, "all", &|row| row.label == label)?;
+            if label != Label::Other || count(&shows) > 0 {
+                line(formatter, label.text(), "all", &shows)?;
+            }
         }
         line(formatter, "all", "", &|_| true)?;
         let patients = |split: Option<&str>| {
@@ -82,9 +85,10 @@ impl Report {
             warnings.push(format!("{nobodys} films name no patient; films of one patient may be in different splits"));
         }
         for split in self.splits() {
-            for label in Class::ALL.map(Class::label) {
-                if !self.films.iter().any(|row| row.split == split && row.label == label) {
-                    warnings.push(format!("{split} has no {label} film"));
+            for class in Class::ALL {
+                let shows = |row: &&Row| row.split == split && row.shown() == Ok(Label::Class(class));
+                if self.films.iter().find(shows).is_none() {
+                    warnings.push(format!("{split} has no {} film", class.label()));
                 }
             }
         }

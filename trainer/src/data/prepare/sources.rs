@@ -11,7 +11,7 @@ mod listing;
 mod manifest;
 mod nih;
 mod rsna;
-mod table;
+pub(super) mod table;
 
 use std::path::PathBuf;
 

@@ -19,6 +19,7 @@ const OPTIONS: Options = Options {
     encoding: Encoding::Jpeg,
     resplit: false,
     allow_missing_class: false,
+    readings: Vec::new(),
     class_folders: Vec::new(),
 };
 
@@ -39,7 +40,11 @@ fn clinic(root: &Path, patients: u64) -> Source {
 }
 
 fn rows(out: &Path) -> Vec<Row> {
-    crate::data::dataset::read_rows(&out.join("manifest.csv")).unwrap().into_iter().map(|(row, _)| row).collect()
+    crate::data::dataset::read_rows(&out.join("manifest.csv"))
+        .unwrap()
+        .into_iter()
+        .map(|labelled| labelled.row)
+        .collect()
 }
 
 fn reasons(report: &Report) -> Vec<Reason> {
@@ -159,7 +164,8 @@ fn rsna_films_come_as_dicom() {
     let report = prepare(&out, &source, &options).unwrap();
     let films: Vec<[&str; 4]> =
         report.films.iter().map(|row| [&*row.image_id, &*row.label, &*row.view, &*row.patient_id]).collect();
-    assert_eq!(films, [["rsna_f1", "normal", "AP", "rsna_f1"], ["rsna_f2", "pneumonia", "AP", "rsna_f2"]]);
+    let expected = [("rsna_f1", "normal"), ("rsna_f2", "pneumonia"), ("rsna_f3", "other")];
+    assert_eq!(films, expected.map(|(film, label)| [film, label, "AP", film]));
     assert_eq!(image_file::read(&out.join("images/rsna_f1.png")).unwrap().dimensions(), (80, 60));
     assert!(report.to_string().contains("warning: train has no covid19 film"), "{report}");
 }

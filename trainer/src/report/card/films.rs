@@ -13,7 +13,7 @@ use crate::report::ReportError;
 use crate::report::document::Part;
 use crate::report::plots;
 
-use super::{Facts, all};
+use super::{Facts, headline};
 
 impl Facts<'_> {
     /// How many films each collection and class has.
@@ -45,7 +45,7 @@ impl Facts<'_> {
         if curves.is_empty() {
             return Ok(vec![]);
         }
-        let areas = self.all().map_or(vec![], |metrics| {
+        let areas = self.headline().map_or(vec![], |metrics| {
             metrics
                 .classes
                 .iter()
@@ -61,7 +61,7 @@ impl Facts<'_> {
 
     /// The calibration error with the reliability bins, as text, table and figure.
     pub(super) fn calibration(&self) -> Result<Vec<Part>, ReportError> {
-        let Some(metrics) = self.all() else { return Ok(vec![self.not_measured("evaluate", "")]) };
+        let Some(metrics) = self.headline() else { return Ok(vec![self.not_measured("evaluate", "")]) };
         let bins = metrics.reliability.iter().enumerate().filter(|(_, bin)| bin.films > 0).map(|(index, bin)| {
             let edge = |index: usize| index as f64 / metrics.reliability.len() as f64;
             vec![
@@ -94,8 +94,8 @@ impl Facts<'_> {
             let covid19 = |film: &Judgement| film.outcome == Outcome::Covid19;
             let decided = |film: &Judgement| film.outcome.class().is_some();
             let share = |among: &dyn Fn(&Judgement) -> bool, counted: &dyn Fn(&Judgement) -> bool| {
-                let among: Vec<bool> = films.iter().filter(|film| among(film)).map(counted).collect();
-                percent(Estimate::of_share(&among, |&counted| estimate::outcome(true, counted)).as_ref())
+                let outcome = |film: &Judgement| estimate::outcome(among(film), counted(film));
+                percent(Estimate::share_by_patient(&films, |film| film.patient, outcome).as_ref())
             };
             vec![
                 plain(name),
@@ -149,7 +149,7 @@ impl Facts<'_> {
         let mut missing = Vec::new();
         for (view, flag, name) in views {
             let found = self.measurements.evaluation(&self.manifest().sha256, self.split, Some(view));
-            let Some(metrics) = found.and_then(all) else {
+            let Some(metrics) = found.and_then(headline) else {
                 missing.push(self.not_measured("evaluate", &format!("--lungs {flag}")));
                 continue;
             };

@@ -10,7 +10,7 @@ use crate::report::latency::Latency;
 use crate::report::plots;
 
 use super::model::attention;
-use super::{Facts, all};
+use super::{Facts, headline};
 
 impl Facts<'_> {
     /// Where the activation maps look, for the bundle and the models beside it, and the sheet of films.
@@ -52,7 +52,7 @@ impl Facts<'_> {
             return Part::Text("*No other model* was given (`--beside`).".into());
         }
         let rows = std::iter::once(self.manifest()).chain(self.beside.iter().copied()).map(|model| {
-            let metrics = self.measurements.evaluation(&model.sha256, self.split, None).and_then(all);
+            let metrics = self.measurements.evaluation(&model.sha256, self.split, None).and_then(headline);
             let maps = self.measurements.localization(&model.sha256, self.split);
             let lungs = maps.and_then(|maps| maps.lungs.iter().find(|lungs| lungs.class == Class::Covid19));
             let missing = || "not measured".to_string();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use xray_triage_core::decision::Class;
 
-use crate::data::dataset::Row;
+use crate::data::dataset::{LabelSource, Row};
 use crate::data::prepare::dropped::Reason;
 use crate::data::prepare::error::PrepareError;
 use crate::data::prepare::finding::{self, UNKNOWN_VIEW};
@@ -76,6 +76,7 @@ pub fn list(root: &Path, collection: &CaseCollection) -> Result<Listing, Prepare
             sex: case.sex,
             age: case.age,
             finding: case.finding,
+            label_source: LabelSource::Clinical.label().into(),
             ..Row::default()
         };
         let class = if case.modality != "X-ray" {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use xray_triage_core::decision::Class;
 
-use crate::data::dataset::Row;
+use crate::data::dataset::{LabelSource, Row};
 use crate::data::prepare::dropped::Reason;
 use crate::data::prepare::error::PrepareError;
 use crate::data::prepare::finding::UNKNOWN_VIEW;
@@ -62,6 +62,7 @@ pub fn list(root: &Path, class_folders: &[ClassFolder]) -> Result<Listing, Prepa
             finding: folder.display().to_string(),
             protocol: EXTRA.into(),
             origin_name,
+            label_source: LabelSource::Folder.label().into(),
             ..Row::default()
         };
         let class = found.map(|(named, _)| named.class);

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use xray_triage_core::bundle::sha256_hex;
-use xray_triage_core::decision::Class;
 
-use crate::data::dataset::Row;
+use crate::data::dataset::{Label, Row};
 use crate::data::prepare::dropped::{Dropped, Reason};
 use crate::data::prepare::error::PrepareError;
 
@@ -32,14 +31,14 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Adds a film with its class, or with the reason and the detail why it has none.
-    pub(super) fn add(&mut self, path: PathBuf, mut row: Row, class: Result<Class, (Reason, String)>) {
-        match class {
+    /// Adds a film with what it shows, or with the reason and the detail why it has none.
+    pub(super) fn add(&mut self, path: PathBuf, mut row: Row, label: Result<impl Into<Label>, (Reason, String)>) {
+        match label {
             Ok(_) if !path.is_file() => {
                 self.dropped.push(Dropped::new(&row, Reason::PictureMissing, path.display().to_string()));
             }
-            Ok(class) => {
-                row.label = class.label().into();
+            Ok(label) => {
+                row.label = label.into().text().into();
                 self.candidates.push(Candidate { path, row });
             }
             Err((reason, detail)) => self.dropped.push(Dropped::new(&row, reason, detail)),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::data::dataset;
+use crate::data::dataset::{self, Label, LabelledRow};
 use crate::data::prepare::error::PrepareError;
 
 use super::listing::{Listing, name_of};
@@ -12,14 +12,14 @@ use super::listing::{Listing, name_of};
 pub fn list(path: &Path, collections: &[&str]) -> Result<Listing, PrepareError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut rows = dataset::read_rows(path)?;
-    for (row, _) in rows.iter_mut().filter(|(row, _)| row.source.is_empty()) {
+    for row in rows.iter_mut().map(|labelled| &mut labelled.row).filter(|row| row.source.is_empty()) {
         row.source = name_of(folder);
     }
     // A film's patient may be known by another source: copies join patients, and RSNA's are NIH's.
-    let sources = rows.iter().map(|(row, _)| row.source.as_str()).chain(collections.iter().copied());
+    let sources = rows.iter().map(|labelled| labelled.row.source.as_str()).chain(collections.iter().copied());
     let prefixes: HashSet<String> = sources.map(|source| format!("{source}_")).collect();
     let mut listing = Listing::default();
-    for (mut row, class) in rows {
+    for LabelledRow { mut row, .. } in rows {
         let names_source = prefixes.iter().any(|prefix| row.patient_id.starts_with(prefix.as_str()));
         // A patient of another source may have the same number.
         if !row.patient_id.is_empty() && !names_source {
@@ -28,7 +28,9 @@ pub fn list(path: &Path, collections: &[&str]) -> Result<Listing, PrepareError> 
         if row.origin_name.is_empty() {
             row.origin_name = row.file.display().to_string();
         }
-        listing.add(folder.join(&row.file), row, Ok(class));
+        // The words were looked at, and a reading stays beside the label that it goes before.
+        let label: Label = row.label.parse().expect("rows of a manifest that was read have labels");
+        listing.add(folder.join(&row.file), row, Ok(label));
     }
     Ok(listing)
 }

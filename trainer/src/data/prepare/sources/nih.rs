@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::data::dataset::Row;
+use crate::data::dataset::{LabelSource, Row};
 use crate::data::prepare::dropped::Reason;
 use crate::data::prepare::error::PrepareError;
 use crate::data::prepare::finding::{self, years};
@@ -69,6 +69,7 @@ pub fn list(root: &Path) -> Result<Listing, PrepareError> {
             license: "NIH ChestX-ray8: no restrictions on use; attribution requested".into(),
             origin_name: entry.image,
             url_or_doi: "https://nihcc.app.box.com/v/ChestXray-NIHCC".into(),
+            label_source: LabelSource::ReportText.label().into(),
             ..Row::default()
         };
         listing.add(path, row, class);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::data::dataset::Row;
+use crate::data::dataset::{LabelSource, Row};
 use crate::data::prepare::error::PrepareError;
 use crate::data::prepare::finding::{self, UNKNOWN_VIEW};
 
@@ -46,7 +46,7 @@ pub fn list(root: &Path) -> Result<Listing, PrepareError> {
     let mut listing = Listing::default();
     for FilmClass { film, class } in classes {
         let path = root.join("stage_2_train_images").join(format!("{film}.dcm"));
-        let row = Row {
+        let mut row = Row {
             image_id: format!("{NAME}_{film}"),
             source: NAME.into(),
             // What the table calls a patient is one film. Only the other table says whose film it is.
@@ -59,8 +59,16 @@ pub fn list(root: &Path) -> Result<Listing, PrepareError> {
             finding: class,
             ..Row::default()
         };
-        let class = finding::rsna_class(&row.finding).map_err(|reason| (reason, row.finding.clone()));
-        listing.add(path, row, class);
+        let label = match finding::rsna_label(&row.finding) {
+            Ok((label, reading)) => {
+                row.label_source = LabelSource::Radiologists.label().into();
+                row.reading = format!("{reading}@{NAME}");
+                row.reader_label = label.text().into();
+                Ok(label)
+            }
+            Err(reason) => Err((reason, row.finding.clone())),
+        };
+        listing.add(path, row, label);
     }
     Ok(listing)
 }
@@ -88,8 +96,8 @@ fn patients(path: &Path) -> Result<HashMap<String, String>, PrepareError> {
 #[cfg(test)]
 mod tests {
     use crate::data::prepare::dropped::Reason;
-    use crate::data::prepare::sources::Source;
     use crate::data::prepare::sources::tests::{summary, write};
+    use crate::data::prepare::sources::{Candidate, Source};
 
     use super::*;
 
@@ -99,18 +107,45 @@ mod tests {
         let path = root.path();
         write(
             path.join("stage_2_detailed_class_info.csv"),
-            "patientId,class\nf1,Lung Opacity\nf1,Lung Opacity\nf2,Normal\nf3,No Lung Opacity / Not Normal\n",
+            "patientId,class\nf1,Lung Opacity\nf1,Lung Opacity\nf2,Normal\nf3,No Lung Opacity / Not Normal\nf4,Nodule\n",
         );
-        for name in ["f1.dcm", "f2.dcm", "f3.dcm"] {
+        for name in ["f1.dcm", "f2.dcm", "f3.dcm", "f4.dcm"] {
             write(path.join("stage_2_train_images").join(name), "");
         }
         let patients = |path: &Path| -> Vec<String> {
             let (films, dropped) = summary(Source::Rsna(path.into()));
-            assert_eq!(dropped, [("f3.dcm".to_owned(), Reason::OtherFinding)]);
+            assert_eq!(dropped, [("f4.dcm".to_owned(), Reason::OtherFinding)]);
             films.into_iter().map(|[_, patient, ..]| patient).collect()
         };
-        assert_eq!(patients(path), ["rsna_f1", "rsna_f2"]);
+        assert_eq!(patients(path), ["rsna_f1", "rsna_f2", "rsna_f3"]);
         write(path.join(ORIGINS), r#"[{"subset_img_id": "f1", "img_id": "00000013_005.png", "x": 1}]"#);
-        assert_eq!(patients(path), ["nih_00000013", "rsna_f2"]);
+        assert_eq!(patients(path), ["nih_00000013", "rsna_f2", "rsna_f3"]);
+    }
+
+    #[test]
+    fn what_the_readers_saw_is_kept_and_other_findings_are_films_too() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path();
+        write(
+            path.join("stage_2_detailed_class_info.csv"),
+            "patientId,class\nf1,Lung Opacity\nf2,Normal\nf3,No Lung Opacity / Not Normal\n",
+        );
+        for name in ["f1.dcm", "f2.dcm", "f3.dcm"] {
+            write(path.join("stage_2_train_images").join(name), "");
+        }
+        let listing = Source::Rsna(path.into()).list(&[]).unwrap();
+        let read: Vec<[&str; 4]> = listing
+            .candidates
+            .iter()
+            .map(|Candidate { row, .. }| [&*row.label, &*row.label_source, &*row.reading, &*row.reader_label])
+            .collect();
+        assert_eq!(
+            read,
+            [
+                ["pneumonia", "radiologists", "lung_opacity@rsna", "pneumonia"],
+                ["normal", "radiologists", "normal@rsna", "normal"],
+                ["other", "radiologists", "abnormal_no_opacity@rsna", "other"],
+            ]
+        );
     }
 }
