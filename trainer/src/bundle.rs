@@ -20,5 +20,5 @@ pub use self::calibration::{Arithmetic, CalibrationOrigin, calibrate};
 pub use self::error::BundlingError;
 pub use self::export::{Exported, Quantization, Target, export, write_layer_errors};
 pub use self::files::{WEIGHTS_FILE, read_checkpoint, record_metrics};
-pub use self::open::{float_model, open};
+pub use self::open::{Weights, float_model, open, weights};
 pub use self::photographs::{photograph, photograph_at};

@@ -6,6 +6,7 @@ mod compare;
 mod export;
 mod measure;
 mod prepare;
+mod probe;
 mod report;
 mod simulate;
 mod train;
@@ -39,6 +40,7 @@ enum Command {
     Localize(measure::LocalizeArgs),
     #[command(alias = "foreign")]
     Ood(measure::OodArgs),
+    Probe(probe::ProbeArgs),
     Report(report::ReportArgs),
     #[command(alias = "snapshot")]
     Simulate(simulate::SimulateArgs),
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Ablation(args) => ablation::ablation(args),
         Command::Localize(args) => measure::localize(args),
         Command::Ood(args) => measure::ood(args),
+        Command::Probe(args) => probe::probe(args),
         Command::Report(args) => report::report(args),
         Command::Simulate(args) => simulate::simulate(args),
         Command::Dump(args) => export::dump(args),

@@ -2,7 +2,7 @@
 //!
 //! [`judgement`] is what the device said of a film. [`estimate`], [`roc`] and [`calibration_error`] make figures of
 //! judgements, and [`metrics`] are the figures of a set of films. On these build the measurements: [`evaluate`],
-//! [`compare`], [`ablation`], [`localize`] and [`ood`]. [`to_json`] writes a measurement as it is saved.
+//! [`compare`], [`ablation`], [`localize`], [`ood`] and [`probe`]. [`to_json`] writes a measurement as it is saved.
 
 pub mod ablation;
 pub mod calibration_error;
@@ -13,6 +13,7 @@ pub mod judgement;
 pub mod localize;
 pub mod metrics;
 pub mod ood;
+pub mod probe;
 pub mod roc;
 
 use serde::Serialize;

@@ -21,7 +21,7 @@ mod views;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use xray_triage_core::decision::Class;
@@ -39,7 +39,7 @@ use crate::model::state_dict::{Precision, StateDict};
 use self::epochs::EpochMetrics;
 use self::loss::validate;
 use self::state::RunState;
-use self::steps::{Clock, train_epoch};
+use self::steps::{Clock, Steps, train_epoch};
 use self::teacher::Teacher;
 
 /// The averaged weights with the best validation accuracy, in a run's folder.
@@ -61,6 +61,8 @@ pub struct RunInputs<'a> {
     /// The weights that a new run starts from, as far as they fit ([`StateDict::adopt`]). Without them the run starts from
     /// random weights.
     pub initial: Option<&'a StateDict>,
+    /// How old the newest checkpoint may become within an epoch. `None` for a checkpoint at the end of each epoch only.
+    pub checkpoint_every: Option<Duration>,
     /// With fake quantization the network is trained and validated as its int8 export computes.
     pub fake_quantization: Option<&'a FakeQuantization>,
 }
@@ -107,13 +109,18 @@ pub fn run(
     let mut clock = Clock::start();
     while state.progress.epoch < config.epochs() {
         let epoch_started = Instant::now();
-        let stopped = train_epoch(&mut state, inputs, &mut clock, &training_device, stop)?;
-        if !state.is_finite() {
-            return Err(not_finite("a weight", &state));
-        }
-        if stopped {
+        loop {
+            let steps = train_epoch(&mut state, inputs, &mut clock, &training_device, stop, inputs.checkpoint_every)?;
+            if !state.is_finite() {
+                return Err(not_finite("a weight", &state));
+            }
+            if steps == Steps::Done {
+                break;
+            }
             checkpoint::save(&state, &checkpoint)?;
-            return Ok(Ended::Stopped);
+            if steps == Steps::Stopped {
+                return Ok(Ended::Stopped);
+            }
         }
         let row = judge_epoch(&state, inputs, device, epoch_started)?;
         epochs::add(&folder.join(epochs::FILE), &row)?;

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use burn::tensor::{Tensor, TensorData};
 use image::{GrayImage, Luma};
@@ -193,8 +194,13 @@ fn run_from(
 ) -> Result<Ended, train::TrainError> {
     let (train, val) = (examples(), validation());
     let teacher = teacher();
-    let inputs = RunInputs { train: &train, val: &val, teacher: Some(&teacher), initial, fake_quantization: None };
+    let inputs = RunInputs { teacher: Some(&teacher), initial, ..inputs_of(&train, &val) };
     run_on(&inputs, folder, config, resume, stop)
+}
+
+/// Films alone.
+fn inputs_of<'a>(train: &'a [Example], val: &'a [LabelledFilm]) -> RunInputs<'a> {
+    RunInputs { train, val, teacher: None, initial: None, checkpoint_every: None, fake_quantization: None }
 }
 
 fn run_on(
@@ -235,7 +241,7 @@ fn a_run_without_films_or_with_settings_that_are_no_numbers_is_refused_before_it
     let folder = folder("nothing");
     let (train, val) = (examples(), validation());
     let error = |train: &[Example], val: &[LabelledFilm], config: &TrainConfig| {
-        let inputs = RunInputs { train, val, teacher: None, initial: None, fake_quantization: None };
+        let inputs = inputs_of(train, val);
         let error = run_on(&inputs, &folder, config, false, false).unwrap_err().to_string();
         assert!(!folder.exists(), "{error}");
         error
@@ -329,8 +335,7 @@ fn training_as_int8_learns_to_live_with_it() {
 
     let fake = FakeQuantization::new(&learned.architecture, &ranges).unwrap();
     let (train, val) = (examples(), validation());
-    let inputs =
-        RunInputs { train: &train, val: &val, teacher: None, initial: Some(&state), fake_quantization: Some(&fake) };
+    let inputs = RunInputs { initial: Some(&state), fake_quantization: Some(&fake), ..inputs_of(&train, &val) };
     let config = TrainConfig { int8_ranges: Some("narrow".into()), ..config(EPOCHS_TO_LEARN) };
     let ended = run_on(&inputs, &as_int8, &config, false, false).unwrap();
     let state = StateDict::load(&as_int8.join(train::BEST_FILE)).unwrap();
@@ -389,6 +394,17 @@ fn a_run_stopped_after_every_step_ends_like_an_unbroken_one() {
     }
     assert_eq!(stops, 6, "two steps an epoch");
     assert_equal(&newest(&whole), &newest(&broken));
+}
+
+#[test]
+fn checkpoints_within_an_epoch_change_nothing() {
+    let (whole, often) = (folder("seldom"), folder("often"));
+    run(&whole, &varied(), false, false).unwrap();
+    let (train, val, teacher) = (examples(), validation(), teacher());
+    let inputs =
+        RunInputs { teacher: Some(&teacher), checkpoint_every: Some(Duration::ZERO), ..inputs_of(&train, &val) };
+    assert!(matches!(run_on(&inputs, &often, &varied(), false, false).unwrap(), Ended::Finished(_)));
+    assert_equal(&newest(&whole), &newest(&often));
 }
 
 #[test]
@@ -484,8 +500,7 @@ fn an_ablation_trains_each_kind_once_and_compares_them() {
     let folder = folder("ablation");
     let (train, val) = (examples(), validation());
     let teacher = teacher();
-    let inputs =
-        RunInputs { train: &train, val: &val, teacher: Some(&teacher), initial: None, fake_quantization: None };
+    let inputs = RunInputs { teacher: Some(&teacher), ..inputs_of(&train, &val) };
     let settings = |attention, seed| TrainConfig { seed, architecture: Architecture::tiny(attention), ..config(1) };
     let run = |stop| {
         let device = Backend::preferred().device();

@@ -51,6 +51,7 @@ pub fn ablation(args: AblationArgs) -> Result<(), AnyError> {
         val: &val,
         teacher: teacher.as_ref(),
         initial: initial.as_ref().map(|initial| &initial.state),
+        checkpoint_every: None,
         fake_quantization: None,
     };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();

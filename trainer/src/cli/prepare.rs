@@ -2,12 +2,21 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueEnum};
 use trainer::data::prepare::sources::{ClassFolder, Source};
 use trainer::data::prepare::split::Shares;
 use trainer::data::prepare::{self, Encoding, Options};
 
 use super::AnyError;
+
+/// The files that pictures are written to.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// JPEG, of the quality that --jpeg-quality gives.
+    Jpeg,
+    /// PNG, without loss.
+    Png,
+}
 
 /// Make a data set of public collections and of your own films, with one label and one copy of each film, and each
 /// patient in one split.
@@ -62,8 +71,11 @@ pub struct PrepareArgs {
     #[arg(long, default_value_t = 640, value_parser = clap::value_parser!(u32).range(1..))]
     longest_side: u32,
     /// How pictures are written.
-    #[arg(long, value_enum, default_value_t = Encoding::Jpeg)]
-    encoding: Encoding,
+    #[arg(long, value_enum, default_value_t = Format::Jpeg)]
+    encoding: Format,
+    /// The quality of JPEG files, 1 to 100.
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]
+    jpeg_quality: u8,
     /// Go on where a class has no film. The set is then good for evaluation only.
     #[arg(long)]
     allow_missing_class: bool,
@@ -81,7 +93,10 @@ pub fn prepare(args: PrepareArgs) -> Result<(), AnyError> {
         shares: args.splits,
         seed: args.seed,
         longest_side: args.longest_side,
-        encoding: args.encoding,
+        encoding: match args.encoding {
+            Format::Jpeg => Encoding::Jpeg { quality: args.jpeg_quality },
+            Format::Png => Encoding::Png,
+        },
         resplit: args.resplit,
         allow_missing_class: args.allow_missing_class,
         readings: args.readings,

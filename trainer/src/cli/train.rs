@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use trainer::bundle::Quantization;
@@ -37,6 +38,9 @@ pub struct TrainArgs {
     /// Go on from the checkpoint in the folder.
     #[arg(long)]
     resume: bool,
+    /// Write a checkpoint after so many minutes, too, and not only at the end of each epoch.
+    #[arg(long)]
+    checkpoint_minutes: Option<u32>,
     /// The attention after each dense block.
     #[arg(long, value_enum, default_value_t = Attention::Cbam)]
     attention: Attention,
@@ -140,7 +144,7 @@ pub struct TrainSettings {
 
 /// Runs the command.
 pub fn train(args: TrainArgs) -> Result<(), AnyError> {
-    let TrainArgs { out, resume, attention, seed, int8_ranges, settings } = args;
+    let TrainArgs { out, resume, checkpoint_minutes, attention, seed, int8_ranges, settings } = args;
     let initial = initial_weights(&settings)?;
     let teacher = teacher(&settings)?;
     let mut config = train_config(&settings, attention, seed, initial.as_ref(), teacher.as_ref());
@@ -157,6 +161,7 @@ pub fn train(args: TrainArgs) -> Result<(), AnyError> {
         val: &val,
         teacher: teacher.as_ref(),
         initial: initial.as_ref().map(|initial| &initial.state),
+        checkpoint_every: checkpoint_minutes.map(|minutes| Duration::from_secs(60 * u64::from(minutes))),
         fake_quantization: fake_quantization.as_ref(),
     };
     let device = settings.backend.unwrap_or(Backend::preferred()).device();

@@ -1,19 +1,18 @@
 //! Whether one model is better than another. Both judge the same films, and the films on which only one of them is
 //! right decide.
 //!
-//! A model is one network, or several that were trained alike with different seeds. A film counts as one observation,
-//! however many networks judged it, because their answers to it are not independent.
+//! A model is one network, or several that were trained alike with different seeds. The films of a patient count as one
+//! observation, however many networks judged them, because the answers to them are not independent. A film whose patient is
+//! not known counts by itself.
 //!
-//! - **Interval of a difference**: a paired bootstrap (percentile method, Efron and Tibshirani 1993, as in [`Estimate`]).
-//!   Films are drawn with all their answers, so both models are always compared on the same films. Networks are not
-//!   drawn: the interval says what other films would change, not what other seeds would.
-//! - **p**: McNemar's exact test (McNemar 1947; exact form: Fagerland, Lydersen and Laake 2013, "The McNemar test for
-//!   binary matched-pairs data"). With b films on which only the first model is right, c on which only the second is, and
-//!   n = b + c, `p = min(1, 2 sum over k = 0..=min(b, c) of C(n, k) / 2^n)`. This is how often a fair coin splits n films
-//!   as unevenly. With several networks for each model it is an exact permutation test (Fisher 1935): a coin decides for
-//!   each film which answers belong to which model. Then p is the chance that the sum of `+-d` over films is as far from
-//!   zero as the sum of `d` itself, where d says by how many networks the second model is right more often. For one
-//!   network that is McNemar's test.
+//! - **Interval of a difference**: a paired bootstrap over patients (percentile method, as in [`Estimate::by_patient`]).
+//!   Patients are drawn with all their answers, so both models are always compared on the same films. Networks are not
+//!   drawn: the interval says what other patients would change, not what other seeds would.
+//! - **p**: an exact permutation test (Fisher 1935). A coin decides for each patient which answers belong to which model.
+//!   Then p is the chance that the sum of `+-d` over patients is as far from zero as the sum of `d` itself, where d says
+//!   how many more answers of the second model are right. For one network and one film a patient that is McNemar's exact
+//!   test (McNemar 1947; exact form: Fagerland, Lydersen and Laake 2013, "The McNemar test for binary matched-pairs
+//!   data").
 //!
 //! Several pairs on the same films are several tests. Nothing is corrected for that.
 
@@ -24,7 +23,7 @@ use xray_triage_core::pipeline::Pipeline;
 use crate::data::dataset::Film;
 use crate::markdown::plain;
 
-use super::estimate::{Estimate, mean};
+use super::estimate::{Estimate, mean, patients};
 use super::evaluate;
 use super::judgement::Judgement;
 
@@ -120,7 +119,12 @@ pub struct Difference {
 }
 
 /// Whether each network of a model is right on one film.
-type RightAnswers = Vec<bool>;
+#[derive(Clone)]
+struct RightAnswers {
+    /// The film's patient, if it is known.
+    patient: Option<u32>,
+    right: Vec<bool>,
+}
 
 impl Comparison {
     /// Compares models that judged the same films. All must have the same number of networks, and the n-th networks of
@@ -159,7 +163,10 @@ impl Answers {
     /// Which networks are right on each of the films.
     fn right_answers(&self, films: usize) -> Vec<RightAnswers> {
         (0..films)
-            .map(|film| self.networks.iter().map(|network| network.judgements[film].is_right()).collect())
+            .map(|film| RightAnswers {
+                patient: self.networks.first().and_then(|network| network.judgements[film].patient),
+                right: self.networks.iter().map(|network| network.judgements[film].is_right()).collect(),
+            })
             .collect()
     }
 }
@@ -173,24 +180,29 @@ impl Network {
 
 /// The share of right answers, 0..=1.
 fn share_right(films: &[RightAnswers]) -> Option<Estimate> {
-    let films: Vec<&RightAnswers> = films.iter().collect();
-    Estimate::of_share(&films, |film| mean(film.iter().map(|&right| f64::from(u8::from(right)))))
+    let share = |film: &RightAnswers| mean(film.right.iter().map(|&right| f64::from(u8::from(right))));
+    Estimate::share_by_patient(films, |film| film.patient, share)
 }
 
 impl Difference {
     /// The difference between two models on the same films. `None` if there are no films.
     fn between(first: &[RightAnswers], second: &[RightAnswers]) -> Option<Self> {
         let more = |(first, second): (&bool, &bool)| i32::from(*second) - i32::from(*first);
-        let films: Vec<Vec<i32>> =
-            first.iter().zip(second).map(|(first, second)| first.iter().zip(second).map(more).collect()).collect();
-        let drawn: Vec<&Vec<i32>> = films.iter().collect();
-        let answers = |wanted: i32| films.iter().flatten().filter(|&&answer| answer == wanted).count();
-        let sums: Vec<i32> = films.iter().map(|film| film.iter().sum()).collect();
+        let films: Vec<(Option<u32>, Vec<i32>)> = first
+            .iter()
+            .zip(second)
+            .map(|(first, second)| (first.patient, first.right.iter().zip(&second.right).map(more).collect()))
+            .collect();
+        let answers = |wanted: i32| films.iter().flat_map(|film| &film.1).filter(|&&answer| answer == wanted).count();
+        let sum = |patient: &Vec<usize>| patient.iter().flat_map(|&film| &films[film].1).sum();
+        let sums: Vec<i32> = patients(&films, |film| film.0).iter().map(sum).collect();
         Some(Difference {
             films: films.len(),
-            difference: Estimate::of(&drawn, |films| {
-                mean(films.iter().flat_map(|film| film.iter()).map(|&answer| f64::from(answer)))
-            })?,
+            difference: Estimate::by_patient(
+                &films,
+                |film| film.0,
+                |films| mean(films.iter().flat_map(|film| &film.1).map(|&answer| f64::from(answer))),
+            )?,
             only_first: answers(-1),
             only_second: answers(1),
             p: sign_flip_p(&sums),
@@ -340,6 +352,26 @@ mod tests {
 
     fn close(found: f64, expected: f64) -> bool {
         (found - expected).abs() < 1e-9
+    }
+
+    #[test]
+    fn films_of_one_patient_are_one_observation() {
+        let judged = |right: bool, patient| Judgement {
+            patient: Some(patient),
+            ..judgement(Class::Normal, Some(if right { Class::Normal } else { Class::Pneumonia }))
+        };
+        // Twelve films of two patients: the second model is right on all of them, the first on none.
+        let answers = |model: &str, right: bool| Answers {
+            model: model.into(),
+            networks: vec![NetworkAnswers {
+                seed: None,
+                sha256: String::new(),
+                judgements: (0..12).map(|film| judged(right, film % 2)).collect(),
+            }],
+        };
+        let comparison = Comparison::of("val", &[answers("a", false), answers("b", true)]).unwrap();
+        let difference = comparison.pairs[0].accuracy;
+        assert_eq!((difference.films, difference.only_second, difference.p), (12, 12, 0.5));
     }
 
     #[test]

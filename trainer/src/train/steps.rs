@@ -15,7 +15,19 @@ use super::{RunInputs, TrainError};
 /// How many batches are made ready while the network trains on another one.
 const BATCHES_AHEAD: usize = 2;
 
-/// Takes the steps of an epoch that are not done yet. Returns whether `stop` was set, which is looked at after every step.
+/// How the steps of an epoch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steps {
+    /// All are taken.
+    Done,
+    /// `stop` was set.
+    Stopped,
+    /// The time for a checkpoint has come; steps are left.
+    CheckpointDue,
+}
+
+/// Takes the steps of an epoch that are not done yet. After every step it looks at `stop`, and at whether the last
+/// checkpoint is `checkpoint_every` old.
 ///
 /// # Errors
 /// [`TrainError::Teacher`] and [`TrainError::NotFinite`].
@@ -25,14 +37,15 @@ pub fn train_epoch(
     clock: &mut Clock,
     device: &Device,
     stop: &AtomicBool,
-) -> Result<bool, TrainError> {
+    checkpoint_every: Option<Duration>,
+) -> Result<Steps, TrainError> {
     let config = state.progress.config.clone();
     let RunInputs { train, teacher, fake_quantization, .. } = *inputs;
     let epoch = state.progress.epoch;
     let size = config.size(epoch);
     let order = order(train, &config, epoch);
     let steps_per_epoch = config.steps_per_epoch(train.len());
-    std::thread::scope(|scope| -> Result<bool, TrainError> {
+    std::thread::scope(|scope| -> Result<Steps, TrainError> {
         let (sender, batches) = mpsc::sync_channel(BATCHES_AHEAD);
         let steps = order.chunks(config.batch_size).skip(state.progress.step);
         let config = &config;
@@ -44,6 +57,7 @@ pub fn train_epoch(
             }
         });
         let mut step_started = Instant::now();
+        let begun = step_started;
         for batch in batches {
             let batch = batch?;
             let step = epoch * steps_per_epoch + state.progress.step;
@@ -62,10 +76,14 @@ pub fn train_epoch(
             step_started = Instant::now();
             clock.report(&state.progress, config.views_per_epoch(train.len()));
             if stop.load(Ordering::Relaxed) {
-                return Ok(true);
+                return Ok(Steps::Stopped);
+            }
+            let is_last = state.progress.step == steps_per_epoch;
+            if !is_last && checkpoint_every.is_some_and(|every| begun.elapsed() >= every) {
+                return Ok(Steps::CheckpointDue);
             }
         }
-        Ok(false)
+        Ok(Steps::Done)
     })
 }
 

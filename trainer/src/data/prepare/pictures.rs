@@ -5,7 +5,6 @@ use std::io::{self, Cursor};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clap::ValueEnum;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 use image::{GrayImage, ImageError, ImageFormat};
@@ -29,10 +28,13 @@ pub const FOLDER: &str = "images";
 const RADIOGRAPHS: [&str; 6] = ["CR", "DX", "RG", "SC", "OT", ""];
 
 /// How a picture is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// JPEG of quality 90.
-    Jpeg,
+    /// JPEG.
+    Jpeg {
+        /// From 1 to 100, the best.
+        quality: u8,
+    },
     /// PNG, without loss.
     Png,
 }
@@ -40,7 +42,7 @@ pub enum Encoding {
 impl Encoding {
     fn ending(self) -> &'static str {
         match self {
-            Encoding::Jpeg => "jpg",
+            Encoding::Jpeg { .. } => "jpg",
             Encoding::Png => "png",
         }
     }
@@ -48,7 +50,7 @@ impl Encoding {
     fn encode(self, picture: &GrayImage) -> Result<Vec<u8>, ImageError> {
         let mut bytes = Vec::new();
         match self {
-            Encoding::Jpeg => JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(picture)?,
+            Encoding::Jpeg { quality } => JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(picture)?,
             Encoding::Png => picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)?,
         }
         Ok(bytes)

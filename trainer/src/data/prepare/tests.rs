@@ -16,7 +16,7 @@ const OPTIONS: Options = Options {
     shares: Shares::PAPER,
     seed: 1,
     longest_side: 80,
-    encoding: Encoding::Jpeg,
+    encoding: Encoding::Jpeg { quality: 90 },
     resplit: false,
     allow_missing_class: false,
     readings: Vec::new(),
