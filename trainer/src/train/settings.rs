@@ -79,6 +79,7 @@ impl LabelWeights {
     }
 
     /// The same with another weight for labels from there.
+    #[must_use]
     pub fn with(mut self, source: LabelSource, weight: f32) -> Self {
         *match source {
             LabelSource::Radiologists => &mut self.radiologists,

@@ -214,7 +214,7 @@ mod tests {
             row("e", "normal", ""),
         ];
         let disagree = spread(&mut rows, &[copies(0, 1), copies(2, 3)]);
-        assert_eq!(disagree.into_iter().map(|(film, _)| film).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(disagree.into_keys().collect::<Vec<_>>(), [2, 3]);
         assert_eq!((rows[0].reader_label.as_str(), rows[0].label_source.as_str()), ("normal", "radiologists"));
         assert_eq!(rows[4].reader_label, "");
     }
