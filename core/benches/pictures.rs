@@ -1,23 +1,24 @@
 //! Measures what the device makes of pictures that lie in a folder, with what is right for each if a table says so:
 //!
 //!     cargo bench -p xray-triage-core --bench pictures -- BUNDLE [--draw FOLDER] [--profile NAME] PICTURES...
+//!     cargo bench -p xray-triage-core --bench pictures -- find [--draw FOLDER] [--profile NAME] PICTURES...
 //!
 //! `PICTURES` is a picture, a folder of pictures and folders, or a table. A table is a CSV file with the columns `file`,
 //! `expected` (`find...` or `refuse...`) and the true corners `tlx`, `tly`, `trx`, ... `bly` in pixels; where
 //! `visible_tlx` ... are given, they are the corners of the part that is seen, and count instead. For each picture and
 //! profile (`auto`, and `film` or, for files that start with SCR, `screen`) a line has the outcome, the profile, and the
-//! largest distance of a corner from its true place. `--draw` writes each picture with the outline in it as PNG.
+//! largest distance of a corner from its true place. With `find` no network is loaded: films are only looked for. `--draw` writes each picture with the outline in it as PNG.
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use image::{GrayImage, Rgb, RgbImage};
 use xray_triage_core::bundle::Bundle;
-use xray_triage_core::film::Profile;
+use xray_triage_core::film::{Profile, Rectified, rectify};
 use xray_triage_core::image_file;
 use xray_triage_core::pipeline::{Options, Pipeline};
-use xray_triage_core::record::Record;
 
 /// One picture and what is right for it.
 struct Picture {
@@ -28,7 +29,7 @@ struct Picture {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let bundle = Bundle::load(Path::new(&arguments.next().ok_or("give a bundle's folder and pictures")?))?;
+    let bundle = arguments.next().ok_or("give a bundle's folder or `find`, and pictures")?;
     let (mut pictures, mut draw, mut only) = (Vec::new(), None, None);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -40,20 +41,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(folder) = &draw {
         std::fs::create_dir_all(folder)?;
     }
-    let pipeline = |profile| Pipeline::new(&bundle, &Options { profile, threads: 1, ..Options::default() });
-    let pipelines = [
-        ("auto", pipeline(None)?),
-        ("film", pipeline(Some(Profile::Film))?),
-        ("screen", pipeline(Some(Profile::Screen))?),
-    ];
-    println!("file\texpected\twanted\toutcome\treasons\tprofile\tfound\tcorner_error_percent\tood\tfilm_ms");
+    let bundle = if bundle == "find" { None } else { Some(Bundle::load(Path::new(&bundle))?) };
+    let judge = |profile| {
+        let options = Options { profile, threads: 1, ..Options::default() };
+        bundle.as_ref().map(|bundle| Pipeline::new(bundle, &options)).transpose()
+    };
+    let wishes = [("auto", None), ("film", Some(Profile::Film)), ("screen", Some(Profile::Screen))];
+    let mut judges = Vec::new();
+    for (name, profile) in wishes {
+        judges.push((name, profile, judge(profile)?));
+    }
+    println!("file\texpected\twanted\toutcome\treasons\tood\tprofile\tfound\tcorner_error_percent\tms");
     for picture in &pictures {
         let name = picture.path.file_name().unwrap_or_default().to_string_lossy();
         let photograph = if name.starts_with("SCR") { "screen" } else { "film" };
-        for (wanted, pipeline) in &pipelines {
+        for (wanted, profile, pipeline) in &judges {
             let is_wanted = only.as_ref().map_or([photograph, "auto"].contains(wanted), |only| only == wanted);
             if is_wanted {
-                println!("{}", line(picture, &name, wanted, pipeline, draw.as_deref()));
+                println!("{}", line(picture, &name, (wanted, *profile), pipeline.as_ref(), draw.as_deref()));
             }
         }
     }
@@ -100,14 +105,33 @@ fn add(path: &Path, pictures: &mut Vec<Picture>) -> Result<(), Box<dyn Error>> {
 }
 
 /// What the device makes of one picture.
-fn line(picture: &Picture, name: &str, wanted: &str, pipeline: &Pipeline, draw: Option<&Path>) -> String {
+fn line(
+    picture: &Picture,
+    name: &str,
+    (wanted, profile): (&str, Option<Profile>),
+    pipeline: Option<&Pipeline>,
+    draw: Option<&Path>,
+) -> String {
     let frame = match image_file::read(&picture.path) {
         Ok(frame) => frame,
         Err(error) => return format!("{}\t\t{wanted}\tunreadable\t{}", picture.path.display(), error.code()),
     };
     let diagonal = (frame.width() as f32).hypot(frame.height() as f32);
-    let record: Record = pipeline.assess(frame.clone(), name.into()).record;
-    let corners = record.outline.as_ref().filter(|outline| outline.found).map(|outline| outline.corners);
+    let start = Instant::now();
+    let (outline, profile, answer) = match pipeline {
+        None => {
+            let Rectified { outline, profile, .. } = rectify(&frame, profile);
+            (Some(outline), Some(profile), "-\t-\t-".into())
+        }
+        Some(pipeline) => {
+            let record = pipeline.assess(frame.clone(), name.into()).record;
+            let ood = record.ood_score.map_or("-".into(), |score| format!("{score:.3}"));
+            let answer = format!("{:?}\t{}\t{ood}", record.outcome, record.reasons.join("+"));
+            (record.outline, record.profile, answer)
+        }
+    };
+    let milliseconds = start.elapsed().as_millis();
+    let corners = outline.filter(|outline| outline.found).map(|outline| outline.corners);
     let error = corners.zip(picture.corners).map_or("-".into(), |(found, truth)| {
         let distance = |(a, b): (&[f32; 2], &[f32; 2])| (a[0] - b[0]).hypot(a[1] - b[1]);
         format!("{:.2}", 100.0 * found.iter().zip(&truth).map(distance).fold(0.0, f32::max) / diagonal)
@@ -118,17 +142,9 @@ fn line(picture: &Picture, name: &str, wanted: &str, pipeline: &Pipeline, draw: 
             eprintln!("{}: {error}", path.display());
         }
     }
-    format!(
-        "{}\t{}\t{wanted}\t{:?}\t{}\t{}\t{}\t{error}\t{}\t{:.0}",
-        picture.path.display(),
-        picture.expected,
-        record.outcome,
-        record.reasons.join("+"),
-        record.profile.map_or("-", Profile::name),
-        corners.is_some(),
-        record.ood_score.map_or("-".into(), |score| format!("{score:.3}")),
-        record.timings_ms.get("film").copied().unwrap_or_default(),
-    )
+    let (path, expected) = (picture.path.display(), &picture.expected);
+    let (profile, found) = (profile.map_or("-", Profile::name), corners.is_some());
+    format!("{path}\t{expected}\t{wanted}\t{answer}\t{profile}\t{found}\t{error}\t{milliseconds}")
 }
 
 /// The frame with the found outline in red and the true one in green, at most 700 pixels on its longer side.

@@ -111,12 +111,12 @@ pub fn rectify(frame: &GrayImage, wanted: Option<Profile>) -> Rectified {
         let factor = longest.div_ceil(SEARCH_SIDE).max(1);
         let plane = Plane::reduced(frame, factor);
         for &(profile, target) in attempts {
-            let Some(quad) = find(&plane, target, wanted.is_some()) else { continue };
-            let light = match Homography::from_unit_square(&quad) {
-                Some(film) if profile == Profile::Film => PanelLight::measure(&plane, &film),
+            let Some(found) = find(&plane, target, wanted.is_some()) else { continue };
+            let light = match Homography::from_unit_square(&found.corners) {
+                Some(film) if profile == Profile::Film => PanelLight::measure(&plane, &film, found.rims),
                 _ => PanelLight::even(),
             };
-            let quad = quad.map(|p| p.map(|v| v * factor as f64));
+            let quad = found.corners.map(|p| p.map(|v| v * factor as f64));
             if let Some(film) = cut_out(frame, &quad, &light) {
                 let outline = Outline { found: true, corners: quad.map(|p| p.map(|v| v as f32)) };
                 return Rectified { film, outline, profile };

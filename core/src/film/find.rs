@@ -1,12 +1,15 @@
 //! Finding the film's, or the lit screen picture's, four sides in a small copy of the frame.
 //!
 //! 1. Edge points: pixels whose gradient has the polarity wanted (a film: panel outside, brighter; a screen: dark
-//!    surround outside) and whose outside looks like a panel or a dark surround.
+//!    surround outside) and whose outside looks like a panel or a dark surround. For a film also those of the panel's rim
+//!    (panel inside, darker outside): a rail, or the housing beside which the film lies, hides the film's own edge, and
+//!    the film then ends where the panel beside it ends.
 //! 2. For each of the four sides a Hough transform of its edge points (R. Duda, P. Hart, Use of the Hough
 //!    transformation to detect lines and curves in pictures, CACM 15(1), 1972) in slope and intercept, each point
 //!    voting only for slopes near its own gradient's (D. Ballard, Generalizing the Hough transform, 1981).
 //! 3. Every four lines that make a near-rectangle are scored by how much of each side has the wanted outside, by their
 //!    size and by how little they are distorted; running sums along each line make that independent of the length.
+//!    A rim counts as a side by the panel that ends at it just beyond the two corners.
 //! 4. The winner's sides are fitted again to sub-pixel gradient maxima, with outliers (clips, stickers) left out.
 
 use super::geometry::{Homography, Line, Point, Quad, area, is_near_rectangle};
@@ -32,6 +35,14 @@ const SLOPES: usize = (2.0 * MAX_SLOPE / SLOPE_STEP) as usize + 1;
 const INTERCEPT_STEP: f32 = 2.0;
 /// Lines kept for each side.
 const LINES: usize = 14;
+/// Lines of the panel's rim kept for each side.
+const RIMS: usize = 5;
+/// Most sides that may be the panel's rim.
+const MAX_RIMS: usize = 3;
+/// How far beyond a corner the panel is looked for that ends at a rim, pixels of the small copy.
+const RIM_REACH: usize = 14;
+/// Least length of panel beside a corner that ends at the rim, pixels of the small copy.
+const RIM_SEEN: u32 = 4;
 /// Smallest area of the target, share of the frame.
 const MIN_AREA: f64 = 0.15;
 /// A panel pixel is at least this share of the panel's level (98th percentile of the frame).
@@ -39,6 +50,33 @@ const PANEL: f32 = 0.6;
 /// A dark surround reaches at most this share of the way from the frame's dark level to its bright one: the room's light,
 /// reflected by the screen, lifts both.
 const DARK: f32 = 0.35;
+
+/// What a line separates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Boundary {
+    /// The film from the brighter panel outside it.
+    Film,
+    /// The panel from its darker rim: a rail, the housing.
+    Rim,
+    /// The picture of a screen from the dark surround.
+    Screen,
+}
+
+impl Boundary {
+    /// 1 where it is brighter outside than inside, else -1.
+    fn rise(self) -> f32 {
+        if self == Boundary::Film { 1.0 } else { -1.0 }
+    }
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// The corners in pixels of the plane.
+    pub corners: Quad,
+    /// Which sides (top, right, bottom, left) are the panel's rim, which the film ends at or goes on beyond.
+    pub rims: [bool; 4],
+}
 
 /// Sides in the order of [`Quad`]'s edges: top, right, bottom, left.
 const OUTWARD: [[f32; 2]; 4] = [[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]];
@@ -59,16 +97,15 @@ struct Levels {
 /// One line that may be a side: `across = intercept + slope * along`, where *along* is measured from the frame's
 /// middle, in x for top and bottom and in y for left and right.
 struct Candidate {
+    boundary: Boundary,
     slope: f32,
     intercept: f32,
-    /// `good[i]`: how many of the first `i` positions along the line have the wanted outside.
+    /// `good[i]`: how many of the first `i` positions along the line are such a boundary.
     good: Vec<u32>,
 }
 
 /// Looks for `target` in `plane`. `eager` accepts weaker evidence: the user said that there is one.
-///
-/// Returns the corners in pixels of `plane`.
-pub fn find(plane: &Plane, target: Target, eager: bool) -> Option<Quad> {
+pub fn find(plane: &Plane, target: Target, eager: bool) -> Option<Found> {
     let (dark, bright) = (plane.percentile(2.0), plane.percentile(98.0));
     if bright - dark < 24.0 {
         return None;
@@ -76,28 +113,30 @@ pub fn find(plane: &Plane, target: Target, eager: bool) -> Option<Quad> {
     let surround = dark + DARK * (bright - dark);
     let levels = Levels { bright, surround, step: (0.08 * (bright - dark)).max(6.0) };
     let smooth = plane.smoothed();
-    let sides: [Vec<Candidate>; 4] = std::array::from_fn(|side| candidates(&smooth, target, side, &levels));
-    let rough = best_quad(&smooth, target, &sides, eager)?;
-    let quad = refine(&smooth, &rough, target)?;
-    (eager || is_photographed(plane, &quad, target, &levels)).then_some(quad)
+    let boundaries: &[Boundary] = match target {
+        Target::Film => &[Boundary::Film, Boundary::Rim],
+        Target::Screen => &[Boundary::Screen],
+    };
+    let sides: [Vec<Candidate>; 4] = std::array::from_fn(|side| {
+        boundaries.iter().flat_map(|&boundary| candidates(&smooth, boundary, side, &levels)).collect()
+    });
+    let found = refine(&smooth, &best_quad(&smooth, target, &sides, eager)?, target, &levels)?;
+    (eager || is_photographed(plane, &found, target, &levels)).then_some(found)
 }
 
-/// Whether the position (x, y) on a side with the outward direction `n` separates the target from its wanted outside.
-fn is_boundary(plane: &Plane, [x, y]: [f32; 2], n: [f32; 2], target: Target, levels: &Levels) -> bool {
+/// Whether the position (x, y) on a side with the outward direction `n` is such a boundary.
+fn is_boundary(plane: &Plane, [x, y]: [f32; 2], n: [f32; 2], boundary: Boundary, levels: &Levels) -> bool {
     let sample = |d: f32| plane.get(x + n[0] * d, y + n[1] * d);
     let (Some(near), Some(far), Some(inner), Some(inside)) = (sample(2.5), sample(4.5), sample(-2.0), sample(-4.0))
     else {
         return false;
     };
-    let (outside, inside) = (near.min(far), (inner + inside) / 2.0);
-    match target {
-        Target::Film => {
-            outside - inside >= levels.step
-                && outside >= PANEL * levels.bright
-                // A panel has no texture.
-                && (near - far).abs() <= 0.1 * levels.bright
-        }
-        Target::Screen => inside - near.max(far) >= levels.step && near.max(far) <= levels.surround,
+    // A panel is bright and has no texture.
+    let is_panel = |a: f32, b: f32| a.min(b) >= PANEL * levels.bright && (a - b).abs() <= 0.1 * levels.bright;
+    match boundary {
+        Boundary::Film => near.min(far) - (inner + inside) / 2.0 >= levels.step && is_panel(near, far),
+        Boundary::Rim => inner.min(inside) - near.max(far) >= levels.step && is_panel(inner, inside),
+        Boundary::Screen => (inner + inside) / 2.0 - near.max(far) >= levels.step && near.max(far) <= levels.surround,
     }
 }
 
@@ -112,10 +151,12 @@ fn position(plane: &Plane, side: usize, along: f32, across: f32) -> [f32; 2] {
 }
 
 /// The best lines for one side, by the Hough transform.
-fn candidates(plane: &Plane, target: Target, side: usize, levels: &Levels) -> Vec<Candidate> {
+fn candidates(plane: &Plane, boundary: Boundary, side: usize, levels: &Levels) -> Vec<Candidate> {
     let n = OUTWARD[side];
     let (length, extent) = if is_row(side) { (plane.width, plane.height) } else { (plane.height, plane.width) };
-    let edges = edge_points(plane, target, side, levels);
+    let edges = edge_points(plane, boundary, side, levels);
+    // Of a rim no more is seen than the panel beside the film.
+    let (most, least) = if boundary == Boundary::Rim { (RIMS, length as u32 / 24) } else { (LINES, length as u32 / 8) };
 
     // Intercepts from one quarter of the extent before the frame to one quarter after it.
     let first = -0.25 * extent as f32;
@@ -134,10 +175,9 @@ fn candidates(plane: &Plane, target: Target, side: usize, levels: &Levels) -> Ve
     }
 
     let mut found = Vec::new();
-    while found.len() < LINES {
+    while found.len() < most {
         let Some((peak, &count)) = votes.iter().enumerate().max_by_key(|&(_, count)| count) else { break };
-        // At least an eighth of the side.
-        if count < length as u32 / 8 {
+        if count < least {
             break;
         }
         let (index, bin) = (peak / bins, peak % bins);
@@ -153,17 +193,17 @@ fn candidates(plane: &Plane, target: Target, side: usize, levels: &Levels) -> Ve
         for i in 0..length {
             let along = i as f32 + 0.5 - length as f32 / 2.0;
             let at = position(plane, side, along, intercept + slope * along);
-            good[i + 1] = good[i] + u32::from(is_boundary(plane, at, n, target, levels));
+            good[i + 1] = good[i] + u32::from(is_boundary(plane, at, n, boundary, levels));
         }
-        found.push(Candidate { slope, intercept, good });
+        found.push(Candidate { boundary, slope, intercept, good });
     }
     found
 }
 
 /// Along, across and the slope that the gradient suggests, of every pixel that may lie on the side.
-fn edge_points(plane: &Plane, target: Target, side: usize, levels: &Levels) -> Vec<[f32; 3]> {
+fn edge_points(plane: &Plane, boundary: Boundary, side: usize, levels: &Levels) -> Vec<[f32; 3]> {
     let n = OUTWARD[side];
-    let sign = if target == Target::Film { 1.0 } else { -1.0 };
+    let sign = boundary.rise();
     let least = levels.step / 6.0;
     let mut edges = Vec::new();
     for y in 1..plane.height.saturating_sub(1) {
@@ -176,7 +216,7 @@ fn edge_points(plane: &Plane, target: Target, side: usize, levels: &Levels) -> V
             // The gradient stands on the line: its component along the side over its component across.
             let slope = if is_row(side) { -gx / gy } else { -gy / gx };
             let (px, py) = (x as f32 + 0.5, y as f32 + 0.5);
-            if slope.abs() <= MAX_SLOPE + 0.1 && is_boundary(plane, [px, py], n, target, levels) {
+            if slope.abs() <= MAX_SLOPE + 0.1 && is_boundary(plane, [px, py], n, boundary, levels) {
                 edges.push(if is_row(side) {
                     [px - plane.width as f32 / 2.0, py, slope]
                 } else {
@@ -215,7 +255,7 @@ fn best_quad(
     target: Target,
     [tops, rights, bottoms, lefts]: &[Vec<Candidate>; 4],
     eager: bool,
-) -> Option<Quad> {
+) -> Option<Found> {
     let (width, height) = (plane.width as f64, plane.height as f64);
     let mut best = None;
     let mut best_score = 0.0;
@@ -227,6 +267,11 @@ fn best_quad(
             for left in lefts {
                 for right in rights {
                     if right.intercept - left.intercept < 0.25 * width as f32 {
+                        continue;
+                    }
+                    let lines = [top, right, bottom, left];
+                    let rims = lines.map(|line| line.boundary == Boundary::Rim);
+                    if rims.iter().filter(|&&rim| rim).count() > MAX_RIMS {
                         continue;
                     }
                     let (rows, columns) = ((top.slope - bottom.slope).abs(), (left.slope - right.slope).abs());
@@ -243,12 +288,13 @@ fn best_quad(
                     if share < MIN_AREA || !is_near_rectangle(&quad) || !lies_within(plane, &quad) {
                         continue;
                     }
-                    let mut support = [
-                        top.support(quad[0][0], quad[1][0]),
-                        right.support(quad[1][1], quad[2][1]),
-                        bottom.support(quad[3][0], quad[2][0]),
-                        left.support(quad[0][1], quad[3][1]),
+                    let spans = [
+                        [quad[0][0], quad[1][0]],
+                        [quad[1][1], quad[2][1]],
+                        [quad[3][0], quad[2][0]],
+                        [quad[0][1], quad[3][1]],
                     ];
+                    let Some(mut support) = supports(lines, spans) else { continue };
                     let mean = support.iter().sum::<f64>() / 4.0;
                     support.sort_by(f64::total_cmp);
                     // Three sides must be plain; clips, a label or the panel's frame may hide part of one.
@@ -256,7 +302,7 @@ fn best_quad(
                     let score = mean + 0.25 * share.sqrt() - 0.5 * distortion;
                     if support[0] >= weakest && support[1] >= second && mean >= least && score > best_score {
                         best_score = score;
-                        best = Some(quad);
+                        best = Some(Found { corners: quad, rims });
                     }
                 }
             }
@@ -265,7 +311,49 @@ fn best_quad(
     best
 }
 
+/// How plain each side is, 0 to 1, given from where to where each goes. `None` if a side is a rim that the film does not
+/// reach.
+fn supports(lines: [&Candidate; 4], spans: [[f64; 2]; 4]) -> Option<[f64; 4]> {
+    let mut supports = [0.0; 4];
+    for side in 0..4 {
+        let [from, to] = spans[side];
+        if lines[side].boundary != Boundary::Rim {
+            supports[side] = lines[side].support(from, to);
+            continue;
+        }
+        supports[side] = lines[side].rim_support(from, to)?;
+        // The sides that begin at the rim must do so: a film that ends before has panel there.
+        for next in [(side + 1) % 4, (side + 3) % 4] {
+            let [from, to] = spans[next];
+            let near = 0.15 * (to - from);
+            let begins_at_rim = side == 0 || side == 3;
+            let [from, to] = if begins_at_rim { [from, from + near] } else { [to - near, to] };
+            if lines[next].boundary != Boundary::Rim && lines[next].support(from, to) < 0.4 {
+                return None;
+            }
+        }
+    }
+    Some(supports)
+}
+
 impl Candidate {
+    /// For a rim from one corner to the other: how plain it is beyond them, 0 to 1. `None` if it is not to be seen there,
+    /// or if there is panel between it and the film.
+    fn rim_support(&self, from: f64, to: f64) -> Option<f64> {
+        let last = self.good.len() - 1;
+        let clamp = |at: f64| (at.max(0.0) as usize).min(last);
+        let (first, end) = (clamp(from), clamp(to));
+        // The rim's very corner is seldom sharp.
+        let seen = [
+            self.good[first.saturating_sub(1)] - self.good[first.saturating_sub(RIM_REACH)],
+            self.good[(end + RIM_REACH).min(last)] - self.good[(end + 1).min(last)],
+        ];
+        let plain = seen.map(|seen| if seen < RIM_SEEN { 0.0 } else { f64::from(seen) / RIM_REACH as f64 });
+        let within = self.support(from, to);
+        let is_rim = plain[0].max(plain[1]) > 0.0 && within < 0.3;
+        is_rim.then(|| if plain[0].min(plain[1]) > 0.0 { 0.85 } else { 0.6 })
+    }
+
     /// Share of the line between two positions (pixels from the frame's edge) that has the wanted outside.
     fn support(&self, from: f64, to: f64) -> f64 {
         let last = self.good.len() - 1;
@@ -290,28 +378,51 @@ fn lies_within(plane: &Plane, quad: &Quad) -> bool {
     quad.iter().all(|p| (-0.03 * w..=1.03 * w).contains(&p[0]) && (-0.03 * h..=1.03 * h).contains(&p[1]))
 }
 
-/// Fits each side to the steepest places near it and returns the corners where the sides meet.
-fn refine(plane: &Plane, rough: &Quad, target: Target) -> Option<Quad> {
-    let sign = if target == Target::Film { 1.0 } else { -1.0 };
+/// Fits each side to the steepest places near it and returns the corners where the sides meet. A rim is fitted where the
+/// panel beside the film ends; if that is seen at one end only, also to the steepest places of the film's side.
+fn refine(plane: &Plane, rough: &Found, target: Target, levels: &Levels) -> Option<Found> {
     let mut lines = Vec::with_capacity(4);
     for side in 0..4 {
-        let (from, to) = (rough[side], rough[(side + 1) % 4]);
+        let (from, to) = (rough.corners[side], rough.corners[(side + 1) % 4]);
         let length = super::geometry::distance(from, to);
         let direction = [(to[0] - from[0]) / length, (to[1] - from[1]) / length];
         // Clockwise on the screen: the outside is to the left of the direction of travel.
         let n = [direction[1], -direction[0]];
-        let points: Vec<Point> = (0..=120)
-            .map(|i| 0.04 + 0.92 * f64::from(i) / 120.0)
-            .filter_map(|share| {
-                let at = [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share];
-                steepest(plane, at, n, sign).map(|d| [at[0] + n[0] * d, at[1] + n[1] * d])
-            })
-            .collect();
-        lines.push(Line::fit(&points)?);
+        let on_side = |share: f64| [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share];
+        let moved = |at: Point, d: f64| [at[0] + n[0] * d, at[1] + n[1] * d];
+        let along = || (0..=120).map(|i| on_side(0.04 + 0.92 * f64::from(i) / 120.0));
+        let points: Vec<Point> = if rough.rims[side] {
+            let fall = |share: f64| {
+                let at = on_side(share);
+                let edge = moved(at, steepest(plane, at, n, -1.0)?);
+                is_boundary(plane, edge.map(|v| v as f32), n.map(|v| v as f32), Boundary::Rim, levels).then_some(edge)
+            };
+            let beyond = |end: f64, sign: f64| -> Vec<Point> {
+                (1..=2 * RIM_REACH).filter_map(|step| fall(end + sign * step as f64 / length)).collect()
+            };
+            let (before, after) = (beyond(0.0, -1.0), beyond(1.0, 1.0));
+            let both = before.len().min(after.len()) >= RIM_SEEN as usize;
+            let either = |at: Point| {
+                let places = [1.0, -1.0].map(|sign| steepest(plane, at, n, sign));
+                places.into_iter().flatten().min_by(|a, b| a.abs().total_cmp(&b.abs())).map(|d| moved(at, d))
+            };
+            let within = along().filter_map(either).filter(|_| !both);
+            before.into_iter().chain(after).chain(within).collect()
+        } else {
+            let sign = if target == Target::Film { 1.0 } else { -1.0 };
+            along().filter_map(|at| steepest(plane, at, n, sign).map(|d| moved(at, d))).collect()
+        };
+        // Of a rim at one end there may be too little for a fit.
+        lines.push(match Line::fit(&points) {
+            Some(line) => line,
+            None if rough.rims[side] => Line::through(from, to),
+            None => return None,
+        });
     }
     let corner = |a: usize, b: usize| lines[a].meet(&lines[b]);
-    let quad = [corner(3, 0)?, corner(0, 1)?, corner(1, 2)?, corner(2, 3)?];
-    (is_near_rectangle(&quad) && lies_within(plane, &quad)).then_some(quad)
+    let corners = [corner(3, 0)?, corner(0, 1)?, corner(1, 2)?, corner(2, 3)?];
+    let found = Found { corners, rims: rough.rims };
+    (is_near_rectangle(&corners) && lies_within(plane, &corners)).then_some(found)
 }
 
 /// Distance along `n` (-4..=4 pixels) from `at` to the steepest rise (`sign` 1) or fall (-1), the maximum of the
@@ -338,7 +449,8 @@ fn steepest(plane: &Plane, at: Point, n: Point, sign: f32) -> Option<f64> {
 /// Whether the surround of a well-scored quadrilateral is that of a photograph. A digital film can have a frame, too:
 /// a figure's white margin, black padding, the collimator's shadow. The limits stand between what the digital films of
 /// the data set and simulated photographs show.
-fn is_photographed(plane: &Plane, quad: &Quad, target: Target, levels: &Levels) -> bool {
+fn is_photographed(plane: &Plane, found: &Found, target: Target, levels: &Levels) -> bool {
+    let quad = &found.corners;
     let outside = plane.outside(quad);
     let share = |count: usize, of: usize| count as f32 / of.max(1) as f32;
     if share(outside.len(), plane.values.len()) < 0.02 {
@@ -350,12 +462,14 @@ fn is_photographed(plane: &Plane, quad: &Quad, target: Target, levels: &Levels) 
     let Some(map) = Homography::from_unit_square(quad) else { return false };
     match target {
         Target::Film => {
-            let light = PanelLight::measure(plane, &map);
+            let light = PanelLight::measure(plane, &map, found.rims);
+            let rims = found.rims.iter().filter(|&&rim| rim).count();
             let inside = plane.inside(quad);
             let glaring = share(inside.iter().filter(|&&v| f64::from(v) > 0.97 * light.mean).count(), inside.len());
             // A white margin is flat and upright.
             (tilt > 0.006 || spread > 2.0)
-                && light.sides >= 3
+                && light.sides >= 2
+                && light.sides + rims >= 3
                 // The panel is smooth, and nothing on the film is as bright, unless a lamp is reflected there.
                 && (light.roughness < 0.014 && glaring < 0.1 || light.roughness < 0.05 && glaring < 0.0005)
         }

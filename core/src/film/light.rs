@@ -23,13 +23,13 @@ impl PanelLight {
     }
 
     /// Takes the panel on each side up to 12 % of the film's size away, as far as it goes on being bright. `film` maps
-    /// the unit square onto the film in `plane`. Panel on all four sides gives the second-degree terms, on two or
+    /// the unit square onto the film in `plane`; at a side that is the panel's rim there is no panel. Panel on all four sides gives the second-degree terms, on two or
     /// three the linear ones; with less panel the light counts as even.
-    pub fn measure(plane: &Plane, film: &Homography) -> Self {
+    pub fn measure(plane: &Plane, film: &Homography, rims: [bool; 4]) -> Self {
         let bright = f64::from(plane.percentile(98.0));
         let mut samples: Vec<(Point, f64)> = Vec::new();
         let mut sides = 0;
-        for side in 0..4 {
+        for side in (0..4).filter(|&side| !rims[side]) {
             let before = samples.len();
             for step in 0..48 {
                 let share = (f64::from(step) + 0.5) / 48.0;
