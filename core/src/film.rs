@@ -5,6 +5,7 @@
 //! than the dark surround. Both are looked for by their four sides ([`find()`]); a digital film has neither and passes
 //! untouched.
 
+mod bare;
 mod find;
 mod geometry;
 mod light;
@@ -15,6 +16,7 @@ mod scenes;
 use image::{GrayImage, Luma};
 use serde::{Deserialize, Serialize};
 
+pub use bare::bare_panel;
 pub use geometry::{Homography, Point, Quad};
 
 use find::{Target, find};

@@ -35,14 +35,19 @@ const SLOPES: usize = (2.0 * MAX_SLOPE / SLOPE_STEP) as usize + 1;
 const INTERCEPT_STEP: f32 = 2.0;
 /// Lines kept for each side.
 const LINES: usize = 14;
+/// Lines that are nowhere in the frame farther apart are one line, pixels of the small copy.
+const SAME_LINE: f32 = 3.0;
 /// Lines of the panel's rim kept for each side.
-const RIMS: usize = 5;
+const RIMS: usize = 10;
 /// Most sides that may be the panel's rim.
 const MAX_RIMS: usize = 3;
 /// How far beyond a corner the panel is looked for that ends at a rim, pixels of the small copy.
 const RIM_REACH: usize = 14;
 /// Least length of panel beside a corner that ends at the rim, pixels of the small copy.
-const RIM_SEEN: u32 = 4;
+const RIM_SEEN: usize = 4;
+/// The clearest film has at most this share of the panel's gray: a base of density 0.16 passes 0.69 of the light, which a
+/// camera shows as 0.85 of the gray.
+const CLEAR_FILM: f32 = 0.93;
 /// Smallest area of the target, share of the frame.
 const MIN_AREA: f64 = 0.15;
 /// A panel pixel is at least this share of the panel's level (98th percentile of the frame).
@@ -102,6 +107,8 @@ struct Candidate {
     intercept: f32,
     /// `good[i]`: how many of the first `i` positions along the line are such a boundary.
     good: Vec<u32>,
+    /// Gray just inside each position of a rim that is such a boundary, 0 where it is none. Empty for other boundaries.
+    inside: Vec<f32>,
 }
 
 /// Looks for `target` in `plane`. `eager` accepts weaker evidence: the user said that there is one.
@@ -121,6 +128,9 @@ pub fn find(plane: &Plane, target: Target, eager: bool) -> Option<Found> {
         boundaries.iter().flat_map(|&boundary| candidates(&smooth, boundary, side, &levels)).collect()
     });
     let found = refine(&smooth, &best_quad(&smooth, target, &sides, eager)?, target, &levels)?;
+    if target == Target::Screen && shows_panel(&smooth, &found.corners, &levels) {
+        return None;
+    }
     (eager || is_photographed(plane, &found, target, &levels)).then_some(found)
 }
 
@@ -174,7 +184,7 @@ fn candidates(plane: &Plane, boundary: Boundary, side: usize, levels: &Levels) -
         }
     }
 
-    let mut found = Vec::new();
+    let mut found: Vec<Candidate> = Vec::new();
     while found.len() < most {
         let Some((peak, &count)) = votes.iter().enumerate().max_by_key(|&(_, count)| count) else { break };
         if count < least {
@@ -189,13 +199,24 @@ fn candidates(plane: &Plane, boundary: Boundary, side: usize, levels: &Levels) -
         for reach in [4.0, 2.5] {
             (intercept, slope) = regress(&edges, intercept, slope, reach);
         }
+        // Peaks beside each other come to the same line.
+        let turned = |other: &Candidate| (other.slope - slope).abs() * length as f32 / 2.0;
+        if found.iter().any(|other| (other.intercept - intercept).abs() + turned(other) < SAME_LINE) {
+            continue;
+        }
         let mut good = vec![0u32; length + 1];
+        let mut inside = Vec::new();
         for i in 0..length {
             let along = i as f32 + 0.5 - length as f32 / 2.0;
             let at = position(plane, side, along, intercept + slope * along);
-            good[i + 1] = good[i] + u32::from(is_boundary(plane, at, n, boundary, levels));
+            let is_good = is_boundary(plane, at, n, boundary, levels);
+            good[i + 1] = good[i] + u32::from(is_good);
+            if boundary == Boundary::Rim {
+                let gray = plane.get(at[0] - 3.0 * n[0], at[1] - 3.0 * n[1]);
+                inside.push(gray.filter(|_| is_good).unwrap_or(0.0));
+            }
         }
-        found.push(Candidate { boundary, slope, intercept, good });
+        found.push(Candidate { boundary, slope, intercept, good, inside });
     }
     found
 }
@@ -340,18 +361,24 @@ impl Candidate {
     /// For a rim from one corner to the other: how plain it is beyond them, 0 to 1. `None` if it is not to be seen there,
     /// or if there is panel between it and the film.
     fn rim_support(&self, from: f64, to: f64) -> Option<f64> {
-        let last = self.good.len() - 1;
+        let last = self.inside.len();
         let clamp = |at: f64| (at.max(0.0) as usize).min(last);
         let (first, end) = (clamp(from), clamp(to));
-        // The rim's very corner is seldom sharp.
-        let seen = [
-            self.good[first.saturating_sub(1)] - self.good[first.saturating_sub(RIM_REACH)],
-            self.good[(end + RIM_REACH).min(last)] - self.good[(end + 1).min(last)],
+        // The panel's very corner beside the film is seldom sharp.
+        let beyond = [
+            &self.inside[first.saturating_sub(RIM_REACH)..first.saturating_sub(1)],
+            &self.inside[(end + 1).min(last)..(end + RIM_REACH).min(last)],
         ];
-        let plain = seen.map(|seen| if seen < RIM_SEEN { 0.0 } else { f64::from(seen) / RIM_REACH as f64 });
-        let within = self.support(from, to);
-        let is_rim = plain[0].max(plain[1]) > 0.0 && within < 0.3;
-        is_rim.then(|| if plain[0].min(plain[1]) > 0.0 { 0.85 } else { 0.6 })
+        let panel = beyond.map(|grays| {
+            let seen = grays.iter().filter(|&&gray| gray > 0.0).count();
+            (seen >= RIM_SEEN).then(|| grays.iter().sum::<f32>() / seen as f32)
+        });
+        let level = panel.iter().flatten().copied().reduce(f32::min)?;
+        let lit = self.inside[first..end.max(first)].iter().filter(|&&gray| gray > CLEAR_FILM * level).count();
+        if lit as f64 > 0.3 * (to - from) {
+            return None;
+        }
+        Some(if panel.iter().all(Option::is_some) { 0.85 } else { 0.7 })
     }
 
     /// Share of the line between two positions (pixels from the frame's edge) that has the wanted outside.
@@ -401,7 +428,7 @@ fn refine(plane: &Plane, rough: &Found, target: Target, levels: &Levels) -> Opti
                 (1..=2 * RIM_REACH).filter_map(|step| fall(end + sign * step as f64 / length)).collect()
             };
             let (before, after) = (beyond(0.0, -1.0), beyond(1.0, 1.0));
-            let both = before.len().min(after.len()) >= RIM_SEEN as usize;
+            let both = before.len().min(after.len()) >= RIM_SEEN;
             let either = |at: Point| {
                 let places = [1.0, -1.0].map(|sign| steepest(plane, at, n, sign));
                 places.into_iter().flatten().min_by(|a, b| a.abs().total_cmp(&b.abs())).map(|d| moved(at, d))
@@ -470,6 +497,7 @@ fn is_photographed(plane: &Plane, found: &Found, target: Target, levels: &Levels
             (tilt > 0.006 || spread > 2.0)
                 && light.sides >= 2
                 && light.sides + rims >= 3
+                && (0..4).all(|side| !found.rims[side] || is_dark_beyond(plane, quad, side, levels))
                 // The panel is smooth, and nothing on the film is as bright, unless a lamp is reflected there.
                 && (light.roughness < 0.014 && glaring < 0.1 || light.roughness < 0.05 && glaring < 0.0005)
         }
@@ -479,6 +507,45 @@ fn is_photographed(plane: &Plane, found: &Found, target: Target, levels: &Levels
             tilt > 0.01 && mean > 8.0 && spread < 28.0 && dark >= 0.85 && !is_panel(plane, &map, levels)
         }
     }
+}
+
+/// Whether what looks like a screen is a light box: a straight line inside it, over nearly its whole length, has panel on
+/// one side and what is darker on the other, or two sides have one nearly as plain. The limits stand between what
+/// simulated screens (at most one of 0.88, and seldom above 0.8) and light boxes show.
+fn shows_panel(plane: &Plane, quad: &Quad, levels: &Levels) -> bool {
+    let [top_left, top_right, bottom_right, bottom_left] = *quad;
+    let mean = |a: Point, b: Point| [(a[0] + b[0]) / 2.0, (a[1] + b[1]) / 2.0];
+    // From where to where the picture goes, in x and in y.
+    let (left, right) = (mean(top_left, bottom_left)[0], mean(top_right, bottom_right)[0]);
+    let (top, bottom) = (mean(top_left, top_right)[1], mean(bottom_left, bottom_right)[1]);
+    let plainest = |side: usize| {
+        let ([from, to], [first, last]) =
+            if is_row(side) { ([left, right], [top, bottom]) } else { ([top, bottom], [left, right]) };
+        let centre = if is_row(side) { plane.width } else { plane.height } as f64 / 2.0;
+        let is_inside = |line: &Candidate| {
+            let across = f64::from(line.intercept) + f64::from(line.slope) * ((from + to) / 2.0 - centre);
+            (first + 4.0..last - 4.0).contains(&across)
+        };
+        let lines = candidates(plane, Boundary::Film, side, levels);
+        lines.iter().filter(|line| is_inside(line)).map(|line| line.support(from, to)).fold(0.0, f64::max)
+    };
+    let mut plain = [0, 1, 2, 3].map(plainest);
+    plain.sort_by(f64::total_cmp);
+    plain[3] >= 0.9 || plain[2] >= 0.8
+}
+
+/// Whether hardly anything beyond a side is as bright as the panel: a rail or housing is there.
+fn is_dark_beyond(plane: &Plane, quad: &Quad, side: usize, levels: &Levels) -> bool {
+    let line = Line::through(quad[side], quad[(side + 1) % 4]);
+    let (mut beyond, mut bright) = (0u32, 0u32);
+    for (index, &gray) in plane.values.iter().enumerate() {
+        let at = [(index % plane.width) as f64 + 0.5, (index / plane.width) as f64 + 0.5];
+        if line.distance(at) < -3.0 {
+            beyond += 1;
+            bright += u32::from(gray >= 0.75 * levels.bright);
+        }
+    }
+    bright <= beyond / 10
 }
 
 /// The largest tangent of a side's angle to the frame.
