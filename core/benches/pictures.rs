@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use image::{GrayImage, Rgb, RgbImage};
 use xray_triage_core::bundle::Bundle;
-use xray_triage_core::film::{Profile, Rectified, bare_panel, rectify};
+use xray_triage_core::film::{Profile, Rectified, bare_share, rectify};
 use xray_triage_core::image_file;
 use xray_triage_core::pipeline::{Options, Pipeline};
 
@@ -120,8 +120,9 @@ fn line(
     let start = Instant::now();
     let (outline, profile, answer) = match pipeline {
         None => {
-            let Rectified { film, outline, profile } = rectify(&frame, profile);
-            let answer = format!("-\t-\t{:.3}", bare_panel(&film));
+            let Rectified { film, outline, profile, several } = rectify(&frame, profile);
+            let reason = if several { "two_films" } else { "-" };
+            let answer = format!("-\t{reason}\t{:.3}", bare_share(&film));
             (Some(outline), Some(profile), answer)
         }
         Some(pipeline) => {

@@ -13,8 +13,7 @@ const SIDE: u32 = 640;
 
 /// The first reason for which the quality gate would refuse a frame, if the operator can do something about it.
 ///
-/// `profile` is the wanted capture profile. A frame without a film is a hint only where the profile is a photograph, of a
-/// film or of a screen.
+/// `profile` is the wanted capture profile. What the program would refuse as a frame without a film is a hint, too.
 pub fn of(frame: &GrayImage, profile: Option<Profile>) -> Option<Hint> {
     let scale = f64::from(SIDE) / f64::from(frame.width().max(frame.height()));
     let small;
@@ -25,10 +24,11 @@ pub fn of(frame: &GrayImage, profile: Option<Profile>) -> Option<Hint> {
     } else {
         frame
     };
-    let Rectified { film, outline, .. } = film::rectify(frame, profile);
-    if !outline.found && matches!(profile, Some(Profile::Film | Profile::Screen)) {
+    let rectified = film::rectify(frame, profile);
+    if !rectified.has_film() {
         return Some(Hint::NoFilm);
     }
+    let Rectified { film, outline, .. } = rectified;
     gate::assess(&film, &outline).refusals().into_iter().find_map(|reason| match reason {
         Reason::TooDark => Some(Hint::TooDark),
         Reason::Overexposed => Some(Hint::TooBright),

@@ -35,8 +35,17 @@ const SLOPES: usize = (2.0 * MAX_SLOPE / SLOPE_STEP) as usize + 1;
 const INTERCEPT_STEP: f32 = 2.0;
 /// Lines kept for each side.
 const LINES: usize = 14;
+/// Share of a side that must be such a boundary, of the weakest side, of the second weakest, and on the mean of all four:
+/// on clear evidence, and where the user said that there is a film.
+const PLAIN: [f64; 3] = [0.3, 0.65, 0.7];
+/// See [`PLAIN`]: for each of two films beside each other.
+const PLAINEST: [f64; 3] = [0.5, 0.75, 0.85];
+/// See [`PLAIN`].
+const WEAK: [f64; 3] = [0.15, 0.4, 0.45];
 /// Lines that are nowhere in the frame farther apart are one line, pixels of the small copy.
 const SAME_LINE: f32 = 3.0;
+/// Peaks of the Hough transform looked at for each side.
+const PEAKS: usize = 60;
 /// Lines of the panel's rim kept for each side.
 const RIMS: usize = 10;
 /// Most sides that may be the panel's rim.
@@ -81,6 +90,8 @@ pub struct Found {
     pub corners: Quad,
     /// Which sides (top, right, bottom, left) are the panel's rim, which the film ends at or goes on beyond.
     pub rims: [bool; 4],
+    /// Whether there are two such quadrilaterals beside each other.
+    pub several: bool,
 }
 
 /// Sides in the order of [`Quad`]'s edges: top, right, bottom, left.
@@ -127,11 +138,27 @@ pub fn find(plane: &Plane, target: Target, eager: bool) -> Option<Found> {
     let sides: [Vec<Candidate>; 4] = std::array::from_fn(|side| {
         boundaries.iter().flat_map(|&boundary| candidates(&smooth, boundary, side, &levels)).collect()
     });
-    let found = refine(&smooth, &best_quad(&smooth, target, &sides, eager)?, target, &levels)?;
-    if target == Target::Screen && shows_panel(&smooth, &found.corners, &levels) {
-        return None;
+    for rims in [MAX_RIMS, 0] {
+        let rough = best_quad(&smooth, target, &sides, eager, rims)?;
+        let refined = refine(&smooth, &rough, target, &levels);
+        if let Some(found) = refined.filter(|found| is_right(plane, &smooth, found, target, &levels, eager)) {
+            return Some(found);
+        }
+        // Perhaps what looked like a rim is none.
+        if rough.rims == [false; 4] {
+            break;
+        }
     }
-    (eager || is_photographed(plane, &found, target, &levels)).then_some(found)
+    None
+}
+
+/// Whether what was found can be what is looked for.
+fn is_right(plane: &Plane, smooth: &Plane, found: &Found, target: Target, levels: &Levels, eager: bool) -> bool {
+    let is_consistent = match target {
+        Target::Film => (0..4).all(|side| !found.rims[side] || is_dark_beyond(plane, &found.corners, side, levels)),
+        Target::Screen => !shows_panel(smooth, &found.corners, levels),
+    };
+    is_consistent && (eager || is_photographed(plane, found, target, levels))
 }
 
 /// Whether the position (x, y) on a side with the outward direction `n` is such a boundary.
@@ -185,9 +212,9 @@ fn candidates(plane: &Plane, boundary: Boundary, side: usize, levels: &Levels) -
     }
 
     let mut found: Vec<Candidate> = Vec::new();
-    while found.len() < most {
+    for _ in 0..PEAKS {
         let Some((peak, &count)) = votes.iter().enumerate().max_by_key(|&(_, count)| count) else { break };
-        if count < least {
+        if found.len() == most || count < least.max(1) {
             break;
         }
         let (index, bin) = (peak / bins, peak % bins);
@@ -276,10 +303,12 @@ fn best_quad(
     target: Target,
     [tops, rights, bottoms, lefts]: &[Vec<Candidate>; 4],
     eager: bool,
+    most_rims: usize,
 ) -> Option<Found> {
     let (width, height) = (plane.width as f64, plane.height as f64);
     let mut best = None;
     let mut best_score = 0.0;
+    let mut spread = Spread::default();
     for top in tops {
         for bottom in bottoms {
             if bottom.intercept - top.intercept < 0.25 * height as f32 {
@@ -292,7 +321,7 @@ fn best_quad(
                     }
                     let lines = [top, right, bottom, left];
                     let rims = lines.map(|line| line.boundary == Boundary::Rim);
-                    if rims.iter().filter(|&&rim| rim).count() > MAX_RIMS {
+                    if rims.iter().filter(|&&rim| rim).count() > most_rims {
                         continue;
                     }
                     let (rows, columns) = ((top.slope - bottom.slope).abs(), (left.slope - right.slope).abs());
@@ -319,17 +348,51 @@ fn best_quad(
                     let mean = support.iter().sum::<f64>() / 4.0;
                     support.sort_by(f64::total_cmp);
                     // Three sides must be plain; clips, a label or the panel's frame may hide part of one.
-                    let (weakest, second, least) = if eager { (0.15, 0.4, 0.45) } else { (0.3, 0.65, 0.7) };
+                    let is_plain = |[weakest, second, least]: [f64; 3]| {
+                        support[0] >= weakest && support[1] >= second && mean >= least
+                    };
+                    if is_plain(PLAINEST) && rims == [false; 4] {
+                        spread.add(&quad);
+                    }
                     let score = mean + 0.25 * share.sqrt() - 0.5 * distortion;
-                    if support[0] >= weakest && support[1] >= second && mean >= least && score > best_score {
+                    if is_plain(if eager { WEAK } else { PLAIN }) && score > best_score {
                         best_score = score;
-                        best = Some(Found { corners: quad, rims });
+                        best = Some(Found { corners: quad, rims, several: false });
                     }
                 }
             }
         }
     }
-    best
+    best.map(|found| Found { several: spread.has_gap(), ..found })
+}
+
+/// How far quadrilaterals reach, to tell whether two of them lie beside each other.
+struct Spread {
+    /// The least of their right and of their lower ends, pixels.
+    first_end: [f64; 2],
+    /// The largest of their left and of their upper ends, pixels.
+    last_begin: [f64; 2],
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Spread { first_end: [f64::INFINITY; 2], last_begin: [f64::NEG_INFINITY; 2] }
+    }
+}
+
+impl Spread {
+    fn add(&mut self, quad: &Quad) {
+        for axis in 0..2 {
+            let places = quad.map(|corner| corner[axis]);
+            self.first_end[axis] = self.first_end[axis].min(places.into_iter().fold(f64::NEG_INFINITY, f64::max));
+            self.last_begin[axis] = self.last_begin[axis].max(places.into_iter().fold(f64::INFINITY, f64::min));
+        }
+    }
+
+    /// Whether one of them ends, to the right or below, before another one begins.
+    fn has_gap(&self) -> bool {
+        (0..2).any(|axis| self.first_end[axis] <= self.last_begin[axis])
+    }
 }
 
 /// How plain each side is, 0 to 1, given from where to where each goes. `None` if a side is a rim that the film does not
@@ -448,7 +511,7 @@ fn refine(plane: &Plane, rough: &Found, target: Target, levels: &Levels) -> Opti
     }
     let corner = |a: usize, b: usize| lines[a].meet(&lines[b]);
     let corners = [corner(3, 0)?, corner(0, 1)?, corner(1, 2)?, corner(2, 3)?];
-    let found = Found { corners, rims: rough.rims };
+    let found = Found { corners, ..*rough };
     (is_near_rectangle(&corners) && lies_within(plane, &corners)).then_some(found)
 }
 
@@ -497,7 +560,6 @@ fn is_photographed(plane: &Plane, found: &Found, target: Target, levels: &Levels
             (tilt > 0.006 || spread > 2.0)
                 && light.sides >= 2
                 && light.sides + rims >= 3
-                && (0..4).all(|side| !found.rims[side] || is_dark_beyond(plane, quad, side, levels))
                 // The panel is smooth, and nothing on the film is as bright, unless a lamp is reflected there.
                 && (light.roughness < 0.014 && glaring < 0.1 || light.roughness < 0.05 && glaring < 0.0005)
         }
