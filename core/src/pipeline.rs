@@ -176,11 +176,17 @@ impl Pipeline {
 
     /// Finds the film in a frame and tells whether it can be judged.
     fn look(&self, frame: &GrayImage, wanted: Option<Profile>, clock: &mut Clock) -> Look {
-        let film::Rectified { film, outline, profile } = film::rectify(frame, wanted);
+        let rectified = film::rectify(frame, wanted);
+        let has_film = rectified.has_film();
         clock.lap("film");
-        let quality = gate::assess(&film, &outline);
+        let quality = gate::assess(&rectified.film, &rectified.outline);
         clock.lap("gate");
-        let mut refusals = quality.refusals();
+        let mut refusals = match () {
+            () if !has_film => no_film(&quality),
+            () if rectified.several => vec![Reason::TwoFilms],
+            () => quality.refusals(),
+        };
+        let film::Rectified { film, outline, profile, .. } = rectified;
         let ood_score = refusals.is_empty().then(|| self.ood.score(&film));
         if ood_score.is_some() {
             clock.lap("film_space");
@@ -205,7 +211,7 @@ impl Pipeline {
 
     fn assess_frame(&self, frame: GrayImage, file: String, mut clock: Clock) -> Assessment {
         let mut look = self.look(&frame, self.wanted, &mut clock);
-        if self.wanted.is_none() && look.refusals == [Reason::OutOfDistribution] {
+        if self.wanted.is_none() && matches!(look.refusals[..], [Reason::OutOfDistribution | Reason::NoFilm]) {
             look = self.look_closer(&frame, &mut clock).unwrap_or(look);
         }
         let Look { film, outline, profile, quality, ood_score, refusals } = look;
@@ -259,6 +265,12 @@ impl Pipeline {
         record.timings_ms = clock.stop();
         Assessment { record, picture: Some(film), cam }
     }
+}
+
+/// Why there is no verdict without a film. Of the frame that was measured in its place, only the light matters.
+fn no_film(frame: &Quality) -> Vec<Reason> {
+    let light = frame.refusals().into_iter().find(|reason| matches!(reason, Reason::TooDark | Reason::Overexposed));
+    [Some(Reason::NoFilm), light].into_iter().flatten().collect()
 }
 
 /// A film as it was found in a frame, and whether it can be judged.
@@ -335,9 +347,26 @@ mod tests {
         assert!(record.network_error().is_some_and(|words| words.contains("not finite")), "{:?}", record.error);
         assert!(record.probabilities.is_none() && record.top.is_none() && assessment.cam.is_none());
         assert!(record.timings_ms.contains_key("infer"));
+    }
 
+    #[test]
+    fn there_is_no_verdict_without_a_film() {
+        // A lit panel between dark housings; a room that is nearly dark; a film that is not on a light box.
+        let panel = GrayImage::from_fn(800, 600, |x, y| {
+            image::Luma([if (80..700).contains(&x) { (200 + y / 20 + x / 40) as u8 } else { 20 }])
+        });
         let dark = GrayImage::from_pixel(400, 400, image::Luma([3]));
-        let record = pipeline.assess(dark, "dark film".into()).record;
-        assert_eq!((record.outcome, record.network_error()), (Outcome::Refused, None));
+        let film = stored("nih_00002817_010");
+        for profile in [None, Some(Profile::Film), Some(Profile::Screen)] {
+            let pipeline = Pipeline::new(&failing_bundle(), &Options { profile, ..Options::default() }).unwrap();
+            let reasons = |frame: &GrayImage| {
+                let record = pipeline.assess(frame.clone(), "frame".into()).record;
+                assert_eq!(record.outcome, Outcome::Refused);
+                record.reasons
+            };
+            assert_eq!(reasons(&panel), ["no_film"], "{profile:?}");
+            assert_eq!(reasons(&dark), ["no_film", "too_dark"], "{profile:?}");
+            assert_eq!(reasons(&film), if profile.is_some() { ["no_film"] } else { [NETWORK_FAULT] }, "{profile:?}");
+        }
     }
 }

@@ -8,6 +8,10 @@ use serde::{Serialize, Serializer};
 /// happened and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
+    /// There is no film in the picture, or none that can be told from what is around it.
+    NoFilm,
+    /// More than one film is in the picture.
+    TwoFilms,
     /// Too few pixels on the film.
     TooSmall,
     /// The film is too dark to show the lungs.
@@ -26,7 +30,9 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 7] = [
+    pub const ALL: [Reason; 9] = [
+        Reason::NoFilm,
+        Reason::TwoFilms,
         Reason::TooSmall,
         Reason::TooDark,
         Reason::Overexposed,
@@ -39,6 +45,8 @@ impl Reason {
     /// The stable name used in `--json`, the case log and scripts.
     pub fn code(self) -> &'static str {
         match self {
+            Reason::NoFilm => "no_film",
+            Reason::TwoFilms => "two_films",
             Reason::TooSmall => "too_small",
             Reason::TooDark => "too_dark",
             Reason::Overexposed => "overexposed",
@@ -53,6 +61,13 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Reason::NoFilm => {
+                "No film was found. Check that the light box or screen is on and that the whole film is in view with some \
+                 of the lit panel around it, then photograph again."
+            }
+            Reason::TwoFilms => {
+                "More than one film is in the picture. Take all others off the light box, and photograph one film at a time."
+            }
             Reason::TooSmall => {
                 "The film is too small in the picture. Move the camera closer until the film fills the frame."
             }

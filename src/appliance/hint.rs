@@ -13,8 +13,7 @@ const SIDE: u32 = 640;
 
 /// The first reason for which the quality gate would refuse a frame, if the operator can do something about it.
 ///
-/// `profile` is the wanted capture profile. A frame without a film is a hint only where the profile is a photograph, of a
-/// film or of a screen.
+/// `profile` is the wanted capture profile. What the program would refuse as a frame without a film is a hint, too.
 pub fn of(frame: &GrayImage, profile: Option<Profile>) -> Option<Hint> {
     let scale = f64::from(SIDE) / f64::from(frame.width().max(frame.height()));
     let small;
@@ -25,16 +24,21 @@ pub fn of(frame: &GrayImage, profile: Option<Profile>) -> Option<Hint> {
     } else {
         frame
     };
-    let Rectified { film, outline, .. } = film::rectify(frame, profile);
-    if !outline.found && matches!(profile, Some(Profile::Film | Profile::Screen)) {
-        return Some(Hint::NoFilm);
-    }
-    gate::assess(&film, &outline).refusals().into_iter().find_map(|reason| match reason {
+    let rectified = film::rectify(frame, profile);
+    let has_film = rectified.has_film();
+    let Rectified { film, outline, profile, .. } = rectified;
+    let hint = gate::assess(&film, &outline).refusals().into_iter().find_map(|reason| match reason {
         Reason::TooDark => Some(Hint::TooDark),
         Reason::Overexposed => Some(Hint::TooBright),
         Reason::Blurred => Some(Hint::Blurred),
         _ => None,
-    })
+    });
+    match hint {
+        // A digital film that is burnt out has hardly more texture than a panel.
+        Some(Hint::TooDark | Hint::TooBright) if profile == Profile::Digital => hint,
+        _ if has_film => hint,
+        _ => Some(Hint::NoFilm),
+    }
 }
 
 #[cfg(test)]

@@ -135,6 +135,8 @@ pub struct Strings {
     refer: Words,
     refused: Words,
 
+    no_film: &'static str,
+    two_films: &'static str,
     too_small: &'static str,
     too_dark: &'static str,
     overexposed: &'static str,
@@ -177,6 +179,8 @@ impl Strings {
     pub fn reason(&self, code: &str) -> Option<&'static str> {
         let reason = Reason::ALL.into_iter().find(|reason| reason.code() == code)?;
         Some(match reason {
+            Reason::NoFilm => self.no_film,
+            Reason::TwoFilms => self.two_films,
             Reason::TooSmall => self.too_small,
             Reason::TooDark => self.too_dark,
             Reason::Overexposed => self.overexposed,

@@ -4,7 +4,7 @@
 //! The scene is a plane measured in millimetres, with the middle of the film or picture as its origin (`sheet`). Its
 //! radiance is linear: 1 is the mean of the light box's panel, or the white of the screen. The modules are in the order in
 //! which light meets things: the light box with the film ([`film_on_lightbox`]) or the [`screen()`], marks on the film
-//! (`marks`), and the room's reflections (`reflections`). Then come the camera's perspective (`camera`), lens blur,
+//! (`marks`), the rail and rims that hold the film ([`Mount`]), and the room's reflections (`reflections`). Then come the camera's perspective (`camera`), lens blur,
 //! defocus and motion (`optics`), vignetting, exposure, colour cast, noise, clipping and mosaic (`sensor`), and JPEG
 //! coding. [`Effects`] say how much there is of each. [`photographs`] makes those that training uses.
 
@@ -12,6 +12,7 @@ mod camera;
 mod effects;
 mod lightbox;
 mod marks;
+mod mount;
 mod optics;
 pub mod photographs;
 mod reflections;
@@ -24,7 +25,8 @@ use xray_triage_core::film::Profile;
 
 pub use camera::Photograph;
 pub use effects::{Effect, Effects, WORST};
-pub use lightbox::film_on_lightbox;
+pub use lightbox::{film_on_lightbox, mounted_film};
+pub use mount::Mount;
 pub use screen::screen;
 
 /// A function that photographs a digital film, given the effects and a seed.

@@ -10,7 +10,8 @@ pub struct PanelLight {
     coefficients: [f64; 6],
     /// Mean over the film's area, gray levels.
     pub mean: f64,
-    /// How far the panel is from smooth: the median of |gray / polynomial - 1|.
+    /// How far the panel is from smooth: the median of |gray / polynomial - 1|, with the polynomial of second degree
+    /// through the panel that is seen.
     pub roughness: f64,
     /// On how many of the four sides the panel is seen.
     pub sides: usize,
@@ -23,13 +24,13 @@ impl PanelLight {
     }
 
     /// Takes the panel on each side up to 12 % of the film's size away, as far as it goes on being bright. `film` maps
-    /// the unit square onto the film in `plane`. Panel on all four sides gives the second-degree terms, on two or
+    /// the unit square onto the film in `plane`; at a side that is the panel's rim there is no panel. Panel on all four sides gives the second-degree terms, on two or
     /// three the linear ones; with less panel the light counts as even.
-    pub fn measure(plane: &Plane, film: &Homography) -> Self {
+    pub fn measure(plane: &Plane, film: &Homography, rims: [bool; 4]) -> Self {
         let bright = f64::from(plane.percentile(98.0));
         let mut samples: Vec<(Point, f64)> = Vec::new();
         let mut sides = 0;
-        for side in 0..4 {
+        for side in (0..4).filter(|&side| !rims[side]) {
             let before = samples.len();
             for step in 0..48 {
                 let share = (f64::from(step) + 0.5) / 48.0;
@@ -57,7 +58,9 @@ impl PanelLight {
             _ => 6,
         };
         let Some(coefficients) = least_squares(&samples, terms) else { return PanelLight::even() };
-        let light = |at: Point| coefficients.iter().zip(powers(at)).map(|(c, t)| c * t).sum::<f64>();
+        // The samples alone are described by all terms; only to go on behind the film takes panel all round.
+        let through = least_squares(&samples, 6).unwrap_or(coefficients);
+        let light = |at: Point| through.iter().zip(powers(at)).map(|(c, t)| c * t).sum::<f64>();
         let mut deviations: Vec<f64> =
             samples.iter().map(|&(at, gray)| (gray / light(at).max(1.0) - 1.0).abs()).collect();
         deviations.sort_by(f64::total_cmp);

@@ -3,7 +3,7 @@
 use image::{GrayImage, Luma};
 use proptest::prelude::*;
 
-use super::geometry::{Homography, Point, Quad, distance};
+use super::geometry::{Homography, Line, Point, Quad, distance};
 
 /// A quadrilateral on an even surround, with a texture inside. Grays are 0..=255.
 #[derive(Clone, Debug)]
@@ -47,6 +47,26 @@ impl Scene {
             let mean = offsets.map(gray).iter().sum::<f64>() / 4.0;
             Luma([(mean + self.noise * (2.0 * random() - 1.0)).round().clamp(0.0, 255.0) as u8])
         })
+    }
+
+    /// The scene with the panel and the film covered beyond some sides (top, right, bottom, left) by a rail or housing of
+    /// one gray, which reaches `reach` pixels over the film. The corners are then those of what is seen of the film.
+    pub fn held(&self, sides: [bool; 4], reach: f64, gray: u8) -> (GrayImage, Scene) {
+        let lines: [Line; 4] = std::array::from_fn(|side| {
+            let mut line = Line::through(self.corners[side], self.corners[(side + 1) % 4]);
+            line.offset += if sides[side] { reach } else { 0.0 };
+            line
+        });
+        let mut frame = self.draw();
+        for (x, y, pixel) in frame.enumerate_pixels_mut() {
+            let at = [f64::from(x) + 0.5, f64::from(y) + 0.5];
+            if (0..4).any(|side| sides[side] && lines[side].distance(at) < 0.0) {
+                *pixel = Luma([gray]);
+            }
+        }
+        let corner = |a: usize, b: usize| lines[a].meet(&lines[b]).expect("neighbouring sides meet");
+        let corners = [corner(3, 0), corner(0, 1), corner(1, 2), corner(2, 3)];
+        (frame, Scene { corners, ..self.clone() })
     }
 
     /// Largest distance of a found corner from the true one, pixels.

@@ -29,6 +29,8 @@ pub static STRINGS: Strings = Strings {
     normal: words("正常", "未见肺炎征象"),
     refer: words("请医生阅片", "不能确定：须由阅片者查看"),
     refused: words("无法判断", "没有结果"),
+    no_film: "未找到胶片。观片灯是否已打开？请将整张胶片放在观片灯上。",
+    two_films: "画面中有多张胶片。请取下其他胶片，一次只拍一张。",
     too_small: "胶片在画面中太小。请将相机移近。",
     too_dark: "胶片太暗。请打开观片灯或调亮。",
     overexposed: "画面过亮。请消除反光或调暗观片灯。",

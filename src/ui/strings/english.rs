@@ -33,6 +33,8 @@ pub static STRINGS: Strings = Strings {
     normal: english(Outcome::Normal),
     refer: english(Outcome::Refer),
     refused: english(Outcome::Refused),
+    no_film: "No film found. Is the light box on? Lay the whole film on the lit panel.",
+    two_films: "More than one film. Take the others off the light box.",
     too_small: "The film is too small in the picture. Move the camera closer.",
     too_dark: "The film is too dark. Switch the light box on, or make it brighter.",
     overexposed: "The picture is too bright. Remove glare, or dim the light box.",

@@ -29,6 +29,8 @@ pub static STRINGS: Strings = Strings {
     normal: words("NORMAL", "pas de signe de pneumonie"),
     refer: words("À RELIRE", "incertain : un lecteur doit voir le cliché"),
     refused: words("REFUSÉ", "pas de résultat"),
+    no_film: "Aucun cliché trouvé. Le négatoscope est-il allumé ? Posez le cliché entier dessus.",
+    two_films: "Plusieurs clichés. Retirez les autres du négatoscope.",
     too_small: "Le cliché est trop petit sur l'image. Rapprochez la caméra.",
     too_dark: "Le cliché est trop sombre. Allumez le négatoscope ou augmentez sa lumière.",
     overexposed: "L'image est trop claire. Évitez les reflets ou baissez le négatoscope.",

@@ -29,6 +29,8 @@ pub static STRINGS: Strings = Strings {
     normal: words("NORMAL", "sem sinais de pneumonia"),
     refer: words("ENCAMINHAR", "incerto: um leitor deve ver a radiografia"),
     refused: words("RECUSADA", "sem resultado"),
+    no_film: "Nenhuma radiografia encontrada. O negatoscópio está ligado? Coloque-a inteira.",
+    two_films: "Há mais de uma radiografia. Retire as outras do negatoscópio.",
     too_small: "A radiografia está pequena demais na imagem. Aproxime a câmera.",
     too_dark: "A radiografia está escura demais. Ligue o negatoscópio ou aumente a luz.",
     overexposed: "A imagem está clara demais. Evite reflexos ou diminua a luz do negatoscópio.",

@@ -29,6 +29,8 @@ pub static STRINGS: Strings = Strings {
     normal: words("NORMAL", "sin signos de neumonía"),
     refer: words("DERIVAR", "dudoso: un lector debe ver la placa"),
     refused: words("RECHAZADA", "sin resultado"),
+    no_film: "No se encuentra la placa. ¿Está encendido el negatoscopio? Coloque la placa entera.",
+    two_films: "Hay más de una placa. Retire las otras del negatoscopio.",
     too_small: "La placa es demasiado pequeña en la imagen. Acerque la cámara.",
     too_dark: "La placa está demasiado oscura. Encienda el negatoscopio o aumente su luz.",
     overexposed: "La imagen es demasiado clara. Evite los reflejos o baje la luz del negatoscopio.",

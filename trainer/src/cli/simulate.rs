@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use trainer::disk::at;
-use trainer::simulate::{self, Effect, Effects};
+use trainer::simulate::{self, Effect, Effects, Mount};
 use xray_triage_core::film::Profile;
 use xray_triage_core::image_file;
 
@@ -30,6 +30,11 @@ pub struct SimulateArgs {
     /// The level of one effect, as NAME=LEVEL, for instance glare=3. May be given several times.
     #[arg(long = "effect", value_name = "NAME=LEVEL", value_parser = Effect::at_level)]
     effects: Vec<(Effect, u8)>,
+    /// How the film hangs on the light box: words with commas between them. `rail` is a rail over its upper edge; `top`,
+    /// `right`, `bottom` and `left` are sides at which the panel ends with the film; `empty` is no film. The corners are
+    /// then those of what is seen of the film.
+    #[arg(long, value_name = "WORDS", value_parser = Mount::of_words)]
+    mount: Option<Mount>,
     /// Also write the true rectified film here: the film as it is shown, straight and alone, a JPEG or PNG file.
     #[arg(long = "plate", value_name = "FILE")]
     rectified: Option<PathBuf>,
@@ -43,7 +48,12 @@ pub fn simulate(args: SimulateArgs) -> Result<(), AnyError> {
         simulate::simulator(args.kind).ok_or("a digital film needs no photograph; give --kind film or screen")?;
     let base = if args.mix { Effects::mixed(args.seed) } else { Effects::all(args.level) };
     let effects = args.effects.iter().fold(base, |effects, (effect, level)| effects.with(*effect, *level));
-    let photograph = simulate(&image_file::read(&args.film)?, &effects, args.seed);
+    let film = image_file::read(&args.film)?;
+    let photograph = match &args.mount {
+        None => simulate(&film, &effects, args.seed),
+        Some(mount) if args.kind == Profile::Film => simulate::mounted_film(&film, &effects, args.seed, mount),
+        Some(_) => return Err("--mount is for a light box; leave --kind out".into()),
+    };
     photograph.photo.save(&args.out).map_err(at(&args.out))?;
     if let Some(path) = &args.rectified {
         photograph.rectified.save(path).map_err(at(path))?;

@@ -121,6 +121,12 @@ impl Camera {
         self.corners.map(|corner| corner.map(|value| value as f32))
     }
 
+    /// Where a place of the scene (millimetres from the object's middle) is in the photograph, pixels.
+    pub fn place(&self, [x, y]: Point) -> [f32; 2] {
+        let object = self.to_object.inverse();
+        object.apply([(x / self.half[0] + 1.0) / 2.0, (y / self.half[1] + 1.0) / 2.0]).map(|value| value as f32)
+    }
+
     /// Photographs a scene. `radiance` gives red, green and blue at a place of the scene, millimetres. `grid` multiplies
     /// what reaches a photosite of a colour (0 red to 2 blue) behind the lens.
     pub fn photograph(

@@ -129,6 +129,11 @@ impl Choices<'_> {
         self.stream(0)
     }
 
+    /// The random numbers of how the film is held.
+    pub fn of_mount(&self) -> ChaCha8Rng {
+        self.stream(Effect::COUNT as u64 + 1)
+    }
+
     /// The entry of a table for the level that an effect has. The table has one for each level, 0 to [`WORST`].
     pub fn at<T: Copy>(&self, effect: Effect, by_level: &[T; WORST as usize + 1]) -> T {
         by_level[usize::from(self.effects.level(effect))]

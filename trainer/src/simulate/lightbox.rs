@@ -9,6 +9,7 @@ use xray_triage_core::film::Point;
 use super::camera::{Camera, Photograph};
 use super::effects::{Choices, Effect, Effects, between};
 use super::marks::Marks;
+use super::mount::{Held, Mount};
 use super::reflections::Reflections;
 use super::sheet::{self, LONG_MM};
 
@@ -35,6 +36,15 @@ const CORNER_MM: f64 = 5.0;
 /// # Panics
 /// If the film has no pixel.
 pub fn film_on_lightbox(film: &GrayImage, effects: &Effects, seed: u64) -> Photograph {
+    mounted_film(film, effects, seed, &Mount::default())
+}
+
+/// [`film_on_lightbox`] with a film that hangs under a rail or flush with sides of the panel, or with no film at all. The
+/// corners are those of the part of the film that is seen; the rectified film is the whole one.
+///
+/// # Panics
+/// If the film has no pixel.
+pub fn mounted_film(film: &GrayImage, effects: &Effects, seed: u64, mount: &Mount) -> Photograph {
     let choices = Choices { effects, seed };
     let rectified = bordered(&sheet::polarized(film, &choices), &choices);
     let half = sheet::size_mm(&rectified).map(|side| side / 2.0);
@@ -47,7 +57,9 @@ pub fn film_on_lightbox(film: &GrayImage, effects: &Effects, seed: u64) -> Photo
     let housing = between(&mut rng, [0.01, 0.06]);
     let housing_mm = between(&mut rng, [15.0, 50.0]);
     let room = between(&mut rng, [0.002, 0.02]);
-    let panel = Panel::draw(&choices, half);
+    let mut panel = Panel::draw(&choices, half);
+    let held = Held::draw(&choices, mount);
+    panel.edges = held.edges(panel.edges, half);
     let clips = Clips::draw(&choices, half);
     let marks = Marks::draw(&choices, half);
     let reflections = Reflections::draw(&choices, half);
@@ -57,8 +69,9 @@ pub fn film_on_lightbox(film: &GrayImage, effects: &Effects, seed: u64) -> Photo
         let colour = if clips.hide([x, y], half) {
             [clips.radiance; 3]
         } else if beyond_panel >= 0.0 {
-            [if beyond_panel < housing_mm { housing } else { room }; 3]
-        } else if on_sheet([x, y], half, CORNER_MM) {
+            let width = if y < panel.edges[1] { housing_mm.max(held.rail_mm()) } else { housing_mm };
+            [if beyond_panel < width { held.rim(beyond_panel, housing) } else { room }; 3]
+        } else if !mount.empty && on_sheet([x, y], half, CORNER_MM) {
             let (u, v) = ((x / half[0] + 1.0) / 2.0, (y / half[1] + 1.0) / 2.0);
             let transmitted = panel.light([x, y]) * sheet::lookup(&rectified, &transmittances, u, v);
             let mark = marks.at([x, y]);
@@ -70,7 +83,8 @@ pub fn film_on_lightbox(film: &GrayImage, effects: &Effects, seed: u64) -> Photo
     };
     let camera = Camera::draw(&choices, half, [0.6, 0.84]);
     let photo = camera.photograph(&choices, radiance, |_, _| 1.0);
-    Photograph { photo, corners: camera.corners(), rectified }
+    let corners = held.visible(half).map(|corner| camera.place(corner));
+    Photograph { photo, corners, rectified }
 }
 
 /// The light box's lit panel. Its light falls off from a brightest place, and shows the tubes behind it as faint stripes.

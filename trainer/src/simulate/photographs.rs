@@ -115,7 +115,7 @@ fn photographed(film: &GrayImage, profile: Profile, name: &str) -> Option<GrayIm
     let seed = u64::from_str_radix(&hash[..16], 16).expect("a hash is written in hexadecimal digits");
     let photo = simulator(profile)?(film, &Effects::mixed(seed), seed).into_gray();
     let rectified = film::rectify(&photo, Some(profile));
-    let refused = !rectified.outline.found || !gate::assess(&rectified.film, &rectified.outline).refusals().is_empty();
+    let refused = !rectified.has_film() || !gate::assess(&rectified.film, &rectified.outline).refusals().is_empty();
     (!refused).then(|| at_most(&rectified.film, KEPT_SIDE))
 }
 

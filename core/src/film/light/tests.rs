@@ -22,7 +22,7 @@ proptest! {
     #[test]
     fn a_linear_gradient_is_measured(across in -0.25..0.25f64, down in -0.25..0.25f64) {
         let (plane, film) = lit_from_one_side(across, down);
-        let light = PanelLight::measure(&plane, &film);
+        let light = PanelLight::measure(&plane, &film, [false; 4]);
         prop_assert_eq!(light.sides, 4);
         prop_assert!((light.mean - 200.0).abs() < 2.0, "mean {}", light.mean);
         prop_assert!(light.roughness < 0.01, "roughness {}", light.roughness);
@@ -38,7 +38,7 @@ proptest! {
     fn light_stays_within_a_half_and_one_and_a_half(content in proptest::collection::vec(any::<u8>(), 256), u in -2.0..3.0f64, v in -2.0..3.0f64) {
         let frame = GrayImage::from_fn(64, 64, |x, y| Luma([content[(x as usize * 31 + y as usize * 17) % 256]]));
         let film = Homography::from_unit_square(&[[20.0, 20.0], [44.0, 20.0], [44.0, 44.0], [20.0, 44.0]]).unwrap();
-        let light = PanelLight::measure(&Plane::reduced(&frame, 1), &film).relative([u, v]);
+        let light = PanelLight::measure(&Plane::reduced(&frame, 1), &film, [false; 4]).relative([u, v]);
         prop_assert!((0.5..=1.5).contains(&light), "{light}");
     }
 }
@@ -46,7 +46,7 @@ proptest! {
 #[test]
 fn a_panel_that_is_not_seen_counts_as_even() {
     let film = Homography::from_unit_square(&[[0.0, 0.0], [64.0, 0.0], [64.0, 64.0], [0.0, 64.0]]).unwrap();
-    let light = PanelLight::measure(&Plane::reduced(&GrayImage::from_pixel(64, 64, Luma([90])), 1), &film);
+    let light = PanelLight::measure(&Plane::reduced(&GrayImage::from_pixel(64, 64, Luma([90])), 1), &film, [false; 4]);
     assert_eq!((light.sides, light.relative([0.2, 0.9])), (0, 1.0));
 }
 
