@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use image::{GrayImage, Luma};
-use trainer::simulate::{Effects, Photograph, film_on_lightbox, screen};
+use trainer::simulate::{Effects, Mount, Photograph, film_on_lightbox, mounted_film, screen};
 use xray_triage_core::film::{Profile, rectify};
 use xray_triage_core::image_file;
 
@@ -54,6 +54,35 @@ fn films_on_a_light_box_are_found() {
             .collect();
         let good = errors.iter().filter(|error| error.is_some_and(|error| error <= 0.015)).count();
         assert!(good >= 14, "level {level}: {good} of 15 within 1.5 % of the diagonal: {errors:?}");
+    }
+}
+
+#[test]
+fn films_under_a_rail_or_flush_with_the_panel_are_found() {
+    let films = films();
+    for words in ["rail", "left", "right", "left,right", "rail,left"] {
+        let mount = Mount::of_words(words).unwrap();
+        let errors: Vec<_> = (0..15)
+            .map(|seed| {
+                let film = &films[seed as usize % films.len()];
+                let photograph = mounted_film(film, &Effects::all(1 + seed as u8 % 3), 2_000 + seed, &mount);
+                let found = rectify(&photograph.clone().into_gray(), Some(Profile::Film)).outline;
+                found.found.then(|| photograph.corner_error(&found.corners))
+            })
+            .collect();
+        let good = errors.iter().filter(|error| error.is_some_and(|error| error <= 0.03)).count();
+        assert!(good >= 12, "{words}: {good} of 15 within 3 % of the diagonal: {errors:?}");
+    }
+}
+
+#[test]
+fn there_is_no_film_on_an_empty_light_box() {
+    let mount = Mount { empty: true, ..Mount::default() };
+    for seed in 0..12 {
+        let photograph = mounted_film(&drawn_chest(), &Effects::all(1 + seed as u8 % 3), seed, &mount).into_gray();
+        for wanted in [None, Some(Profile::Film), Some(Profile::Screen)] {
+            assert!(!rectify(&photograph, wanted).has_film(), "seed {seed}, {wanted:?}");
+        }
     }
 }
 
