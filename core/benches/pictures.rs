@@ -7,7 +7,8 @@
 //! `expected` (`find...` or `refuse...`) and the true corners `tlx`, `tly`, `trx`, ... `bly` in pixels; where
 //! `visible_tlx` ... are given, they are the corners of the part that is seen, and count instead. For each picture and
 //! profile (`auto`, and `film` or, for files that start with SCR, `screen`) a line has the outcome, the profile, and the
-//! largest distance of a corner from its true place. With `find` no network is loaded: films are only looked for. `--draw` writes each picture with the outline in it as PNG.
+//! largest distance of a corner from its true place. With `find` no network is loaded: films are only looked for, and the
+//! score is the share of the film that is bare. `--draw` writes each picture with the outline in it as PNG.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -51,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, profile) in wishes {
         judges.push((name, profile, judge(profile)?));
     }
-    println!("file\texpected\twanted\toutcome\treasons\tood\tprofile\tfound\tcorner_error_percent\tms");
+    println!("file\texpected\twanted\toutcome\treasons\tscore\tprofile\tfound\tcorner_error_percent\tms");
     for picture in &pictures {
         let name = picture.path.file_name().unwrap_or_default().to_string_lossy();
         let photograph = if name.starts_with("SCR") { "screen" } else { "film" };

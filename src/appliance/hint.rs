@@ -55,7 +55,9 @@ mod tests {
         let film = image_file::read(Path::new("tests/films/film-photo-nih_00002102_000.jpg")).unwrap();
         assert_eq!(of(&film, Some(Profile::Film)), None);
         let panel = GrayImage::from_pixel(800, 600, Luma([250]));
-        assert_eq!(of(&panel, Some(Profile::Film)), Some(Hint::NoFilm));
+        for profile in [None, Some(Profile::Film), Some(Profile::Screen)] {
+            assert_eq!(of(&panel, profile), Some(Hint::NoFilm), "{profile:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use image::{GrayImage, Luma};
-use trainer::simulate::{Effects, Photograph, film_on_lightbox, screen};
+use trainer::simulate::{Effects, Mount, Photograph, film_on_lightbox, mounted_film, screen};
 use xray_triage_core::film::{Profile, rectify};
 use xray_triage_core::image_file;
 
@@ -54,6 +54,17 @@ fn films_on_a_light_box_are_found() {
             .collect();
         let good = errors.iter().filter(|error| error.is_some_and(|error| error <= 0.015)).count();
         assert!(good >= 14, "level {level}: {good} of 15 within 1.5 % of the diagonal: {errors:?}");
+    }
+}
+
+#[test]
+fn there_is_no_film_on_an_empty_light_box() {
+    let mount = Mount { empty: true, ..Mount::default() };
+    for seed in 0..12 {
+        let photograph = mounted_film(&drawn_chest(), &Effects::all(1 + seed as u8 % 3), seed, &mount).into_gray();
+        for wanted in [None, Some(Profile::Film), Some(Profile::Screen)] {
+            assert!(!rectify(&photograph, wanted).has_film(), "seed {seed}, {wanted:?}");
+        }
     }
 }
 

@@ -35,13 +35,13 @@ const SLOPES: usize = (2.0 * MAX_SLOPE / SLOPE_STEP) as usize + 1;
 const INTERCEPT_STEP: f32 = 2.0;
 /// Lines kept for each side.
 const LINES: usize = 14;
-/// Share of a side that must be such a boundary, of the weakest side, of the second weakest, and on the mean of all four:
-/// on clear evidence, and where the user said that there is a film.
+/// Share of a side that must be such a boundary, of the weakest side, of the second weakest, and on the mean of all four,
+/// where it is not known whether there is a film.
 const PLAIN: [f64; 3] = [0.3, 0.65, 0.7];
-/// See [`PLAIN`]: for each of two films beside each other.
-const PLAINEST: [f64; 3] = [0.5, 0.75, 0.85];
-/// See [`PLAIN`].
+/// The same where the user said that there is one.
 const WEAK: [f64; 3] = [0.15, 0.4, 0.45];
+/// The same for each of two films beside each other.
+const PLAINEST: [f64; 3] = [0.5, 0.75, 0.85];
 /// Lines that are nowhere in the frame farther apart are one line, pixels of the small copy.
 const SAME_LINE: f32 = 3.0;
 /// Peaks of the Hough transform looked at for each side.

@@ -99,3 +99,31 @@ impl Held {
         [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::effects::Effects;
+    use super::*;
+
+    #[test]
+    fn words_say_how_a_film_hangs() {
+        let mount = Mount::of_words("rail,left").unwrap();
+        assert_eq!(mount, Mount { rail: true, flush: [false, false, false, true], empty: false });
+        assert!(Mount::of_words("rail,ceiling").unwrap_err().contains("`ceiling`"));
+    }
+
+    #[test]
+    fn a_held_film_is_seen_up_to_where_the_panel_ends() {
+        let half = [150.0, 200.0];
+        for seed in 0..20 {
+            let choices = Choices { effects: &Effects::NONE, seed };
+            let held = Held::draw(&choices, &Mount::of_words("rail,right").unwrap());
+            let [[left, top], [right, _], [_, bottom], _] = held.visible(half);
+            assert_eq!((left, bottom), (-150.0, 200.0));
+            assert!((-200.0 + 4.0..-200.0 + 18.0).contains(&top) && (146.0..=150.0).contains(&right), "{top} {right}");
+            let edges = held.edges([-190.0, -240.0, 190.0, 240.0], half);
+            assert_eq!((edges[0], edges[1], edges[3]), (-190.0, top, 240.0));
+            assert!(edges[2] >= right && edges[2] - right <= 0.5);
+        }
+    }
+}
